@@ -1,0 +1,147 @@
+/* libtally: the C client of Tally.
+ *
+ * A client is connected to one cluster, learns who leads, pipelines requests,
+ * reconnects with back-off and jitter, and repeats what may be repeated under
+ * the same request id until the deadline. Everything is asynchronous on the
+ * caller's libuv loop; tally_sync_* is a blocking façade with a loop of its own.
+ *
+ * Outcomes. Every call ends in exactly one of five; each has one action:
+ *   TALLY_DONE      it happened, once
+ *   TALLY_REFUSED   it did not and never will as asked
+ *   TALLY_CONFLICT  it did not; read again and ask under a new id
+ *   TALLY_RETRY     it did not (the deadline came first); ask again, same id
+ *   TALLY_UNKNOWN   it may have; ask again under the same id
+ *
+ * Threads: a client belongs to its loop's thread. Requests are structs of the
+ * caller, embedded where he likes, untouched until the callback, which comes
+ * exactly once and never before the starting function has returned, also when the client closes.
+ * Text given to a start function is copied. */
+#ifndef TALLY_H
+#define TALLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TALLY_VERSION "0.1.0"
+
+struct uv_loop_s;
+struct tally;
+
+enum tally_outcome { TALLY_DONE, TALLY_REFUSED, TALLY_CONFLICT, TALLY_RETRY, TALLY_UNKNOWN };
+
+struct tally_options {
+	const char *servers;       /* "host:port,host:port": client ports, any of the cluster */
+	unsigned connections;      /* to the leader; 0 means 1. Requests are spread over them */
+	unsigned pipeline_max;     /* requests under way a connection before starts queue; 0 means 1024 */
+	const char *user;          /* scope of request ids; NULL means "default" */
+};
+
+/* NULL when servers cannot be parsed or loop is NULL; why goes to error (size bytes), if not NULL. */
+struct tally *tally_open(struct uv_loop_s *loop, const struct tally_options *options, char *error, size_t size);
+/* Ends every request under way (RETRY or UNKNOWN), then calls closed, after which the memory is gone. */
+void tally_close(struct tally *tally, void (*closed)(void *data), void *data);
+
+/* A UUIDv7 as 36 characters and a NUL. */
+#define TALLY_ID_SIZE 37
+void tally_id_make(struct tally *tally, char id[TALLY_ID_SIZE]);
+
+/* ---- arguments ---- */
+
+struct tally_arg {
+	const char *name;
+	int type; /* private */
+	const char *text;
+	size_t len;
+	int64_t integer;
+};
+static inline struct tally_arg tally_int(const char *name, int64_t value)
+{
+	struct tally_arg arg = {name, 1, NULL, 0, value};
+	return arg;
+}
+struct tally_arg tally_str(const char *name, const char *value); /* NUL-terminated */
+struct tally_arg tally_bytes(const char *name, const void *value, size_t len);
+
+/* ---- values ---- */
+
+enum tally_type { TALLY_NIL, TALLY_INT, TALLY_TEXT, TALLY_LIST, TALLY_MAP, TALLY_BOOL, TALLY_FLOAT };
+struct tally_value; /* borrowed from a finished call, valid until its callback returns */
+enum tally_type tally_value_type(const struct tally_value *value);
+int64_t tally_value_int(const struct tally_value *value, int64_t otherwise);
+double tally_value_float(const struct tally_value *value, double otherwise);
+const char *tally_value_text(const struct tally_value *value, size_t *len); /* NUL-terminated; NULL when no text */
+size_t tally_value_count(const struct tally_value *value);
+const struct tally_value *tally_value_at(const struct tally_value *value, size_t at);             /* LIST, or a MAP's values */
+const char *tally_value_key_at(const struct tally_value *value, size_t at, size_t *len);          /* MAP */
+const struct tally_value *tally_value_get(const struct tally_value *value, const char *key);      /* MAP; NULL if absent */
+
+/* ---- calls ---- */
+
+struct tally_call;
+typedef void (*tally_call_cb)(struct tally_call *call);
+
+/* data is yours; the rest is not. */
+struct tally_call {
+	void *data;
+	void *private_[48];
+};
+
+/* Calls a procedure. timeout_ms: 1 to 600,000. A procedure that declares a request id gets it from its argument; others that
+ * write are wrapped in a fresh ONCE id, so a repeat happens once. */
+void tally_call_start(struct tally *tally, struct tally_call *call, const char *procedure, const struct tally_arg *args,
+                      size_t arg_count, unsigned timeout_ms, tally_call_cb cb);
+/* The same under a request id of the caller's (may be NULL: none; then nothing is repeated after it was sent). */
+void tally_call_start_once(struct tally *tally, struct tally_call *call, const char *id, const char *procedure,
+                           const struct tally_arg *args, size_t arg_count, unsigned timeout_ms, tally_call_cb cb);
+/* Any Redis command: words[0] is its name. id as above; reads may pass NULL and are repeated (TALLY_READ). */
+enum tally_flags { TALLY_READ = 1, TALLY_DRYRUN = 2 };
+void tally_command_start(struct tally *tally, struct tally_call *call, const char *id, const char *const *words,
+                         const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms, tally_call_cb cb);
+void tally_get_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, unsigned timeout_ms, tally_call_cb cb);
+void tally_set_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, const void *value,
+                     size_t value_len, unsigned timeout_ms, tally_call_cb cb);
+void tally_del_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, unsigned timeout_ms, tally_call_cb cb);
+/* Keys in [from, to), at most limit (1 to 10,000): a LIST of key, value, key, value … */
+void tally_range_start(struct tally *tally, struct tally_call *call, const char *from, const char *to, unsigned limit,
+                       unsigned timeout_ms, tally_call_cb cb);
+
+/* In the callback: */
+enum tally_outcome tally_call_outcome(const struct tally_call *call);
+const struct tally_value *tally_call_value(const struct tally_call *call); /* DONE; otherwise the error's details (a MAP) or NULL */
+const char *tally_call_code(const struct tally_call *call);    /* "SOLD_OUT"; "" when DONE */
+const char *tally_call_message(const struct tally_call *call); /* the error line; "" when DONE */
+bool tally_call_replayed(const struct tally_call *call);       /* an earlier attempt had done it */
+unsigned tally_call_attempts(const struct tally_call *call);   /* how often it was sent */
+bool tally_call_was_unknown(const struct tally_call *call);    /* some attempt ended without an answer */
+uint64_t tally_call_latency_us(const struct tally_call *call); /* from start to callback */
+
+const char *tally_outcome_name(enum tally_outcome outcome);
+
+struct tally_stats {
+	uint64_t sent, done, refused, conflict, retry, unknown, repeats, reconnects, leader_changes;
+	unsigned connected; /* connections up */
+	char leader[128];   /* client address, "" when unknown */
+};
+void tally_stats(const struct tally *tally, struct tally_stats *stats);
+
+/* ---- blocking façade: one call at a time, for tools and tests ---- */
+
+struct tally_sync;
+struct tally_sync *tally_sync_open(const struct tally_options *options, char *error, size_t size);
+void tally_sync_close(struct tally_sync *sync);
+/* The call's results stay valid until the next call or close. */
+const struct tally_call *tally_sync_call(struct tally_sync *sync, const char *id, const char *procedure,
+                                         const struct tally_arg *args, size_t arg_count, unsigned timeout_ms);
+const struct tally_call *tally_sync_command(struct tally_sync *sync, const char *id, const char *const *words,
+                                            const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TALLY_H */

@@ -1,0 +1,61 @@
+/* Every bound of the house, with what happens there. Related bounds are
+ * checked against each other at compile time at the end of this file.
+ * Sizes are bytes unless the name says otherwise. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#include <stddef.h>
+
+#define KIB(n) ((size_t)(n) << 10)
+#define MIB(n) ((size_t)(n) << 20)
+
+/* Data. Over it: refused, nothing written. */
+#define LIMIT_KEY KIB(1)
+#define LIMIT_VALUE MIB(1)
+#define LIMIT_TXN_BYTES (MIB(1) + KIB(64)) /* keys and values of one transaction */
+#define LIMIT_TXN_WRITES 1024         /* distinct keys one transaction writes */
+#define LIMIT_ONCE_REPLY KIB(64)      /* a longer reply cannot be kept: refused, nothing written */
+#define LIMIT_REQUEST_ID 128          /* bytes of a request id */
+
+/* Log entries. A batch seals at LIMIT_BATCH_SEAL; a larger transaction travels alone. */
+#define LIMIT_BATCH_SEAL KIB(256)
+#define LIMIT_ENTRY (MIB(1) + KIB(128)) /* payload of one log entry */
+#define LIMIT_BATCH_OPEN_MS 10          /* an open batch is sealed after this long at the latest */
+#define LIMIT_ENTRIES_IN_FLIGHT 3       /* sealed entries not yet committed before the open batch waits */
+#define LIMIT_APPLY_LAG MIB(64)         /* committed minus applied; beyond: retry */
+
+/* Protocol. Over it: one error, connection closed. */
+#define LIMIT_RESP_ARGS (1024 * 1024) /* elements of one command */
+#define LIMIT_RESP_INLINE KIB(64)
+#define LIMIT_RESP_DEPTH 32           /* nesting of a reply that a client accepts */
+#define LIMIT_REQUEST_BYTES (MIB(1) + KIB(256)) /* all arguments of one command */
+#define LIMIT_CONN_REQUESTS 16384     /* unanswered requests of one connection; then it is not read */
+#define LIMIT_CONN_OUTPUT MIB(8)      /* unsent replies of one connection; then it is closed */
+#define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
+#define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
+#define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry in <= 5 ms */
+
+/* Peer frames. Over it: connection closed, counted. */
+#define LIMIT_FRAME MIB(4)
+#define LIMIT_PEER_QUEUE MIB(16) /* unsent bytes to one peer; then raft messages are dropped */
+#define LIMIT_MEMBERS 9
+
+/* Scripts. Over it: refused. */
+#define LIMIT_SCRIPT_SOURCE KIB(64)
+#define LIMIT_SCRIPT_MEMORY MIB(16)
+#define LIMIT_SCRIPT_STEPS 5000000 /* VM instructions, and charges by size of library calls */
+#define LIMIT_BUNDLE_FILES 256
+#define LIMIT_BUNDLE_BYTES KIB(768) /* must fit one transaction */
+#define LIMIT_VALUE_DEPTH 32        /* nesting of arguments, results and JSON */
+#define LIMIT_RESULT_ITEMS 100000
+
+/* Scans. */
+#define LIMIT_SCAN_ROWS 10000 /* LIMIT of RANGE and ROWS */
+
+_Static_assert(LIMIT_TXN_BYTES + KIB(32) <= LIMIT_ENTRY, "a full transaction fits an entry");
+_Static_assert(LIMIT_VALUE + LIMIT_KEY + KIB(4) <= LIMIT_TXN_BYTES, "a full value fits a transaction");
+_Static_assert(LIMIT_ENTRY + KIB(4) <= LIMIT_FRAME, "an entry fits a frame");
+_Static_assert(LIMIT_BATCH_SEAL <= LIMIT_ENTRY, "a sealed batch fits an entry");
+_Static_assert(LIMIT_BUNDLE_BYTES < LIMIT_TXN_BYTES, "a bundle is pushed in one transaction");
+
+#endif /* BASE_LIMITS_H */

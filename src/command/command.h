@@ -1,0 +1,68 @@
+/* The Redis commands over a transaction: strings, keys, counters, expiry, scan.
+ * Behaviour, reply types and error texts are those of Redis 7.0.
+ *
+ * A command reads and writes through the txn only, is all-or-nothing by itself
+ * (it checks before it writes), has no clock (txn_now_ms) and no connection.
+ * redis.call in scripts, EXEC and plain requests come through the same door. */
+#ifndef COMMAND_COMMAND_H
+#define COMMAND_COMMAND_H
+
+#include "base/slice.h"
+#include "txn/txn.h"
+#include "wire/reply.h"
+
+enum command_flags {
+	COMMAND_WRITE = 1,      /* may write: needs the leader's open batch */
+	COMMAND_READ = 2,       /* data is read: needs a read proof */
+	COMMAND_LOCAL = 4,      /* answered by the connection's node (PING, CLIENT, …): run by server */
+	COMMAND_QUEUE_NOT = 8,  /* not queued by MULTI (EXEC, DISCARD, WATCH, …) */
+	COMMAND_SCRIPT_NOT = 16, /* refused inside scripts */
+	COMMAND_SLOW = 32,      /* walks many keys */
+	COMMAND_SCRIPT = 64     /* EVAL, FCALL, CALL: run by engine through script */
+};
+
+struct command_call;
+struct command {
+	const char *name;  /* upper case; "CONFIG" for all its subcommands */
+	int arity;         /* as Redis: exact with the name, or -minimum */
+	unsigned flags;
+	int first_key, last_key, key_step; /* as COMMAND INFO tells */
+	const char *group; /* "string", "generic", "connection", … */
+	const char *redis_flags; /* space separated, for COMMAND: "write denyoom" */
+	/* NULL for LOCAL and SCRIPT commands: their rooms run them. Writes exactly one
+	 * reply. 0, or ERR_IO/ERR_CORRUPT (store), ERR_FULL/ERR_TOO_LARGE (transaction bound): then the reply is
+	 * to be thrown away and the request fails whole. */
+	int (*run)(struct command_call *call);
+};
+
+struct command_call {
+	const struct command *command;
+	struct txn *txn;
+	struct arena *arena;
+	const struct slice *argv; /* argv[0] is the name */
+	size_t argc;
+	unsigned db;              /* 0–15, SELECT */
+	struct reply *reply;
+	uint64_t random;          /* a random number the engine drew for this call (RANDOMKEY) */
+};
+
+/* Looks a name up, any case; NULL when unknown. O(1). */
+const struct command *command_find(struct slice name);
+/* All of them, for COMMAND; in alphabetical order. */
+const struct command *command_table(size_t *count);
+/* Writes the error Redis gives for an unknown command or a wrong number of arguments; false when argv is fine. */
+bool command_check(const struct command *command, const struct slice *argv, size_t argc, struct reply *reply);
+/* Runs it in call->txn. */
+int command_run(struct command_call *call);
+
+/* WATCH: the version of a key now, (index << 20 | ordinal) of its last write, 0 when it is
+ * absent or expired. */
+int command_key_version(struct txn *txn, unsigned db, struct slice key, uint64_t *version);
+
+/* Expiry by replicated batches: deletes at most max expired keys (index 'x') in
+ * txn, tells how many and whether more are due. */
+int command_expire_due(struct txn *txn, size_t max, size_t *deleted, bool *more);
+/* Background removal of keys of flushed generations, at most max in txn. */
+int command_sweep(struct txn *txn, size_t max, size_t *deleted, bool *more);
+
+#endif /* COMMAND_COMMAND_H */
