@@ -12,6 +12,7 @@
 /* Data. Over it: refused, nothing written. */
 #define LIMIT_KEY KIB(1)
 #define LIMIT_VALUE MIB(1)
+#define LIMIT_ROW_KEY KIB(2)          /* a key of the database: a client's key with its table in front, an index tuple */
 #define LIMIT_TXN_BYTES (MIB(1) + KIB(64)) /* keys and values of one transaction */
 #define LIMIT_TXN_WRITES 1024         /* distinct keys one transaction writes */
 #define LIMIT_ONCE_REPLY KIB(64)      /* a longer reply cannot be kept: refused, nothing written */
@@ -52,6 +53,7 @@
 /* Scans. */
 #define LIMIT_SCAN_ROWS 10000 /* LIMIT of RANGE and ROWS */
 
+_Static_assert(LIMIT_KEY + 64 <= LIMIT_ROW_KEY, "a client's key fits a key of the database");
 _Static_assert(LIMIT_TXN_BYTES + KIB(32) <= LIMIT_ENTRY, "a full transaction fits an entry");
 _Static_assert(LIMIT_VALUE + LIMIT_KEY + KIB(4) <= LIMIT_TXN_BYTES, "a full value fits a transaction");
 _Static_assert(LIMIT_ENTRY + KIB(4) <= LIMIT_FRAME, "an entry fits a frame");
