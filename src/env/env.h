@@ -85,6 +85,11 @@ struct env_stream_events {
 	 * stream is gone when this returns. An end of stream closes both halves, but
 	 * only after writes already queued were sent or failed. */
 	void (*closed)(void *owner, int status);
+	/* Optional. The peer ended its half (it may still read): no more data comes,
+	 * writes go on, and the owner calls env_stream_close when it has said all.
+	 * NULL: an end of stream closes both halves, as closed tells. A body that
+	 * cannot tell the halves apart need not call it. */
+	void (*ended)(void *owner);
 };
 
 /* Starts connecting. TCP_NODELAY is always on. Never fails at once: see opened. */
