@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define HISTOGRAM_BUCKETS (36 * 64)
+#define HISTOGRAM_BUCKETS (36 * 64) /* 2^41 and above share the last */
 
 struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS];

@@ -1,0 +1,97 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int err_set(struct err *err, int code, const char *format, ...)
+{
+	if (err != NULL) {
+		va_list args;
+		va_start(args, format);
+		err->code = code;
+		vsnprintf(err->text, sizeof(err->text), format, args);
+		va_end(args);
+	}
+	return code;
+}
+
+int err_prefix(struct err *err, const char *format, ...)
+{
+	if (err == NULL) {
+		return 0;
+	}
+	char prefix[ERR_TEXT_MAX / 2];
+	char rest[ERR_TEXT_MAX];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(prefix, sizeof(prefix), format, args);
+	va_end(args);
+	memcpy(rest, err->text, sizeof(rest));
+	snprintf(err->text, sizeof(err->text), "%s: %.*s", prefix,
+	         (int)(sizeof(err->text) - sizeof(prefix) - 3), rest);
+	return err->code;
+}
+
+const char *err_name(int code)
+{
+	switch (code) {
+	case 0:
+		return "no error";
+	case ERR_NOT_FOUND:
+		return "not found";
+	case ERR_EXISTS:
+		return "already exists";
+	case ERR_INVALID:
+		return "invalid";
+	case ERR_TOO_LARGE:
+		return "too large";
+	case ERR_FULL:
+		return "full";
+	case ERR_CORRUPT:
+		return "corrupt";
+	case ERR_IO:
+		return "input/output error";
+	case ERR_NO_SPACE:
+		return "no space left";
+	case ERR_CLOSED:
+		return "closed";
+	case ERR_CANCELLED:
+		return "cancelled";
+	case ERR_TIMEOUT:
+		return "timed out";
+	case ERR_NOT_LEADER:
+		return "not the leader";
+	case ERR_BUSY:
+		return "busy";
+	case ERR_LOCKED:
+		return "locked";
+	case ERR_DENIED:
+		return "not permitted";
+	case ERR_VERSION:
+		return "unknown version";
+	case ERR_MORE:
+		return "more bytes needed";
+	case ERR_OVERFLOW:
+		return "out of range";
+	case ERR_BUDGET:
+		return "budget spent";
+	case ERR_TYPE:
+		return "wrong type";
+	default:
+		return "unknown error";
+	}
+}
+
+void fatal(const char *format, ...)
+{
+	char line[1024];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	fprintf(stderr, "fatal: %s\n", line);
+	fflush(stderr);
+	abort();
+}
