@@ -99,6 +99,9 @@ uint64_t replica_next_index(const struct replica *replica);
  * ERR_BUSY (the log is too far ahead of the disk): entry stays the caller's.
  * stamp_ms goes into every frame from now on. on_commit_index says when it is safe. */
 int replica_propose(struct replica *replica, struct entry *entry, uint64_t stamp_ms);
+/* A read was shown this stamp: every frame carries at least it from now on, the probes of a
+ * replica_read_start that follows included, so the next leader has met it (D11). */
+void replica_stamp(struct replica *replica, uint64_t stamp_ms);
 /* Entries proposed by us in this term and not yet committed. */
 size_t replica_in_flight(const struct replica *replica);
 

@@ -58,7 +58,9 @@ void shard_cancel(struct shard *shard, struct request *request);
 /* To the leader's node, over the requests connection; see replica_forward_start. */
 void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame, uint64_t timeout_ms);
 void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, struct slice frame);
-
+/* Hands leadership to a member (0: the most caught-up): seals what is open, lets requests wait meanwhile. cb
+ * once, later: 0 when another leads, ERR_TIMEOUT (we lead on), ERR_NOT_LEADER, ERR_BUSY (one is under way). */
+void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms, void (*cb)(void *owner, int status), void *owner);
 
 struct shard_stats {
 	struct replica_stats replica;
