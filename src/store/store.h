@@ -23,10 +23,11 @@ struct store_disk *store_disk_new(void);
 void store_disk_free(struct store_disk *disk);
 
 struct store_config {
-	const char *dir;          /* made if absent; its parent is synced */
-	struct store_disk *disk;  /* NULL: the real one. Else also: no automatic flush or compaction, no statistics */
-	uint64_t memtable_bytes;  /* 64 MiB */
-	uint64_t cache_bytes;     /* block cache, 64 MiB */
+	const char *dir; /* made if absent; its parent is synced */
+	struct store_disk
+		*disk; /* NULL: the real one. Else also: no automatic flush or compaction, no statistics */
+	uint64_t memtable_bytes; /* 64 MiB */
+	uint64_t cache_bytes;    /* block cache, 64 MiB */
 };
 
 /* The meta record, written in the batch of every applied entry. */
@@ -58,7 +59,8 @@ void store_unpin(struct store_pin *pin);
 /* One entry and its meta record, in one atomic write. view: a checked batch, or
  * NULL for entries that write nothing but the meta record. 0, ERR_NO_SPACE (nothing applied, try the
  * same again later), ERR_IO, ERR_CORRUPT. */
-int store_apply(struct store *store, const struct entry_view *view, const struct store_meta *meta, struct err *err);
+int store_apply(struct store *store, const struct entry_view *view, const struct store_meta *meta,
+		struct err *err);
 
 /* Makes durable all that was applied before the call; *index is what is durable then. */
 int store_flush(struct store *store, uint64_t *index, struct err *err);
@@ -66,7 +68,8 @@ int store_flush(struct store *store, uint64_t *index, struct err *err);
 /* Ordered walk over committed and applied keys in [from, to). The view is that of
  * the cursor's opening. to empty: to the end of all. */
 struct store_cursor;
-struct store_cursor *store_cursor_open(struct store *store, struct slice from, struct slice to, bool backward);
+struct store_cursor *store_cursor_open(struct store *store, struct slice from, struct slice to,
+				       bool backward);
 /* False at the end; key and value borrowed until the next call. */
 bool store_cursor_next(struct store_cursor *cursor, struct slice *key, struct slice *value);
 int store_cursor_error(const struct store_cursor *cursor);

@@ -1,0 +1,30 @@
+/* What the files of the store share. */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include <rocksdb/c.h>
+
+#include "base/arena.h"
+#include "store/store.h"
+
+struct store {
+	rocksdb_t *db;
+	rocksdb_env_t *env;
+	bool owns_env; /* a memory disk's env is the disk's */
+	rocksdb_readoptions_t *read;
+	rocksdb_writeoptions_t *write;
+	const char *dir;
+	struct arena arena;         /* dir and configurations */
+	struct slice configuration; /* the last one handed out */
+
+	/* the apply lane's */
+	struct buf meta;
+
+	/* counted across threads, with atomics */
+	uint64_t applied_index, applied, flushes;
+	bool no_space;
+	/* the loop's */
+	uint64_t gets, gets_missed;
+};
+
+#endif /* STORE_INTERNAL_H */

@@ -1,0 +1,113 @@
+#include "store/options.h"
+
+#include "base/limits.h"
+
+#define LEVELS 7
+#define BLOOM_BITS 10
+/* Of the memtable: 24 bits a key for rows of 300 bytes, small enough to stay in a cache. */
+#define MEMTABLE_BLOOM_RATIO 0.01
+
+/* Background threads belong to the process: flushes keep their priority, because the log is trimmed behind
+ * them; compactions yield to everything else. */
+static void tune_threads(rocksdb_env_t *env)
+{
+	rocksdb_env_set_high_priority_background_threads(env, 1);
+	rocksdb_env_set_background_threads(env, 1);
+	rocksdb_env_lower_thread_pool_cpu_priority(env);
+}
+
+/* Point reads that miss are the common case (is this order new?): a bloom filter in front of the memtable
+ * and of every file saves most of their cost. */
+static void tune_reads(const struct store_config *config, rocksdb_options_t *options)
+{
+	rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+	rocksdb_block_based_options_set_filter_policy(table,
+						      rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+	rocksdb_block_based_options_set_whole_key_filtering(table, 1);
+	rocksdb_block_based_options_set_format_version(table, 5);
+	rocksdb_cache_t *cache =
+		rocksdb_cache_create_lru(config->cache_bytes ? config->cache_bytes : MIB(64));
+	rocksdb_block_based_options_set_block_cache(table, cache);
+	rocksdb_options_set_block_based_table_factory(options, table);
+	rocksdb_cache_destroy(cache);
+	rocksdb_block_based_options_destroy(table);
+}
+
+/* One core's worth of work at most; young levels uncompressed, for they are rewritten soon. */
+static void tune_real_disk(const struct store_config *config, rocksdb_options_t *options)
+{
+	rocksdb_options_set_write_buffer_size(options,
+					      config->memtable_bytes ? config->memtable_bytes : MIB(64));
+	rocksdb_options_set_max_write_buffer_number(options, 4);
+	rocksdb_options_set_memtable_whole_key_filtering(options, 1);
+	rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, MEMTABLE_BLOOM_RATIO);
+	rocksdb_options_set_max_background_jobs(options, 2);
+	rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
+	rocksdb_options_set_level0_file_num_compaction_trigger(options, 4);
+	rocksdb_options_set_level0_slowdown_writes_trigger(options, 32);
+	rocksdb_options_set_level0_stop_writes_trigger(options, 48);
+	rocksdb_options_set_bytes_per_sync(options, MIB(1));
+	const int compression[LEVELS] = {rocksdb_no_compression,  rocksdb_no_compression,
+					 rocksdb_lz4_compression, rocksdb_lz4_compression,
+					 rocksdb_lz4_compression, rocksdb_lz4_compression,
+					 rocksdb_lz4_compression};
+	rocksdb_options_set_compression_per_level(options, compression, LEVELS);
+	rocksdb_options_set_info_log_level(options, 2 /* warn */);
+	rocksdb_options_set_max_log_file_size(options, MIB(1));
+	rocksdb_options_set_keep_log_file_num(options, 2);
+}
+
+/* The simulator's disk: nothing happens that nobody asked for. */
+static void tune_memory_disk(rocksdb_options_t *options)
+{
+	rocksdb_options_set_write_buffer_size(options, (size_t)1 << 40);
+	rocksdb_options_set_arena_block_size(options, KIB(64));
+	rocksdb_options_set_disable_auto_compactions(options, 1);
+	rocksdb_options_set_compression(options, rocksdb_no_compression);
+	rocksdb_options_set_info_log_level(options, 5 /* headers only */);
+}
+
+rocksdb_options_t *options_new(const struct store_config *config, rocksdb_env_t *env, struct err *err)
+{
+	rocksdb_options_t *base = rocksdb_options_create();
+	rocksdb_options_set_create_if_missing(base, 1);
+	rocksdb_options_set_env(base, env);
+	rocksdb_options_set_paranoid_checks(base, 1);
+	rocksdb_options_set_num_levels(base, LEVELS);
+	rocksdb_options_set_stats_dump_period_sec(base, 0);
+	tune_reads(config, base);
+	if (config->disk != NULL) {
+		tune_memory_disk(base);
+	} else {
+		tune_threads(env);
+		tune_real_disk(config, base);
+	}
+	/* Without it closing would flush, and a simulated crash would lose nothing (D8). */
+	const char *more = "avoid_flush_during_shutdown=true;stats_persist_period_sec=0;"
+			   "avoid_unnecessary_blocking_io=true";
+	rocksdb_options_t *options = rocksdb_options_create();
+	char *message = NULL;
+	rocksdb_get_options_from_string(base, more, options, &message);
+	rocksdb_options_destroy(base);
+	if (message != NULL) {
+		rocksdb_options_destroy(options);
+		options_fail(message, err, "setting RocksDB's options");
+		return NULL;
+	}
+	return options;
+}
+
+int options_fail(char *message, struct err *err, const char *doing)
+{
+	int code = ERR_IO;
+	if (strstr(message, "No space left") != NULL) {
+		code = ERR_NO_SPACE;
+	} else if (strncmp(message, "Corruption", 10) == 0) {
+		code = ERR_CORRUPT;
+	} else if (strstr(message, "lock ") != NULL) {
+		code = ERR_LOCKED;
+	}
+	err_set(err, code, "%s: %s", doing, message);
+	rocksdb_free(message);
+	return code;
+}

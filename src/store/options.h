@@ -1,0 +1,19 @@
+/* How RocksDB is tuned. Private to the store. */
+#ifndef STORE_OPTIONS_H
+#define STORE_OPTIONS_H
+
+#include <rocksdb/c.h>
+
+#include "store/store.h"
+
+struct store_disk {
+	rocksdb_env_t *env;
+};
+
+/* Options for one database; the caller destroys them after opening. NULL and err when RocksDB refuses them.
+ */
+rocksdb_options_t *options_new(const struct store_config *config, rocksdb_env_t *env, struct err *err);
+/* Turns RocksDB's message (freed) into a code and a text: ERR_NO_SPACE, ERR_CORRUPT, ERR_LOCKED, ERR_IO. */
+int options_fail(char *message, struct err *err, const char *doing);
+
+#endif /* STORE_OPTIONS_H */

@@ -1,0 +1,270 @@
+#include "store/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rocksdb/c.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "store/internal.h"
+#include "store/meta.h"
+#include "store/options.h"
+
+#define META_BYTES_MAX KIB(64)
+
+/* ---- disks ---- */
+
+struct store_disk *store_disk_new(void)
+{
+	struct store_disk *disk = calloc(1, sizeof(*disk));
+	if (disk == NULL) {
+		fatal("out of memory: a disk in memory");
+	}
+	disk->env = rocksdb_create_mem_env();
+	return disk;
+}
+
+void store_disk_free(struct store_disk *disk)
+{
+	if (disk == NULL) {
+		return;
+	}
+	rocksdb_env_destroy(disk->env);
+	free(disk);
+}
+
+/* ---- opening and closing ---- */
+
+/* A directory that was just made is lost in a crash unless its parent is synced. */
+static int sync_parent(const char *dir, struct err *err)
+{
+	char parent[4096];
+	snprintf(parent, sizeof(parent), "%s/..", dir);
+	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		return err_set(err, ERR_IO, "cannot open %s: %s", parent, strerror(errno));
+	}
+	int status = fsync(fd) == 0 ? 0 : err_set(err, ERR_IO, "cannot sync %s: %s", parent, strerror(errno));
+	close(fd);
+	return status;
+}
+
+static int make_dir(const char *dir, struct err *err)
+{
+	if (mkdir(dir, 0700) == 0) {
+		return sync_parent(dir, err);
+	}
+	if (errno == EEXIST) {
+		return 0;
+	}
+	int code = errno == ENOSPC ? ERR_NO_SPACE : ERR_IO;
+	return err_set(err, code, "cannot make %s: %s", dir, strerror(errno));
+}
+
+/* Reads the meta record; *meta is zeroed when there is none. */
+static int read_meta(struct store *store, struct store_meta *meta, struct err *err)
+{
+	struct store_pin pin;
+	int status = store_get(store, meta_key(), &pin);
+	if (status == ERR_NOT_FOUND) {
+		memset(meta, 0, sizeof(*meta));
+		return 0;
+	}
+	if (status != 0) {
+		return err_set(err, status, "cannot read the meta record of %s", store->dir);
+	}
+	struct store_meta read;
+	status = meta_decode(pin.value, &read);
+	if (status != 0) {
+		store_unpin(&pin);
+		return err_set(err, status, "the meta record of %s does not verify", store->dir);
+	}
+	if (!slice_equal(read.configuration, store->configuration)) {
+		store->configuration = arena_copy(&store->arena, read.configuration);
+	}
+	*meta = read;
+	meta->configuration = store->configuration;
+	store_unpin(&pin);
+	return 0;
+}
+
+int store_open(const struct store_config *config, struct store **out, struct err *err)
+{
+	int status = config->disk == NULL ? make_dir(config->dir, err) : 0;
+	if (status != 0) {
+		return status;
+	}
+	struct store *store = calloc(1, sizeof(*store));
+	if (store == NULL) {
+		fatal("out of memory: a store");
+	}
+	arena_init(&store->arena, KIB(4));
+	buf_init(&store->meta, META_BYTES_MAX);
+	/* A disk in memory has no working directory. */
+	const char *root = config->disk != NULL && config->dir[0] != '/' ? "/" : "";
+	store->dir = arena_printf(&store->arena, "%s%s", root, config->dir);
+	store->env = config->disk != NULL ? config->disk->env : rocksdb_create_default_env();
+	store->owns_env = config->disk == NULL;
+	store->read = rocksdb_readoptions_create();
+	store->write = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_disable_WAL(store->write, 1);
+
+	rocksdb_options_t *options = options_new(config, store->env, err);
+	if (options == NULL) {
+		status = ERR_INVALID;
+		goto err_after_store;
+	}
+	char *message = NULL;
+	store->db = rocksdb_open(options, store->dir, &message);
+	rocksdb_options_destroy(options);
+	if (message != NULL) {
+		status = options_fail(message, err, "opening the database");
+		goto err_after_store;
+	}
+	struct store_meta meta;
+	status = read_meta(store, &meta, err);
+	if (status != 0) {
+		goto err_after_store;
+	}
+	store->applied_index = meta.index;
+	*out = store;
+	return 0;
+
+err_after_store:
+	store_close(store, false);
+	return status;
+}
+
+void store_close(struct store *store, bool flush)
+{
+	if (store == NULL) {
+		return;
+	}
+	if (store->db != NULL) {
+		uint64_t index;
+		if (flush) {
+			store_flush(store, &index, NULL);
+		}
+		rocksdb_cancel_all_background_work(store->db, 1);
+		rocksdb_close(store->db);
+	}
+	rocksdb_readoptions_destroy(store->read);
+	rocksdb_writeoptions_destroy(store->write);
+	if (store->owns_env) {
+		rocksdb_env_destroy(store->env);
+	}
+	buf_fini(&store->meta);
+	arena_fini(&store->arena);
+	free(store);
+}
+
+int store_meta(struct store *store, struct store_meta *meta, struct err *err)
+{
+	return read_meta(store, meta, err);
+}
+
+/* ---- reading ---- */
+
+int store_get(struct store *store, struct slice key, struct store_pin *pin)
+{
+	char *message = NULL;
+	rocksdb_pinnableslice_t *value =
+		rocksdb_get_pinned(store->db, store->read, (const char *)key.data, key.len, &message);
+	store->gets++;
+	if (value == NULL) {
+		if (message != NULL) {
+			return options_fail(message, NULL, "reading");
+		}
+		store->gets_missed++;
+		return ERR_NOT_FOUND;
+	}
+	size_t len;
+	const char *data = rocksdb_pinnableslice_value(value, &len);
+	pin->impl = value;
+	pin->value = slice_of(data, len);
+	return 0;
+}
+
+void store_unpin(struct store_pin *pin)
+{
+	rocksdb_pinnableslice_destroy(pin->impl);
+	pin->impl = NULL;
+}
+
+/* ---- writing ---- */
+
+int store_apply(struct store *store, const struct entry_view *view, const struct store_meta *meta,
+		struct err *err)
+{
+	assert(meta->index > store->applied_index);
+	buf_reset(&store->meta);
+	meta_encode(meta, &store->meta);
+	assert(!buf_failed(&store->meta));
+
+	rocksdb_writebatch_t *batch =
+		view == NULL
+			? rocksdb_writebatch_create()
+			: rocksdb_writebatch_create_from((const char *)view->batch.data, view->batch.len);
+	struct slice key = meta_key();
+	rocksdb_writebatch_put(batch, (const char *)key.data, key.len, (const char *)store->meta.data,
+			       store->meta.len);
+	char *message = NULL;
+	rocksdb_write(store->db, store->write, batch, &message);
+	rocksdb_writebatch_destroy(batch);
+	if (message != NULL) {
+		int code = options_fail(message, err, "applying an entry");
+		__atomic_store_n(&store->no_space, code == ERR_NO_SPACE, __ATOMIC_RELAXED);
+		return code;
+	}
+	__atomic_store_n(&store->no_space, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&store->applied_index, meta->index, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&store->applied, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int store_flush(struct store *store, uint64_t *index, struct err *err)
+{
+	uint64_t applied = __atomic_load_n(&store->applied_index, __ATOMIC_ACQUIRE);
+	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	rocksdb_flushoptions_set_wait(options, 1);
+	char *message = NULL;
+	rocksdb_flush(store->db, options, &message);
+	rocksdb_flushoptions_destroy(options);
+	if (message != NULL) {
+		int code = options_fail(message, err, "flushing");
+		__atomic_store_n(&store->no_space, code == ERR_NO_SPACE, __ATOMIC_RELAXED);
+		return code;
+	}
+	__atomic_add_fetch(&store->flushes, 1, __ATOMIC_RELAXED);
+	*index = applied;
+	return 0;
+}
+
+/* ---- figures ---- */
+
+static uint64_t property(const struct store *store, const char *name)
+{
+	uint64_t value = 0;
+	rocksdb_property_int(store->db, name, &value);
+	return value;
+}
+
+void store_stats(struct store *store, struct store_stats *stats)
+{
+	*stats = (struct store_stats){
+		.keys_estimate = property(store, "rocksdb.estimate-num-keys"),
+		.memtable_bytes = property(store, "rocksdb.cur-size-all-mem-tables"),
+		.sst_bytes = property(store, "rocksdb.total-sst-files-size"),
+		.flushes = __atomic_load_n(&store->flushes, __ATOMIC_RELAXED),
+		.applied = __atomic_load_n(&store->applied, __ATOMIC_RELAXED),
+		.gets = store->gets,
+		.gets_missed = store->gets_missed,
+		.no_space = __atomic_load_n(&store->no_space, __ATOMIC_RELAXED),
+	};
+}

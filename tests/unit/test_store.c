@@ -1,0 +1,330 @@
+/* One RocksDB database: applying, crashing, flushing, walking, hashing, running out of space. */
+#include "store/store.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "tests/lib/tap.h"
+
+/* Opens, or ends the test. */
+static struct store *open_store(const char *dir, struct store_disk *disk)
+{
+	struct store_config config = {
+		.dir = dir, .disk = disk, .memtable_bytes = MIB(1), .cache_bytes = MIB(1)};
+	struct store *store = NULL;
+	struct err err = {0};
+	if (store_open(&config, &store, &err) != 0) {
+		fatal("cannot open a store: %s", err.text);
+	}
+	return store;
+}
+
+static struct store_meta meta_at(uint64_t index)
+{
+	return (struct store_meta){.index = index,
+				   .term = 3,
+				   .chain = {index * 7, index * 11},
+				   .stamp_ms = 1000 + index,
+				   .cluster_id = 5,
+				   .node_id = 2,
+				   .configuration_index = 1,
+				   .configuration = SLICE_LIT("n1 n2 n3")};
+}
+
+/* Applies "key-<index>" = "value-<index>" and "last" = "<index>" as entry index. */
+static int apply_one(struct store *store, uint64_t index)
+{
+	char key[32], value[32], last[32];
+	snprintf(key, sizeof(key), "key-%06llu", (unsigned long long)index);
+	snprintf(value, sizeof(value), "value-%llu", (unsigned long long)index);
+	snprintf(last, sizeof(last), "%llu", (unsigned long long)index);
+	struct buf payload;
+	buf_init(&payload, LIMIT_ENTRY);
+	entry_begin(&payload, ENTRY_BATCH, 1000 + index);
+	entry_put(&payload, slice_str(key), slice_str(value));
+	entry_put(&payload, SLICE_LIT("last"), slice_str(last));
+	entry_end(&payload);
+	struct entry_view view;
+	entry_check(buf_slice(&payload), &view);
+	struct store_meta meta = meta_at(index);
+	int status = store_apply(store, &view, &meta, NULL);
+	buf_fini(&payload);
+	return status;
+}
+
+static bool holds(struct store *store, const char *key, const char *want)
+{
+	struct store_pin pin;
+	int status = store_get(store, slice_str(key), &pin);
+	if (status != 0) {
+		return want == NULL && status == ERR_NOT_FOUND;
+	}
+	bool same = want != NULL && slice_equal(pin.value, slice_str(want));
+	store_unpin(&pin);
+	return same;
+}
+
+static uint64_t index_of(struct store *store)
+{
+	struct store_meta meta;
+	return store_meta(store, &meta, NULL) == 0 ? meta.index : UINT64_MAX;
+}
+
+static void test_meta(struct store_disk *disk)
+{
+	struct store *store = open_store("db", disk);
+	struct store_meta meta = {.index = 99};
+	is_int(store_meta(store, &meta, NULL), 0, "a new database has a meta record to tell");
+	is_int(meta.index, 0, "and stands at index 0");
+	is_int(apply_one(store, 1), 0, "the first entry is applied");
+	struct store_meta barrier = meta_at(2);
+	is_int(store_apply(store, NULL, &barrier, NULL), 0, "an entry that writes nothing is applied too");
+	is_int(store_meta(store, &meta, NULL), 0, "the meta record is read");
+	is_int(meta.index, 2, "the meta record names the entry that wrote nothing");
+	ok(meta.term == 3 && meta.chain.low == 14 && meta.chain.high == 22 && meta.stamp_ms == 1002,
+	   "term, chain and stamp come back");
+	ok(meta.cluster_id == 5 && meta.node_id == 2 && meta.configuration_index == 1 &&
+		   slice_equal(meta.configuration, SLICE_LIT("n1 n2 n3")),
+	   "ids and configuration come back");
+	ok(holds(store, "key-000001", "value-1"), "what was applied is read");
+	ok(holds(store, "key-000002", NULL), "what was not is not found");
+	store_close(store, false);
+}
+
+static void test_crash(struct store_disk *disk)
+{
+	struct store *store = open_store("crash", disk);
+	for (uint64_t index = 1; index <= 10; index++) {
+		apply_one(store, index);
+	}
+	uint64_t durable = 0;
+	is_int(store_flush(store, &durable, NULL), 0, "a flush succeeds");
+	is_int(durable, 10, "it names what is durable");
+	apply_one(store, 11);
+	store_close(store, false);
+	store = open_store("crash", disk);
+	is_int(index_of(store), 10, "a crash loses what was applied after the flush");
+	ok(holds(store, "last", "10") && holds(store, "key-000011", NULL), "and nothing else");
+	is_int(apply_one(store, 11), 0, "the lost entry is applied again");
+	store_close(store, true);
+	store = open_store("crash", disk);
+	is_int(index_of(store), 11, "closing with a flush loses nothing");
+	store_close(store, false);
+}
+
+static void test_deletes(struct store_disk *disk)
+{
+	struct store *store = open_store("deletes", disk);
+	apply_one(store, 1);
+	struct buf payload;
+	buf_init(&payload, LIMIT_ENTRY);
+	entry_begin(&payload, ENTRY_BATCH, 1);
+	entry_delete(&payload, SLICE_LIT("key-000001"));
+	entry_end(&payload);
+	struct entry_view view;
+	entry_check(buf_slice(&payload), &view);
+	struct store_meta meta = meta_at(2);
+	store_apply(store, &view, &meta, NULL);
+	ok(holds(store, "key-000001", NULL), "a deleted key is not found");
+	ok(holds(store, "last", "1"), "its neighbour is");
+	buf_fini(&payload);
+	store_close(store, false);
+}
+
+/* The keys a walk meets, with spaces between; in text. */
+static void walk(struct store *store, const char *from, const char *to, bool backward, char *text,
+		 size_t size)
+{
+	struct store_cursor *cursor = store_cursor_open(store, slice_str(from), slice_str(to), backward);
+	struct slice key, value;
+	size_t at = 0;
+	text[0] = '\0';
+	while (store_cursor_next(cursor, &key, &value)) {
+		at += (size_t)snprintf(text + at, size - at, "%.*s ", (int)key.len, (const char *)key.data);
+	}
+	if (store_cursor_next(cursor, &key, &value) || store_cursor_error(cursor) != 0) {
+		snprintf(text, size, "the walk goes on behind its end");
+	}
+	store_cursor_close(cursor);
+}
+
+static void test_cursor(struct store_disk *disk)
+{
+	struct store *store = open_store("cursor", disk);
+	for (uint64_t index = 1; index <= 4; index++) {
+		apply_one(store, index);
+	}
+	char text[200];
+	walk(store, "key-000002", "key-000004", false, text, sizeof(text));
+	is_str(text, "key-000002 key-000003 ", "a walk has its first key and not its end");
+	walk(store, "key-000002", "key-000004", true, text, sizeof(text));
+	is_str(text, "key-000003 key-000002 ", "backward it has the same keys");
+	walk(store, "key-000003", "", false, text, sizeof(text));
+	is_str(text, "key-000003 key-000004 last ", "an empty end is the end of all");
+	walk(store, "", "key", true, text, sizeof(text));
+	is_str(text, "M ", "a backward walk without a lower bound ends at the first key");
+	walk(store, "x", "y", false, text, sizeof(text));
+	is_str(text, "", "a walk over nothing ends at once");
+
+	struct store_cursor *cursor = store_cursor_open(store, SLICE_LIT("key"), SLICE_LIT("last"), false);
+	apply_one(store, 5);
+	struct slice key, value;
+	int count = 0;
+	while (store_cursor_next(cursor, &key, &value)) {
+		count++;
+	}
+	is_int(count, 4, "a walk sees the state of its opening");
+	store_cursor_close(cursor);
+	store_close(store, false);
+}
+
+static void test_hash(struct store_disk *disk)
+{
+	struct store *one = open_store("hash-1", disk);
+	struct store *two = open_store("hash-2", disk);
+	struct chain a, b;
+	uint64_t index;
+	for (uint64_t i = 1; i <= 20; i++) {
+		apply_one(one, i);
+		apply_one(two, i);
+		if (i == 7) {
+			store_flush(two, &index, NULL);
+		}
+	}
+	ok(store_hash(one, &a, &index, NULL) == 0 && index == 20, "a hash says which index it belongs to");
+	ok(store_hash(two, &b, &index, NULL) == 0 && chain_equal(a, b),
+	   "two databases with the same entries have the same hash, flushed or not");
+	struct store_meta meta = meta_at(21);
+	store_apply(two, NULL, &meta, NULL);
+	store_hash(two, &b, &index, NULL);
+	ok(chain_equal(a, b), "the meta record does not count");
+	apply_one(two, 22);
+	store_hash(two, &b, &index, NULL);
+	ok(!chain_equal(a, b), "another row does");
+	store_close(one, false);
+	store_close(two, false);
+}
+
+static void test_real_disk(void)
+{
+	char dir[300];
+	snprintf(dir, sizeof(dir), "%s/db", tap_dir());
+	struct store *store = open_store(dir, NULL);
+	struct store_config config = {.dir = dir};
+	struct store *second = NULL;
+	struct err err = {0};
+	is_int(store_open(&config, &second, &err), ERR_LOCKED,
+	       "a database that is open cannot be opened again");
+	ok(err.text[0] != '\0', "and the error says so: %s", err.text);
+	/* Enough for several memtables of 1 MiB: flushes happen by themselves. */
+	for (uint64_t index = 1; index <= 20000; index++) {
+		if (apply_one(store, index) != 0) {
+			break;
+		}
+	}
+	store_close(store, false);
+	store = open_store(dir, NULL);
+	uint64_t index = index_of(store);
+	char last[32];
+	snprintf(last, sizeof(last), "%llu", (unsigned long long)index);
+	ok(index < 20001 && holds(store, "last", index ? last : NULL),
+	   "after a crash the database is exactly the state after one index");
+	struct store_stats stats;
+	store_stats(store, &stats);
+	ok(stats.gets >= 2, "reads are counted");
+	store_close(store, false);
+
+	config.dir = "/dev/null/db";
+	is_int(store_open(&config, &second, &err), ERR_IO, "a directory that cannot be made is an error");
+}
+
+static void test_corruption(void)
+{
+	char dir[300], command[1000];
+	snprintf(dir, sizeof(dir), "%s/broken", tap_dir());
+	struct store *store = open_store(dir, NULL);
+	apply_one(store, 1);
+	store_close(store, true);
+	snprintf(command, sizeof(command),
+		 "for f in %s/*.sst; do printf 'XXXXXXXXXXXXXXXX' | dd of=$f bs=1 seek=8 conv=notrunc "
+		 "2>/dev/null; done",
+		 dir);
+	ok(system(command) == 0, "a file of the database is damaged");
+	struct store_config config = {.dir = dir};
+	struct err err = {0};
+	is_int(store_open(&config, &store, &err), ERR_CORRUPT,
+	       "a damaged meta record is noticed at the open");
+}
+
+/* A file system of 6 MiB, where a container lets us have one. */
+static bool mount_small(const char *dir)
+{
+	mkdir(dir, 0700);
+	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("tmpfs", dir, "tmpfs", 0, "size=6m") == 0;
+}
+
+static void test_no_space(void)
+{
+	char dir[300], filler[400];
+	snprintf(dir, sizeof(dir), "%s/small", tap_dir());
+	if (!mount_small(dir)) {
+		tap_skip("no space left: this test needs the right to mount a tmpfs");
+		return;
+	}
+	snprintf(filler, sizeof(filler), "%s/filler", dir);
+	char db[320];
+	snprintf(db, sizeof(db), "%s/db", dir);
+	struct store *store = open_store(db, NULL);
+	FILE *file = fopen(filler, "w");
+	static const uint8_t zeroes[4096];
+	while (file != NULL && fwrite(zeroes, sizeof(zeroes), 1, file) == 1) {
+	}
+	if (file != NULL) {
+		fclose(file);
+	}
+	int status = 0;
+	uint64_t index = 0, durable;
+	apply_one(store, ++index);
+	status = store_flush(store, &durable, NULL);
+	is_int(status, ERR_NO_SPACE, "a flush on a full disk says that there is no space");
+	is_int(apply_one(store, index + 1), ERR_NO_SPACE, "an apply behind it says the same");
+	ok(holds(store, "last", "1"), "reads go on");
+	struct store_stats stats;
+	store_stats(store, &stats);
+	ok(stats.no_space, "and the figures tell");
+	unlink(filler);
+	for (int tries = 0; tries < 120 && status != 0; tries++) {
+		status = apply_one(store, index + 1);
+		if (status != 0) {
+			usleep(250000);
+		}
+	}
+	is_int(status, 0, "when space returns the same apply succeeds");
+	is_int(store_flush(store, &durable, NULL), 0, "and so does a flush");
+	is_int(durable, 2, "which makes both durable");
+	store_close(store, false);
+	umount(dir);
+}
+
+int main(void)
+{
+	test_no_space(); /* first: a thread has the mounts of its birth, and RocksDB keeps its threads */
+	struct store_disk *disk = store_disk_new();
+	test_meta(disk);
+	test_crash(disk);
+	test_deletes(disk);
+	test_cursor(disk);
+	test_hash(disk);
+	store_disk_free(disk);
+	store_disk_free(NULL);
+	store_close(NULL, true);
+	test_real_disk();
+	test_corruption();
+	return tap_done();
+}
