@@ -16,7 +16,8 @@ struct node_member {
 	char client[128]; /* "host:port" of the client port: what TALLY STATUS tells clients */
 };
 
-/* Filled by config_defaults and then a file and flags (server/config.h). */
+/* Filled by config_defaults and then a file and flags (server/config.h).
+ * node_open takes it after config_finish. */
 struct node_config {
 	char dir[512];            /* data directory: lock, identity, log/, db/ */
 	uint64_t id;
@@ -38,6 +39,9 @@ struct node_config {
 	enum log_level log_level;
 	bool bootstrap;           /* default true: an empty directory starts a new cluster of members */
 	struct store_disk *disk;  /* NULL: the real one */
+	bool core_dumps;          /* main's affair */
+	uint64_t process_id;      /* for INFO; 0 in the simulator */
+	uint64_t (*resident_bytes)(void); /* for INFO; NULL in the simulator */
 };
 
 int node_open(struct env *env, const struct node_config *config, struct log *log, struct node **node, struct err *err);
