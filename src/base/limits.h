@@ -32,6 +32,9 @@
 #define LIMIT_REQUEST_BYTES (MIB(1) + KIB(256)) /* all arguments of one command */
 #define LIMIT_CONN_REQUESTS 16384     /* unanswered requests of one connection; then it is not read */
 #define LIMIT_CONN_OUTPUT MIB(8)      /* unsent replies of one connection; then it is closed */
+#define LIMIT_NODE_REQUESTS 131072    /* the same of all connections of a node */
+#define LIMIT_NODE_INPUT MIB(128)     /* unread input of all connections; then those with a long request are closed */
+#define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
 #define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry in <= 5 ms */

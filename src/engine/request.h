@@ -32,6 +32,7 @@ struct request_command {
 	const struct command *command;
 	const struct slice *argv; /* argv[0] is the name */
 	size_t argc;
+	unsigned db; /* this command's: SELECT may stand between queued ones. Equal to request.db for REQUEST_ONE */
 };
 struct request_watch {
 	struct slice key;

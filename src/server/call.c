@@ -1,0 +1,123 @@
+#include "server/call.h"
+
+#include "server/node_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define SLAB_CALLS 64
+/* A call that grew more than this gives its memory back. */
+#define KEEP_BYTES KIB(16)
+
+struct call_slab {
+	struct list link;
+	struct call calls[SLAB_CALLS];
+};
+
+void call_pool_init(struct call_pool *pool)
+{
+	list_init(&pool->free);
+	list_init(&pool->slabs);
+	pool->taken = 0;
+}
+
+void call_pool_fini(struct call_pool *pool)
+{
+	struct list *link;
+	while ((link = list_pop(&pool->slabs)) != NULL) {
+		struct call_slab *slab = list_entry(link, struct call_slab, link);
+		for (size_t i = 0; i < SLAB_CALLS; i++) {
+			request_fini(&slab->calls[i].request);
+			buf_fini(&slab->calls[i].frame);
+		}
+		free(slab);
+	}
+	list_init(&pool->free);
+}
+
+static void pool_grow(struct call_pool *pool)
+{
+	struct call_slab *slab = calloc(1, sizeof *slab);
+	if (slab == NULL) {
+		fatal("out of memory: requests under way");
+	}
+	list_init(&slab->link);
+	list_append(&pool->slabs, &slab->link);
+	for (size_t i = 0; i < SLAB_CALLS; i++) {
+		struct call *call = &slab->calls[i];
+		request_init(&call->request);
+		buf_init(&call->frame, LIMIT_FRAME);
+		list_init(&call->parked);
+		list_append(&pool->free, &call->link);
+	}
+}
+
+struct call *call_take(struct node *node)
+{
+	struct call_pool *pool = &node->calls;
+	if (list_empty(&pool->free)) {
+		pool_grow(pool);
+	}
+	struct call *call = list_entry(list_pop(&pool->free), struct call, link);
+	assert(call->state == CALL_FREE);
+	call->node = node;
+	call->conn = NULL;
+	call->answered = NULL;
+	call->finish = NULL;
+	call->deadline_us = 0;
+	call->held_bytes = 0;
+	call->muted = call->mutates = call->routed = false;
+	call->state = CALL_OPEN;
+	pool->taken++;
+	return call;
+}
+
+void call_release(struct call *call)
+{
+	struct call_pool *pool = &call->node->calls;
+	assert(call->state == CALL_OPEN || call->state == CALL_ANSWERED);
+	assert(pool->taken > 0);
+	list_remove(&call->link);
+	if (call->request.reply.cap > KEEP_BYTES) {
+		request_fini(&call->request);
+		request_init(&call->request);
+	} else {
+		request_reset(&call->request);
+	}
+	if (call->frame.cap > KEEP_BYTES) {
+		buf_fini(&call->frame);
+		buf_init(&call->frame, LIMIT_FRAME);
+	} else {
+		buf_reset(&call->frame);
+	}
+	call->conn = NULL;
+	call->state = CALL_FREE;
+	pool->taken--;
+	/* To the front: the memory that was just used is warm. */
+	list_append(pool->free.next, &call->link);
+	if (pool->taken < LIMIT_NODE_REQUESTS / 2 && !list_empty(&call->node->listener.starved)) {
+		listener_feed(&call->node->listener);
+	}
+}
+
+void call_answer(struct call *call)
+{
+	assert(call->state != CALL_FREE && call->state != CALL_ANSWERED);
+	call->state = CALL_ANSWERED;
+	call->answered(call);
+}
+
+void call_answer_code(struct call *call, enum code code, const char *details)
+{
+	buf_reset(&call->request.reply);
+	struct reply reply = call_reply(call);
+	reply_code(&reply, code, details);
+	call->request.code = code;
+	call->request.outcome = code_outcome(code);
+	call_answer(call);
+}
+
+struct reply call_reply(struct call *call)
+{
+	return (struct reply){&call->request.reply, call->request.protocol};
+}

@@ -1,0 +1,459 @@
+#include "server/conn.h"
+
+#include "server/node_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Unsent and held answers from which no more requests are read. */
+#define OUTPUT_FULL MIB(1)
+/* What an answer that another node will write may come to; for the same sum. */
+#define AWAY_BYTES KIB(4)
+/* An unfinished request: arguments of LIMIT_REQUEST_BYTES, and the heads of LIMIT_RESP_ARGS of them. */
+#define INPUT_MAX (LIMIT_REQUEST_BYTES + LIMIT_RESP_ARGS * 10 + KIB(256))
+/* Buffers above this are given back when a connection is idle. */
+#define KEEP_BYTES KIB(4)
+/* A client that takes no bytes, or does not finish a request, is closed. */
+#define STALL_US ((uint64_t)60 * 1000000)
+#define IDLE_US ((uint64_t)1000000)
+
+static void conn_read(struct conn *conn);
+static bool conn_may_read(struct conn *conn);
+
+/* ---- output ---- */
+
+size_t conn_unsent(const struct conn *conn)
+{
+	return conn->out.len + conn->sending.len;
+}
+
+static void conn_write_cb(struct env_write *write, int status)
+{
+	struct conn *conn = (struct conn *)((char *)write - offsetof(struct conn, write));
+	assert(conn->writing);
+	conn->writing = false;
+	conn->node->counters.bytes_out += status == 0 ? conn->sending.len : 0;
+	buf_reset(&conn->sending);
+	if (status != 0) {
+		conn_close(conn);
+		return;
+	}
+	conn->sent_us = env_now_us(conn->node->env);
+	env_turn_arm(&conn->turn);
+}
+
+static void conn_flush(struct conn *conn)
+{
+	if (conn->out.len == 0 || conn->writing) {
+		return;
+	}
+	struct buf empty = conn->sending;
+	conn->sending = conn->out;
+	conn->out = empty;
+	conn->writing = true;
+	conn->sent_us = env_now_us(conn->node->env);
+	struct slice bytes = buf_slice(&conn->sending);
+	env_stream_write(conn->stream, &conn->write, &bytes, 1);
+}
+
+/* Moves finished answers from the front of the order to the output. */
+static void conn_collect(struct conn *conn)
+{
+	while (!list_empty(&conn->calls)) {
+		struct call *call = list_entry(conn->calls.next, struct call, link);
+		if (call->state != CALL_ANSWERED) {
+			break;
+		}
+		if (!call->muted) {
+			buf_append_slice(&conn->out, buf_slice(&call->request.reply));
+		}
+		conn->held_bytes -= call->held_bytes;
+		conn->call_count--;
+		call_release(call);
+	}
+	if (buf_failed(&conn->out) || conn_unsent(conn) > LIMIT_CONN_OUTPUT) {
+		conn->node->counters.output_closed++;
+		log_event(conn->node->log, LOG_WARN, "client_closed", "id=%llu addr=%s reason=output_limit",
+		          (unsigned long long)conn->id, conn->peer);
+		conn_close(conn);
+		return;
+	}
+	env_turn_arm(&conn->turn);
+}
+
+/* All that was owed has been sent. */
+static bool conn_settled(const struct conn *conn)
+{
+	return list_empty(&conn->calls) && conn->out.len == 0 && !conn->writing;
+}
+
+static void conn_turn_cb(struct env_turn *turn)
+{
+	struct conn *conn = (struct conn *)((char *)turn - offsetof(struct conn, turn));
+	if (conn->state == CONN_CLOSED) {
+		return;
+	}
+	conn_flush(conn);
+	if (conn->state == CONN_OPEN && (conn->in.len > 0 || conn->paused)) {
+		conn_read(conn);
+	}
+	/* Of one that ended, what is unfinished now stays unfinished. */
+	bool over = conn->state == CONN_LEAVING || (conn->state == CONN_OPEN && conn->ended && conn_may_read(conn));
+	if (over && conn_settled(conn)) {
+		conn_close(conn);
+	}
+}
+
+struct conn_reply conn_reply_begin(struct conn *conn, bool muted)
+{
+	struct conn_reply answer = {{&conn->out, conn->session.protocol}, NULL};
+	if (muted || conn->state == CONN_CLOSED) {
+		buf_reset(&conn->node->nowhere);
+		answer.reply.out = &conn->node->nowhere;
+		return answer;
+	}
+	if (!list_empty(&conn->calls)) {
+		answer.call = conn_call(conn, false);
+		answer.reply.out = &answer.call->request.reply;
+	}
+	return answer;
+}
+
+void conn_reply_end(struct conn *conn, struct conn_reply *answer)
+{
+	if (conn->state == CONN_CLOSED) {
+		return;
+	}
+	if (answer->call != NULL) {
+		conn_count_held(conn, answer->call);
+		call_answer(answer->call);
+		return;
+	}
+	conn_collect(conn);
+}
+
+/* ---- calls ---- */
+
+static void conn_answered(struct call *call)
+{
+	struct conn *conn = call->conn;
+	if (conn == NULL) {
+		call_release(call);
+		return;
+	}
+	if (call->finish != NULL) {
+		call->finish(call);
+	}
+	conn_count_held(conn, call);
+	if (conn->calls.next == &call->link) {
+		conn_collect(conn);
+	}
+}
+
+struct call *conn_call(struct conn *conn, bool muted)
+{
+	struct call *call = call_take(conn->node);
+	call->conn = conn;
+	call->answered = conn_answered;
+	call->muted = muted;
+	call->request.protocol = conn->session.protocol;
+	call->request.db = conn->session.db;
+	call->request.user = SLICE_LIT("default");
+	list_append(&conn->calls, &call->link);
+	conn->call_count++;
+	return call;
+}
+
+void conn_count_held(struct conn *conn, struct call *call)
+{
+	size_t held = call->request.reply.len;
+	if (call->state == CALL_AWAY || call->state == CALL_PARKED) {
+		held = AWAY_BYTES;
+	}
+	conn->held_bytes += held - call->held_bytes;
+	call->held_bytes = held;
+}
+
+/* The client is gone: nobody waits for these answers. */
+static void conn_drop_calls(struct conn *conn)
+{
+	struct list *link;
+	while ((link = list_pop(&conn->calls)) != NULL) {
+		struct call *call = list_entry(link, struct call, link);
+		dispatch_drop(&conn->node->dispatch, call);
+	}
+	conn->call_count = 0;
+	conn->held_bytes = 0;
+}
+
+/* ---- input ---- */
+
+/* Keeps the sum over all connections. */
+static void conn_count_input(struct conn *conn)
+{
+	conn->node->listener.input_bytes += conn->in.len - conn->counted_input;
+	conn->counted_input = conn->in.len;
+}
+
+static bool conn_may_read(struct conn *conn)
+{
+	if (conn->state != CONN_OPEN || conn->blocked || conn->call_count >= LIMIT_CONN_REQUESTS) {
+		return false;
+	}
+	if (conn->node->calls.taken >= LIMIT_NODE_REQUESTS) {
+		if (list_empty(&conn->starved)) {
+			list_append(&conn->node->listener.starved, &conn->starved);
+		}
+		return false;
+	}
+	return conn_unsent(conn) + conn->held_bytes < OUTPUT_FULL;
+}
+
+static void conn_protocol_error(struct conn *conn, const struct err *err)
+{
+	struct node *node = conn->node;
+	node->counters.protocol_errors++;
+	log_event(node->log, LOG_INFO, "protocol_error", "id=%llu addr=%s reason=\"%s\"", (unsigned long long)conn->id,
+	          conn->peer, err->text);
+	struct conn_reply answer = conn_reply_begin(conn, false);
+	reply_error(&answer.reply, "ERR Protocol error: %s", err->text);
+	conn_reply_end(conn, &answer);
+	conn_leave(conn);
+}
+
+/* Runs the whole requests at the front of input; how many bytes they took. */
+static size_t conn_parse(struct conn *conn, struct slice input)
+{
+	struct node *node = conn->node;
+	size_t begin = input.len;
+	while (input.len > 0 && conn_may_read(conn)) {
+		struct slice *argv = NULL;
+		size_t argc = 0, used = 0;
+		struct err err = {0};
+		int status = resp_request_parse(&conn->reading, input, &node->arena, &argv, &argc, &used, &err);
+		if (status == ERR_MORE) {
+			break;
+		}
+		if (status != 0) {
+			conn_protocol_error(conn, &err);
+			arena_reset(&node->arena);
+			return begin;
+		}
+		if (argc > 0) {
+			session_request(conn, argv, argc);
+		}
+		input = slice_skip(input, used);
+		arena_reset(&node->arena);
+	}
+	return begin - input.len;
+}
+
+/* Stops or starts the stream to match what may be read. */
+static void conn_steer(struct conn *conn)
+{
+	if (conn->state != CONN_OPEN || conn_may_read(conn) != conn->paused) {
+		return;
+	}
+	conn->paused = !conn->paused;
+	if (conn->ended) {
+		return; /* nothing more comes anyway */
+	}
+	if (conn->paused) {
+		env_stream_pause(conn->stream);
+	} else {
+		env_stream_resume(conn->stream);
+	}
+}
+
+/* From the buffered input. */
+static void conn_read(struct conn *conn)
+{
+	size_t used = conn_parse(conn, buf_slice(&conn->in));
+	if (conn->state != CONN_OPEN) {
+		return; /* leaving or closed: its input is gone already */
+	}
+	buf_consume(&conn->in, used);
+	if (used > 0) {
+		conn->begun_us = conn->active_us;
+	}
+	conn_count_input(conn);
+	conn_steer(conn);
+}
+
+static void conn_keep(struct conn *conn, struct slice rest)
+{
+	if (rest.len == 0 || conn->state != CONN_OPEN) {
+		return;
+	}
+	if (conn->in.len == 0) {
+		conn->begun_us = conn->active_us;
+	}
+	buf_append_slice(&conn->in, rest);
+	conn_count_input(conn);
+	bool crowded = conn->node->listener.input_bytes > LIMIT_NODE_INPUT && conn->in.len > KIB(64);
+	if (buf_failed(&conn->in) || crowded) {
+		struct err err;
+		err_set(&err, ERR_TOO_LARGE, "too big request");
+		conn_protocol_error(conn, &err);
+	}
+}
+
+static void conn_data_cb(void *owner, struct slice bytes)
+{
+	struct conn *conn = owner;
+	if (conn->state != CONN_OPEN) {
+		return; /* of one that leaves: read and forgotten, so that its end is noticed */
+	}
+	conn->active_us = env_now_us(conn->node->env);
+	conn->node->counters.bytes_in += bytes.len;
+	if (conn->in.len > 0) {
+		conn_keep(conn, bytes);
+		conn_read(conn);
+		return;
+	}
+	size_t used = conn_parse(conn, bytes);
+	conn_keep(conn, slice_skip(bytes, used));
+	conn_steer(conn);
+}
+
+void conn_wake(struct conn *conn)
+{
+	env_turn_arm(&conn->turn);
+}
+
+/* ---- life ---- */
+
+static void conn_ended_cb(void *owner)
+{
+	struct conn *conn = owner;
+	conn->ended = true; /* what was asked before the end is still answered */
+	env_turn_arm(&conn->turn);
+}
+
+static void conn_closed_cb(void *owner, int status)
+{
+	struct conn *conn = owner;
+	conn->stream = NULL;
+	conn_free(conn);
+}
+
+static const struct env_stream_events conn_events = {
+	.data = conn_data_cb, .closed = conn_closed_cb, .ended = conn_ended_cb};
+
+struct conn *conn_new(struct node *node, struct env_stream *stream, uint64_t id)
+{
+	struct conn *conn = calloc(1, sizeof *conn);
+	if (conn == NULL) {
+		fatal("out of memory: a client connection");
+	}
+	list_init(&conn->link);
+	list_init(&conn->starved);
+	list_init(&conn->calls);
+	conn->node = node;
+	conn->stream = stream;
+	conn->id = id;
+	snprintf(conn->peer, sizeof conn->peer, "%s", env_stream_peer(stream));
+	buf_init(&conn->in, INPUT_MAX);
+	/* One answer may come on top of a full output: its own bound is its maker's. */
+	buf_init(&conn->out, LIMIT_CONN_OUTPUT + MIB(64));
+	buf_init(&conn->sending, LIMIT_CONN_OUTPUT + MIB(64));
+	resp_request_init(&conn->reading);
+	env_turn_init(node->env, &conn->turn, conn_turn_cb);
+	conn->write.cb = conn_write_cb;
+	conn->opened_us = conn->active_us = conn->sent_us = env_now_us(node->env);
+	session_init(&conn->session);
+	env_stream_set(stream, &conn_events, conn);
+	return conn;
+}
+
+void conn_free(struct conn *conn)
+{
+	struct node *node = conn->node;
+	conn->state = CONN_CLOSED;
+	buf_reset(&conn->in);
+	conn_count_input(conn);
+	conn_drop_calls(conn);
+	env_turn_cancel(&conn->turn);
+	list_remove(&conn->starved);
+	list_remove(&conn->link);
+	node->listener.count--;
+	session_fini(&conn->session);
+	resp_request_fini(&conn->reading);
+	buf_fini(&conn->in);
+	buf_fini(&conn->out);
+	buf_fini(&conn->sending);
+	free(conn);
+	if (node->state == NODE_STOPPING) {
+		node_stop_step(node);
+	}
+}
+
+void conn_leave(struct conn *conn)
+{
+	if (conn->state != CONN_OPEN) {
+		return;
+	}
+	conn->state = CONN_LEAVING;
+	buf_reset(&conn->in);
+	conn_count_input(conn);
+	if (conn->paused && !conn->ended) {
+		env_stream_resume(conn->stream); /* to notice its end */
+	}
+	conn->paused = false;
+	env_turn_arm(&conn->turn);
+}
+
+void conn_close(struct conn *conn)
+{
+	if (conn->state == CONN_CLOSED) {
+		return;
+	}
+	conn->state = CONN_CLOSED;
+	buf_reset(&conn->in);
+	conn_count_input(conn);
+	conn_drop_calls(conn);
+	env_turn_cancel(&conn->turn);
+	env_stream_close(conn->stream);
+}
+
+static void conn_trim(struct buf *buf)
+{
+	if (buf->len == 0 && buf->cap > KEEP_BYTES) {
+		size_t max = buf->max;
+		buf_fini(buf);
+		buf_init(buf, max);
+	}
+}
+
+/* Memory of one that is idle now. */
+static void conn_rest(struct conn *conn)
+{
+	conn_trim(&conn->in);
+	conn_trim(&conn->out);
+	if (!conn->writing) {
+		conn_trim(&conn->sending);
+	}
+	if (conn->in.len == 0 && conn->reading.bounds_cap > 64) {
+		resp_request_fini(&conn->reading);
+		resp_request_init(&conn->reading);
+	}
+}
+
+void conn_tick(struct conn *conn, uint64_t now_us)
+{
+	if (conn->state == CONN_CLOSED) {
+		return;
+	}
+	if (now_us - conn->active_us > IDLE_US) {
+		conn_rest(conn);
+	}
+	bool deaf = conn->writing && now_us - conn->sent_us > STALL_US;
+	bool mute = conn->in.len > 0 && !conn->paused && now_us - conn->begun_us > STALL_US;
+	if (deaf || mute) {
+		conn->node->counters.timed_out++;
+		log_event(conn->node->log, LOG_INFO, "client_closed", "id=%llu addr=%s reason=%s",
+		          (unsigned long long)conn->id, conn->peer, deaf ? "takes_no_answers" : "unfinished_request");
+		conn_close(conn);
+	}
+}

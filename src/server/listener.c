@@ -1,0 +1,102 @@
+#include "server/listener.h"
+
+#include "server/node_private.h"
+
+#include <assert.h>
+
+/* Over the bound: so many may wait for their one line at once, the others are just closed. */
+#define REFUSED_MAX 64
+
+void listener_init(struct listener *listener, struct node *node)
+{
+	memset(listener, 0, sizeof *listener);
+	listener->node = node;
+	listener->next_id = 1;
+	list_init(&listener->conns);
+	list_init(&listener->starved);
+}
+
+static void listener_accepted(void *owner, struct env_stream *stream)
+{
+	struct listener *listener = owner;
+	struct node *node = listener->node;
+	node->counters.connections++;
+	if (listener->count >= node->config.max_clients + REFUSED_MAX || node->state != NODE_SERVING) {
+		node->counters.refused_connections++;
+		env_stream_close(stream);
+		return;
+	}
+	bool over = listener->count >= node->config.max_clients;
+	struct conn *conn = conn_new(node, stream, listener->next_id++);
+	list_append(&listener->conns, &conn->link);
+	listener->count++;
+	if (over) {
+		node->counters.refused_connections++;
+		struct conn_reply answer = conn_reply_begin(conn, false);
+		reply_error(&answer.reply, "ERR max number of clients reached");
+		conn_reply_end(conn, &answer);
+		conn_leave(conn);
+	}
+}
+
+int listener_start(struct listener *listener, const char *address, struct err *err)
+{
+	listener->listener = env_listen(listener->node->env, address, listener_accepted, listener, err);
+	if (listener->listener == NULL) {
+		return err->code;
+	}
+	listener->port = env_listener_port(listener->listener);
+	return 0;
+}
+
+void listener_stop(struct listener *listener)
+{
+	if (listener->listener != NULL) {
+		env_listener_close(listener->listener);
+		listener->listener = NULL;
+	}
+}
+
+void listener_leave(struct listener *listener)
+{
+	for (struct list *link = listener->conns.next, *next; link != &listener->conns; link = next) {
+		next = link->next;
+		conn_leave(list_entry(link, struct conn, link));
+	}
+}
+
+void listener_fini(struct listener *listener)
+{
+	while (!list_empty(&listener->conns)) {
+		conn_free(list_entry(listener->conns.next, struct conn, link));
+	}
+	assert(listener->count == 0);
+}
+
+void listener_tick(struct listener *listener, uint64_t now_us)
+{
+	for (struct list *link = listener->conns.next, *next; link != &listener->conns; link = next) {
+		next = link->next;
+		conn_tick(list_entry(link, struct conn, link), now_us);
+	}
+	listener_feed(listener);
+}
+
+struct conn *listener_find(const struct listener *listener, uint64_t id)
+{
+	list_for_each(link, &listener->conns) {
+		struct conn *conn = list_entry(link, struct conn, link);
+		if (conn->id == id) {
+			return conn;
+		}
+	}
+	return NULL;
+}
+
+void listener_feed(struct listener *listener)
+{
+	while (!list_empty(&listener->starved) && listener->node->calls.taken < LIMIT_NODE_REQUESTS / 2) {
+		struct conn *conn = list_entry(list_pop(&listener->starved), struct conn, starved);
+		conn_wake(conn);
+	}
+}

@@ -1,0 +1,54 @@
+/* What the files of this room share of a node. Nobody outside includes this. */
+#ifndef SERVER_NODE_PRIVATE_H
+#define SERVER_NODE_PRIVATE_H
+
+#include "base/arena.h"
+#include "server/call.h"
+#include "server/dispatch.h"
+#include "server/identity.h"
+#include "server/listener.h"
+#include "server/node.h"
+#include "server/slowlog.h"
+
+enum node_state { NODE_OPEN, NODE_SERVING, NODE_STOPPING, NODE_STOPPED };
+
+/* What INFO and TALLY STATUS count. CONFIG RESETSTAT zeroes it. */
+struct node_counters {
+	uint64_t connections, refused_connections, commands, errors;
+	uint64_t protocol_errors, output_closed, timed_out, killed;
+	uint64_t bytes_in, bytes_out;
+	uint64_t forwarded, foreign, foreign_bad, parked, parked_expired;
+};
+
+struct node {
+	struct env *env;
+	struct log *log;
+	struct node_config config;
+	enum node_state state;
+	struct identity identity;
+	struct shard *shard;
+	struct call_pool calls;
+	struct listener listener;
+	struct dispatch dispatch;
+	struct slowlog slowlog;
+	struct node_counters counters;
+	struct arena arena;  /* of the request that is being read; reset behind it */
+	struct buf nowhere;  /* muted answers */
+	uint64_t started_us;
+	enum replica_role role;
+	uint64_t leader_id;
+
+	struct env_timer tick, stop_timer;
+	void (*stopped)(void *owner);
+	void *stopped_owner;
+	void (*on_stopped)(void *owner, const char *line);
+	void *on_stopped_owner;
+	bool shard_closed;
+};
+
+/* The member with this id, or NULL. */
+const struct node_member *node_member_find(const struct node *node, uint64_t id);
+/* All clients are gone, the shard is closed: the stop can end. */
+void node_stop_step(struct node *node);
+
+#endif /* SERVER_NODE_PRIVATE_H */

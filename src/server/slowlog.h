@@ -1,0 +1,36 @@
+/* The commands that took longest to run, as SLOWLOG tells: newest first, a
+ * bounded number, arguments cut as Redis cuts them. Not in the simulator's way:
+ * times are env's. */
+#ifndef SERVER_SLOWLOG_H
+#define SERVER_SLOWLOG_H
+
+#include "base/list.h"
+#include "base/slice.h"
+
+#include <stdint.h>
+
+#define SLOWLOG_ARGS 32
+#define SLOWLOG_ARG_BYTES 128
+
+struct slowlog {
+	struct list entries; /* newest first */
+	size_t count, max;
+	uint64_t next_id;
+};
+
+struct slowlog_entry {
+	struct list link;
+	uint64_t id, at_s, took_us;
+	char peer[64], name[72];
+	size_t argc;
+	struct slice argv[SLOWLOG_ARGS]; /* into bytes */
+	char bytes[];
+};
+
+void slowlog_init(struct slowlog *slowlog, size_t max);
+void slowlog_fini(struct slowlog *slowlog);
+void slowlog_clear(struct slowlog *slowlog);
+void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const struct slice *argv, size_t argc,
+                 const char *peer, const char *name);
+
+#endif /* SERVER_SLOWLOG_H */
