@@ -41,7 +41,7 @@ struct tally_options {
 	const char *user;          /* scope of request ids; NULL means "default" */
 };
 
-/* NULL when servers cannot be parsed or loop is NULL; why goes to error (size bytes), if not NULL. */
+/* NULL when servers cannot be parsed or loop is NULL; nothing is waited for. Why goes to error (size bytes), if not NULL. */
 struct tally *tally_open(struct uv_loop_s *loop, const struct tally_options *options, char *error, size_t size);
 /* Ends every request under way (RETRY or UNKNOWN), then calls closed, after which the memory is gone. */
 void tally_close(struct tally *tally, void (*closed)(void *data), void *data);
@@ -91,8 +91,9 @@ struct tally_call {
 	void *private_[48];
 };
 
-/* Calls a procedure. timeout_ms: 1 to 600,000. A procedure that declares a request id gets it from its argument; others that
- * write are wrapped in a fresh ONCE id, so a repeat happens once. */
+/* Calls a procedure. timeout_ms: 1 to 600,000. A procedure that declares a request id gets it from its argument; others
+ * run under a fresh id, so a repeat happens once. A call that outlives the program's memory of it (an order) should
+ * declare its id or be given one: then a restarted program asks again and learns what happened. */
 void tally_call_start(struct tally *tally, struct tally_call *call, const char *procedure, const struct tally_arg *args,
                       size_t arg_count, unsigned timeout_ms, tally_call_cb cb);
 /* The same under a request id of the caller's (may be NULL: none; then nothing is repeated after it was sent). */
@@ -116,6 +117,8 @@ const struct tally_value *tally_call_value(const struct tally_call *call); /* DO
 const char *tally_call_code(const struct tally_call *call);    /* "SOLD_OUT"; "" when DONE */
 const char *tally_call_message(const struct tally_call *call); /* the error line; "" when DONE */
 bool tally_call_replayed(const struct tally_call *call);       /* an earlier attempt had done it */
+/* What the server told beside the value, a MAP, or NULL: replayed, index, ordinal, node … (docs/protocol.md). */
+const struct tally_value *tally_call_meta(const struct tally_call *call);
 unsigned tally_call_attempts(const struct tally_call *call);   /* how often it was sent */
 bool tally_call_was_unknown(const struct tally_call *call);    /* some attempt ended without an answer */
 uint64_t tally_call_latency_us(const struct tally_call *call); /* from start to callback */
@@ -132,6 +135,7 @@ void tally_stats(const struct tally *tally, struct tally_stats *stats);
 /* ---- blocking façade: one call at a time, for tools and tests ---- */
 
 struct tally_sync;
+/* NULL as tally_open. A client without a server to reach opens too: calls then end in RETRY. */
 struct tally_sync *tally_sync_open(const struct tally_options *options, char *error, size_t size);
 void tally_sync_close(struct tally_sync *sync);
 /* The call's results stay valid until the next call or close. */
@@ -139,6 +143,8 @@ const struct tally_call *tally_sync_call(struct tally_sync *sync, const char *id
                                          const struct tally_arg *args, size_t arg_count, unsigned timeout_ms);
 const struct tally_call *tally_sync_command(struct tally_sync *sync, const char *id, const char *const *words,
                                             const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms);
+/* The client behind it, for ids and figures. */
+struct tally *tally_sync_client(struct tally_sync *sync);
 
 #ifdef __cplusplus
 }

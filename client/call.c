@@ -1,0 +1,209 @@
+#include "client/call.h"
+
+#include <assert.h>
+
+#include "client/channel.h"
+#include "client/details.h"
+#include "client/request.h"
+
+/* First rest after an answer that says "later"; doubles up to the second. */
+#define REST_MS 5
+#define REST_MAX_MS 1000
+/* The same when another node may serve at once. */
+#define REST_MOVED_MAX_MS 50
+
+/* ---- ending ---- */
+
+static void call_end(struct call *call, enum outcome outcome)
+{
+	assert(call->state != CALL_ENDED);
+	struct tally *tally = call->tally;
+	call->outcome = (uint8_t)outcome;
+	call->state = CALL_ENDED;
+	call->ended_us = env_now_us(tally->env);
+	call->arena = &tally->arena;
+	wheel_remove(&call->due);
+	list_remove(&call->link);
+	request_free(call);
+	assert(tally->calls > 0);
+	tally->calls--;
+
+	struct tally_stats *stats = &tally->stats;
+	uint64_t *const counters[] = {&stats->done, &stats->refused, &stats->conflict, &stats->retry, &stats->unknown};
+	(*counters[outcome])++;
+	call->cb((struct tally_call *)call);
+	/* The struct is the caller's again and may already hold another call. */
+	arena_reset(&tally->arena);
+}
+
+/* No answer that could be told: the deadline came, or the client closes. */
+static void call_end_unanswered(struct call *call, const char *why)
+{
+	bool may_have_happened = !call->read && (call->was_unknown || call->state == CALL_SENT);
+	if (call->state == CALL_SENT) {
+		channel_forget(call->channel, call->seq);
+	}
+	call->reply = SLICE_NONE;
+	call->attribute = SLICE_NONE;
+	call->local = why;
+	if (may_have_happened) {
+		memcpy(call->code, "OUTCOME_UNKNOWN", sizeof("OUTCOME_UNKNOWN"));
+	} else if (call->code[0] == '\0') {
+		memcpy(call->code, "DEADLINE_PASSED", sizeof("DEADLINE_PASSED"));
+	} /* else the last answer says best why it did not happen */
+	call_end(call, may_have_happened ? OUTCOME_UNKNOWN : OUTCOME_RETRY);
+}
+
+/* ---- moving ---- */
+
+static void call_schedule(struct call *call, uint64_t at_us)
+{
+	wheel_remove(&call->due);
+	call->due.at_us = at_us < call->deadline_us ? at_us : call->deadline_us;
+	wheel_add(&call->tally->wheel, &call->due);
+	client_alarm(call->tally, call->due.at_us);
+}
+
+static void call_queue(struct call *call)
+{
+	assert(list_empty(&call->link));
+	call->state = CALL_PENDING;
+	list_append(&call->tally->pending, &call->link);
+	if (!call->tally->closing) {
+		client_wake(call->tally);
+	}
+}
+
+static void call_rest(struct call *call, uint64_t max_ms)
+{
+	uint64_t rest_ms = REST_MS;
+	for (uint32_t i = 0; i < call->rests && rest_ms < max_ms; i++) {
+		rest_ms *= 2;
+	}
+	call->rests++;
+	call->state = CALL_RESTING;
+	rest_ms = client_jitter_ms(call->tally, rest_ms < max_ms ? rest_ms : max_ms);
+	call_schedule(call, env_now_us(call->tally->env) + rest_ms * 1000);
+}
+
+static bool call_may_repeat(const struct call *call)
+{
+	return call->read || call->id_len > 0;
+}
+
+void call_begin(struct call *call, unsigned timeout_ms)
+{
+	struct tally *tally = call->tally;
+	assert(timeout_ms >= 1);
+	assert(timeout_ms <= CLIENT_TIMEOUT_MAX_MS);
+	list_init(&call->link);
+	wheel_node_init(&call->due);
+	call->started_us = env_now_us(tally->env);
+	call->deadline_us = call->started_us + (uint64_t)timeout_ms * 1000;
+	tally->calls++;
+	/* One that is started while the client closes ends in the next slot, not in an endless turn. */
+	call_schedule(call, tally->closing ? call->started_us : call->deadline_us);
+	call_queue(call);
+}
+
+void call_sent(struct call *call, struct channel *channel, uint64_t seq)
+{
+	assert(call->state == CALL_PENDING);
+	list_remove(&call->link);
+	call->state = CALL_SENT;
+	call->channel = channel;
+	call->seq = seq;
+	if (call->attempts > 0) {
+		call->tally->stats.repeats++;
+	}
+	call->attempts++;
+	call->tally->stats.sent++;
+}
+
+/* ---- answers ---- */
+
+static bool code_moved(struct slice code)
+{
+	return slice_is_word(code, "NOT_LEADER") || slice_is_word(code, "STOPPING") ||
+	       slice_is_word(code, "LEADER_LOST");
+}
+
+static void call_failed(struct call *call, struct slice line)
+{
+	struct slice code;
+	enum outcome outcome = details_outcome(line, &code);
+	size_t len = code.len < CALL_CODE_MAX - 1 ? code.len : CALL_CODE_MAX - 1;
+	memcpy(call->code, code.data, len);
+	call->code[len] = '\0';
+
+	if (outcome == OUTCOME_UNKNOWN) {
+		call->was_unknown = true;
+	}
+	if (outcome == OUTCOME_RETRY || (outcome == OUTCOME_UNKNOWN && call_may_repeat(call))) {
+		bool moved = code_moved(code);
+		if (moved) {
+			cluster_moved(&call->tally->cluster);
+		}
+		call_rest(call, moved || outcome == OUTCOME_UNKNOWN ? REST_MOVED_MAX_MS : REST_MAX_MS);
+		return;
+	}
+	/* The id is too old to look up: that says nothing about the attempt before. */
+	if (call->was_unknown && slice_is_word(code, "ID_TOO_OLD")) {
+		outcome = OUTCOME_UNKNOWN;
+	}
+	call_end(call, outcome);
+}
+
+void call_answered(struct call *call, struct slice attribute, struct slice reply)
+{
+	assert(call->state == CALL_SENT);
+	assert(reply.len >= 3);
+	call->channel = NULL;
+	call->reply = reply;
+	call->attribute = attribute;
+	call->local = NULL;
+	if (reply.data[0] == '-') {
+		call->state = CALL_PENDING;
+		call_failed(call, slice_of(reply.data + 1, reply.len - 3));
+		return;
+	}
+	call->code[0] = '\0';
+	call_end(call, OUTCOME_DONE);
+}
+
+void call_lost(struct call *call)
+{
+	assert(call->state == CALL_SENT);
+	call->channel = NULL;
+	call->was_unknown = true;
+	call->reply = SLICE_NONE;
+	call->attribute = SLICE_NONE;
+	if (call_may_repeat(call) && !call->tally->closing) {
+		call_queue(call);
+		return;
+	}
+	call->state = CALL_PENDING;
+	call_end_unanswered(call, "the connection was lost before the answer came");
+}
+
+void call_cancel(struct call *call)
+{
+	call_end_unanswered(call, "the client was closed");
+}
+
+void call_due(struct call *call, uint64_t now_us)
+{
+	assert(list_empty(&call->due.link));
+	if (call->tally->closing) {
+		call_cancel(call);
+		return;
+	}
+	if (now_us >= call->deadline_us) {
+		call_end_unanswered(call, call->attempts == 0 ? "the deadline passed and no node was reached"
+		                                              : "the deadline passed before a definite answer came");
+		return;
+	}
+	assert(call->state == CALL_RESTING);
+	call_schedule(call, call->deadline_us);
+	call_queue(call);
+}

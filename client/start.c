@@ -1,0 +1,118 @@
+/* The doors of tally.h that start a call: they copy what was asked into the
+ * call's text and let it begin. */
+#include <assert.h>
+
+#include "client/call.h"
+#include "client/request.h"
+
+/* Every field is set: the struct may hold whatever was in the caller's memory. */
+static struct call *start_prepare(struct tally *tally, struct tally_call *public, tally_call_cb cb)
+{
+	assert(tally != NULL);
+	assert(cb != NULL);
+	struct call *call = call_of(public);
+	*call = (struct call){.data = public->data, .tally = tally, .cb = cb};
+	return call;
+}
+
+/* The caller's id, or a fresh one in room. */
+static struct slice start_id(struct tally *tally, const char *id, char room[ID_TEXT])
+{
+	if (id != NULL) {
+		return slice_str(id);
+	}
+	id_make(&tally->ids, env_wall_ms(tally->env), room);
+	return slice_of(room, ID_TEXT);
+}
+
+void tally_call_start(struct tally *tally, struct tally_call *public, const char *procedure,
+                      const struct tally_arg *args, size_t arg_count, unsigned timeout_ms, tally_call_cb cb)
+{
+	char room[ID_TEXT];
+	struct call *call = start_prepare(tally, public, cb);
+	request_make_call(call, start_id(tally, NULL, room), procedure, args, arg_count);
+	call_begin(call, timeout_ms);
+}
+
+void tally_call_start_once(struct tally *tally, struct tally_call *public, const char *id, const char *procedure,
+                           const struct tally_arg *args, size_t arg_count, unsigned timeout_ms, tally_call_cb cb)
+{
+	struct call *call = start_prepare(tally, public, cb);
+	request_make_call(call, id != NULL ? slice_str(id) : SLICE_NONE, procedure, args, arg_count);
+	call_begin(call, timeout_ms);
+}
+
+static void start_command(struct tally *tally, struct tally_call *public, struct slice id, const struct slice *words,
+                          size_t count, unsigned flags, unsigned timeout_ms, tally_call_cb cb)
+{
+	struct call *call = start_prepare(tally, public, cb);
+	call->dryrun = (flags & TALLY_DRYRUN) != 0;
+	call->read = call->dryrun || (flags & TALLY_READ) != 0;
+	request_make(call, call->read ? SLICE_NONE : id, words, count);
+	call_begin(call, timeout_ms);
+}
+
+void tally_command_start(struct tally *tally, struct tally_call *public, const char *id, const char *const *words,
+                         const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms, tally_call_cb cb)
+{
+	assert(count > 0);
+	struct slice *slices = pool_take(&tally->pool, count * sizeof(*slices));
+	for (size_t i = 0; i < count; i++) {
+		slices[i] = lens != NULL ? slice_of(words[i], lens[i]) : slice_str(words[i]);
+	}
+	start_command(tally, public, id != NULL ? slice_str(id) : SLICE_NONE, slices, count, flags, timeout_ms, cb);
+	pool_give(&tally->pool, slices, count * sizeof(*slices));
+}
+
+void tally_get_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
+                     unsigned timeout_ms, tally_call_cb cb)
+{
+	const struct slice words[] = {SLICE_LIT("GET"), slice_of(key, key_len)};
+	start_command(tally, public, SLICE_NONE, words, 2, TALLY_READ, timeout_ms, cb);
+}
+
+void tally_set_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
+                     const void *value, size_t value_len, unsigned timeout_ms, tally_call_cb cb)
+{
+	char room[ID_TEXT];
+	const struct slice words[] = {SLICE_LIT("SET"), slice_of(key, key_len), slice_of(value, value_len)};
+	start_command(tally, public, start_id(tally, NULL, room), words, 3, 0, timeout_ms, cb);
+}
+
+void tally_del_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
+                     unsigned timeout_ms, tally_call_cb cb)
+{
+	char room[ID_TEXT];
+	const struct slice words[] = {SLICE_LIT("DEL"), slice_of(key, key_len)};
+	start_command(tally, public, start_id(tally, NULL, room), words, 2, 0, timeout_ms, cb);
+}
+
+void tally_range_start(struct tally *tally, struct tally_call *public, const char *from, const char *to,
+                       unsigned limit, unsigned timeout_ms, tally_call_cb cb)
+{
+	char digits[16];
+	size_t at = sizeof(digits);
+	unsigned left = limit;
+	assert(limit >= 1);
+	assert(limit <= LIMIT_SCAN_ROWS);
+	for (; left > 0; left /= 10) {
+		digits[--at] = (char)('0' + left % 10);
+	}
+	const struct slice words[] = {SLICE_LIT("RANGE"), slice_str(from), slice_str(to), SLICE_LIT("LIMIT"),
+	                              slice_of(digits + at, sizeof(digits) - at)};
+	start_command(tally, public, SLICE_NONE, words, 5, TALLY_READ, timeout_ms, cb);
+}
+
+/* ---- arguments ---- */
+
+struct tally_arg tally_str(const char *name, const char *value)
+{
+	return tally_bytes(name, value, strlen(value));
+}
+
+struct tally_arg tally_bytes(const char *name, const void *value, size_t len)
+{
+	/* An argument with a text is told from an integer by its pointer. */
+	struct tally_arg arg = {name, 2, value != NULL ? value : "", len, 0};
+	return arg;
+}
