@@ -24,8 +24,14 @@
 #include "base/list.h"
 #include "base/slice.h"
 
+/* Private to env: the part all bodies share (schedule.c has timers and turn hooks). */
 struct env {
-	const struct env_ops *ops; /* env_ops.h; only bodies of env read it */
+	const struct env_ops *ops; /* env_ops.h */
+	struct heap timers;
+	struct list hooks;
+	uint64_t order;  /* of arming, breaks ties */
+	uint64_t due_us; /* timers up to here have fired or are firing */
+	bool dead;       /* killed: nothing starts any more */
 };
 
 /* ---- clocks and chance ---- */
@@ -76,7 +82,8 @@ struct env_stream; /* owned by env from connect/accept until its closed event */
 
 /* All events of one stream; owner is what env_stream_set gave. */
 struct env_stream_events {
-	/* The outcome of env_connect: 0 or an error (then closed follows). Never for accepted streams. */
+	/* The outcome of env_connect: 0 or an error (then closed follows). Never for accepted streams,
+	 * nor after env_stream_close. */
 	void (*opened)(void *owner, int status);
 	/* Bytes arrived; borrowed until the return. */
 	void (*data)(void *owner, struct slice bytes);
@@ -86,7 +93,7 @@ struct env_stream_events {
 	 * only after writes already queued were sent or failed. */
 	void (*closed)(void *owner, int status);
 	/* Optional. The peer ended its half (it may still read): no more data comes,
-	 * writes go on, and the owner calls env_stream_close when it has said all.
+	 * writes go on, and the owner calls env_stream_close when it has said all (a write that fails closes it with ERR_CLOSED).
 	 * NULL: an end of stream closes both halves, as closed tells. A body that
 	 * cannot tell the halves apart need not call it. */
 	void (*ended)(void *owner);
@@ -173,7 +180,8 @@ void env_lock_release(struct env_lock *lock);
 struct env_lane;
 enum env_lane_priority { ENV_LANE_NORMAL, ENV_LANE_LOW };
 struct env_work {
-	struct list link; /* private to env */
+	struct list link;      /* private to env */
+	struct env_lane *lane; /* private to env */
 	/* On the lane's thread: touches only what the work owns, and files. Failures go into fields of the owner. */
 	void (*run)(struct env_work *work);
 	/* On the loop, later, in order of submission within a lane. */

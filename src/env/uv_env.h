@@ -19,8 +19,8 @@ void uv_env_run_until(struct env *env, bool (*done)(void *owner), void *owner, u
 void uv_env_stop(struct env *env);
 /* Calls cb on the loop thread for SIGTERM, SIGINT or SIGHUP. One handler an env. */
 void uv_env_on_signal(struct env *env, void (*cb)(void *owner, int signum), void *owner);
-/* Starts closing everything env still has open; with a loop of its own, finishes
- * it and frees. On a caller's loop, freed is called (from the loop) when all
+/* Starts closing everything env still has open, without a callback to its
+ * owners, who have closed what they had or are gone; with a loop of its own, finishes it and frees. On a caller's loop, freed is called (from the loop) when all
  * handles are closed and env's memory is gone; may be NULL. */
 void uv_env_free(struct env *env, void (*freed)(void *owner), void *owner);
 

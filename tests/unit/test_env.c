@@ -1,0 +1,273 @@
+/* The libuv body: what all bodies do, and what only it must. */
+#include "env/uv_env.h"
+#include "tests/lib/env_conformance.h"
+#include "tests/lib/tap.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define PATIENCE_MS 60000
+
+static void run_until(struct env_body *body, bool (*done)(void *owner), void *owner)
+{
+	uv_env_run_until(body->env, done, owner, PATIENCE_MS);
+}
+
+static bool flag_set(void *owner) { return *(bool *)owner; }
+
+/* ---- timers after input ---- */
+
+struct stall {
+	struct env *env;
+	struct env_timer timer;
+	struct env_stream *stream;
+	int writer; /* a plain socket of the other side */
+	bool heard, heard_before_timer, done;
+};
+static void stall_data(void *owner, struct slice bytes) { ((struct stall *)owner)->heard = true; }
+static void stall_closed(void *owner, int status) {}
+static const struct env_stream_events stall_events = {NULL, stall_data, stall_closed, NULL};
+static void stall_accepted(void *owner, struct env_stream *stream)
+{
+	struct stall *stall = owner;
+	stall->stream = stream;
+	env_stream_set(stream, &stall_events, stall);
+	/* The loop stands still over the timer's time; the input arrives meanwhile. */
+	env_timer_start_at(&stall->timer, env_now_us(stall->env) + 1000);
+	(void)!write(stall->writer, "x", 1);
+	uint64_t until = env_now_us(stall->env) + 3000;
+	while (env_now_us(stall->env) < until) {
+	}
+}
+static void stall_timer(struct env_timer *timer)
+{
+	struct stall *stall = list_entry(timer, struct stall, timer);
+	stall->heard_before_timer = stall->heard;
+	stall->done = true;
+}
+
+static int plain_connect(unsigned port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		return -1;
+	}
+	return fd;
+}
+
+static void test_input_before_timers(struct env *env)
+{
+	struct stall stall = {.env = env};
+	struct err err = {0};
+	env_timer_init(env, &stall.timer, stall_timer);
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", stall_accepted, &stall, &err);
+	stall.writer = plain_connect(env_listener_port(listener));
+	uv_env_run_until(env, flag_set, &stall.done, PATIENCE_MS);
+	ok(stall.done && stall.heard_before_timer, "after a stall, input that waits is read before the expired timer fires");
+	env_stream_close(stall.stream);
+	env_listener_close(listener);
+	close(stall.writer);
+}
+
+/* ---- descriptors run out ---- */
+
+struct crowd {
+	unsigned accepted;
+	struct env_stream *streams[64];
+};
+static void crowd_data(void *owner, struct slice bytes) {}
+static void crowd_closed(void *owner, int status) {}
+static const struct env_stream_events crowd_events = {NULL, crowd_data, crowd_closed, NULL};
+static void crowd_accepted(void *owner, struct env_stream *stream)
+{
+	struct crowd *crowd = owner;
+	env_stream_set(stream, &crowd_events, crowd);
+	crowd->streams[crowd->accepted++] = stream;
+}
+static bool crowd_came(void *owner) { return ((struct crowd *)owner)->accepted >= 1; }
+
+static void test_descriptors(struct env *env)
+{
+	struct crowd crowd = {0};
+	struct err err = {0};
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", crowd_accepted, &crowd, &err);
+	unsigned port = env_listener_port(listener);
+	int fds[3];
+	fds[0] = plain_connect(port);
+	fds[1] = plain_connect(port);
+	/* No descriptor above the last one in use. */
+	int next = open("/dev/null", O_RDONLY);
+	struct rlimit before;
+	getrlimit(RLIMIT_NOFILE, &before);
+	struct rlimit none = {(rlim_t)next, before.rlim_max};
+	close(next);
+	setrlimit(RLIMIT_NOFILE, &none);
+	uv_env_run_until(env, crowd_came, &crowd, 200);
+	is_int(crowd.accepted, 0, "without descriptors nobody is accepted");
+	char byte;
+	struct timeval patience = {PATIENCE_MS / 1000, 0};
+	setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	ok(recv(fds[0], &byte, 1, 0) <= 0, "who waits is closed at once instead of hanging");
+	setrlimit(RLIMIT_NOFILE, &before);
+	fds[2] = plain_connect(port);
+	uv_env_run_until(env, crowd_came, &crowd, PATIENCE_MS);
+	is_int(crowd.accepted, 1, "with descriptors again, the next one is accepted");
+	env_stream_close(crowd.streams[0]);
+	env_listener_close(listener);
+	for (int i = 0; i < 3; i++) {
+		close(fds[i]);
+	}
+}
+
+/* ---- signals, stopping ---- */
+
+struct stopper {
+	struct env *env;
+	int signum;
+};
+static void on_signal(void *owner, int signum)
+{
+	struct stopper *stopper = owner;
+	stopper->signum = signum;
+	uv_env_stop(stopper->env);
+}
+
+static void test_signal(void)
+{
+	struct env *env = uv_env_new(NULL);
+	struct stopper stopper = {env, 0};
+	uv_env_on_signal(env, on_signal, &stopper);
+	kill(getpid(), SIGTERM);
+	uv_env_run(env);
+	is_int(stopper.signum, SIGTERM, "SIGTERM reaches its handler on the loop, which ends the run");
+	uv_env_free(env, NULL, NULL);
+}
+
+/* ---- what is open is closed ---- */
+
+static bool never(void *owner) { return false; }
+static void no_timer(struct env_timer *timer) { ok(false, "a freed env fires no timer"); }
+static void no_turn(struct env_turn *turn) { ok(false, "a freed env runs no hook"); }
+static void no_write(struct env_write *write, int status) { ok(false, "a freed env ends no write"); }
+static void no_run(struct env_work *work) {}
+static void no_done(struct env_work *work) { ok(false, "a freed env says no done"); }
+static void set_freed(void *owner) { *(bool *)owner = true; }
+
+static void open_everything(struct env *env, struct env_timer *timer, struct env_turn *turn, struct crowd *crowd,
+			    struct env_write *write, struct env_work *work)
+{
+	struct err err = {0};
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", crowd_accepted, crowd, &err);
+	char address[64];
+	snprintf(address, sizeof(address), "127.0.0.1:%u", env_listener_port(listener));
+	struct env_stream *near = env_connect(env, address, &crowd_events, crowd);
+	env_connect(env, "localhost:1", &crowd_events, crowd);
+	uv_env_run_until(env, crowd_came, crowd, PATIENCE_MS);
+	env_timer_init(env, timer, no_timer);
+	env_timer_start(timer, 0);
+	env_turn_init(env, turn, no_turn);
+	env_turn_arm(turn);
+	static uint8_t big[4 << 20];
+	write->cb = no_write;
+	env_stream_write(near, write, &(struct slice){big, sizeof(big)}, 1);
+	env_lane_submit(env_lane_open(env, "open", ENV_LANE_NORMAL), work);
+	env_stream_close(env_connect(env, "localhost:1", &crowd_events, crowd));
+}
+
+static void test_free(void)
+{
+	struct env_timer timer;
+	struct env_turn turn;
+	struct env_write write;
+	struct env_work work = {.run = no_run, .done = no_done};
+	struct crowd crowd = {0};
+	struct env *env = uv_env_new(NULL);
+	bool freed = false;
+	open_everything(env, &timer, &turn, &crowd, &write, &work);
+	uv_env_free(env, set_freed, &freed);
+	ok(freed, "an env with a loop of its own closes all that is open and is gone");
+	ok(!env_timer_armed(&timer), "its timers are disarmed");
+
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	env = uv_env_new(&loop);
+	crowd = (struct crowd){0};
+	freed = false;
+	open_everything(env, &timer, &turn, &crowd, &write, &work);
+	uv_env_free(env, set_freed, &freed);
+	ok(!freed, "on a caller's loop, closing takes turns");
+	uv_run(&loop, UV_RUN_DEFAULT);
+	ok(freed, "and then the env is gone");
+	is_int(uv_loop_close(&loop), 0, "leaving nothing in the loop");
+}
+
+/* ---- a lock and another process ---- */
+
+static void test_lock_across(struct env *env)
+{
+	char path[512];
+	snprintf(path, sizeof(path), "%s/across", tap_dir());
+	struct env_lock *lock;
+	env_lock_take(env, path, &lock);
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		struct env_lock *second;
+		struct env *own = uv_env_new(NULL);
+		_exit(env_lock_take(own, path, &second) == ERR_LOCKED ? 0 : 1);
+	}
+	int status = -1;
+	waitpid(child, &status, 0);
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "another process does not get a lock that is held");
+	env_lock_release(lock);
+}
+
+static void test_names(struct env *env)
+{
+	struct crowd crowd = {0};
+	struct err err = {0};
+	ok(env_listen(env, "nonsense", crowd_accepted, &crowd, &err) == NULL && err.code == ERR_INVALID,
+	   "an address without a port is refused");
+	ok(env_listen(env, "::1:80", crowd_accepted, &crowd, &err) == NULL, "IPv6 wants brackets");
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", crowd_accepted, &crowd, &err);
+	char address[64];
+	snprintf(address, sizeof(address), "localhost:%u", env_listener_port(listener));
+	struct env_stream *stream = env_connect(env, address, &crowd_events, &crowd);
+	uv_env_run_until(env, crowd_came, &crowd, 5000);
+	if (crowd.accepted == 0) {
+		tap_skip("localhost is not 127.0.0.1 here");
+	} else {
+		ok(true, "a name is resolved and connected to");
+		env_stream_close(stream);
+	}
+	env_listener_close(listener);
+}
+
+int main(void)
+{
+	struct env *env = uv_env_new(NULL);
+	struct env_body body = {
+		.name = "libuv", .env = env, .run_until = run_until, .host = "127.0.0.1", .dir = tap_dir()};
+	env_conformance(&body);
+	test_input_before_timers(env);
+	test_descriptors(env);
+	test_lock_across(env);
+	test_names(env);
+	uv_env_run_until(env, never, NULL, 1);
+	uv_env_free(env, NULL, NULL);
+	test_signal();
+	test_free();
+	return tap_done();
+}
