@@ -1,0 +1,288 @@
+#include "script/budget.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+
+#define HOOK_STEPS 1000
+#define SLAB_BYTES KIB(32)
+#define SMALL_MAX (16 * (BUDGET_CLASSES - 1))
+/* Garbage that gathers before a collection between calls: about what the second-level cache holds. */
+#define GARBAGE_BYTES KIB(256)
+/* Strings from here on make VM instructions slow (comparison is linear): they are counted, and dearer. */
+#define LONG_STRING KIB(2)
+/* A refused allocation makes Lua collect everything before it tries again. */
+#define REFUSAL_STEPS 1000000
+
+struct budget_block {
+	struct budget_block *next;
+};
+struct budget_slab {
+	struct budget_slab *next;
+	uint8_t bytes[] __attribute__((aligned(16)));
+};
+
+/* ---- the hook ---- */
+
+static void count_hook(lua_State *L, lua_Debug *where)
+{
+	struct budget *b = budget_of(L);
+	b->ticks++;
+	b->left -= (int64_t)(HOOK_STEPS * (1 + b->longest / LONG_STRING));
+	if (b->left < 0 && b->active) {
+		budget_spent(L);
+	}
+	/* Armed for the very next instruction by an allocation that fitted after all. */
+	if (lua_gethookcount(L) != HOOK_STEPS) {
+		lua_sethook(L, count_hook, LUA_MASKCOUNT, HOOK_STEPS);
+	}
+}
+
+static void count_from_now(struct budget *b, int steps)
+{
+	if (b->active) {
+		b->counting = true;
+		lua_sethook(b->running, count_hook, LUA_MASKCOUNT, steps);
+	}
+}
+
+/* ---- the allocator ---- */
+
+static unsigned class_of(size_t bytes)
+{
+	return (unsigned)((bytes + 15) / 16);
+}
+
+static bool grow(struct budget *b, size_t bytes)
+{
+	if (bytes > b->footprint_max - b->footprint) {
+		b->left -= REFUSAL_STEPS;
+		count_from_now(b, 1);
+		return false;
+	}
+	b->footprint += bytes;
+	return true;
+}
+
+static void *take_from_slab(struct budget *b, size_t rounded)
+{
+	if ((size_t)(b->slab_end - b->slab_next) < rounded) {
+		if (!grow(b, sizeof(struct budget_slab) + SLAB_BYTES)) {
+			return NULL;
+		}
+		struct budget_slab *slab = malloc(sizeof *slab + SLAB_BYTES);
+		if (slab == NULL) {
+			fatal("out of memory: a script's slab");
+		}
+		slab->next = b->slabs;
+		b->slabs = slab;
+		b->slab_next = slab->bytes;
+		b->slab_end = slab->bytes + SLAB_BYTES;
+	}
+	void *block = b->slab_next;
+	b->slab_next += rounded;
+	return block;
+}
+
+static void *take_small(struct budget *b, size_t bytes)
+{
+	unsigned class = class_of(bytes);
+	struct budget_block *block = b->free_blocks[class];
+	if (block != NULL) {
+		b->free_blocks[class] = block->next;
+		return block;
+	}
+	return take_from_slab(b, (size_t) class * 16);
+}
+
+/* kind is what Lua says it allocates for. */
+static void *take_large(struct budget *b, size_t bytes, size_t kind)
+{
+	if (!grow(b, bytes)) {
+		return NULL;
+	}
+	if (kind == LUA_TSTRING && bytes > LONG_STRING && bytes > b->longest) {
+		b->longest = bytes;
+		if (!b->counting) {
+			count_from_now(b, HOOK_STEPS);
+		}
+	}
+	void *block = malloc(bytes);
+	if (block == NULL) {
+		fatal("out of memory: %zu bytes for a script", bytes);
+	}
+	return block;
+}
+
+static void *take(struct budget *b, size_t bytes, size_t kind)
+{
+	void *block = bytes <= SMALL_MAX ? take_small(b, bytes) : take_large(b, bytes, kind);
+	if (block != NULL) {
+		b->live += bytes;
+		b->left -= (int64_t)(4 + bytes / 16);
+		if (b->left < 0) {
+			count_from_now(b, 1);
+		}
+	}
+	return block;
+}
+
+static void give(struct budget *b, void *memory, size_t bytes)
+{
+	b->live -= bytes;
+	if (bytes <= SMALL_MAX) {
+		struct budget_block *block = memory;
+		unsigned class = class_of(bytes);
+		block->next = b->free_blocks[class];
+		b->free_blocks[class] = block;
+	} else {
+		b->footprint -= bytes;
+		free(memory);
+	}
+}
+
+/* lua_Alloc. Memory of the system gone is fatal, as everywhere; our own bound is an error of the script. */
+static void *allocate(void *owner, void *old, size_t old_bytes, size_t bytes)
+{
+	struct budget *b = owner;
+	if (old == NULL) {
+		return bytes == 0 ? NULL : take(b, bytes, old_bytes);
+	}
+	if (bytes == 0) {
+		if (old_bytes > 0) {
+			give(b, old, old_bytes);
+		}
+		return NULL;
+	}
+	if (bytes <= SMALL_MAX && old_bytes <= SMALL_MAX && class_of(bytes) == class_of(old_bytes)) {
+		b->live += bytes - old_bytes;
+		return old;
+	}
+	void *fresh = take(b, bytes, 0);
+	if (fresh == NULL) {
+		/* Lua counts on shrinking never to fail. */
+		return bytes <= old_bytes ? old : NULL;
+	}
+	memcpy(fresh, old, bytes < old_bytes ? bytes : old_bytes);
+	give(b, old, old_bytes);
+	return fresh;
+}
+
+/* ---- life ---- */
+
+static int panic(lua_State *L)
+{
+	const char *text = lua_tostring(L, -1);
+	fatal("a script raised outside of any protected call: %s", text == NULL ? "(no text)" : text);
+}
+
+lua_State *budget_open(struct budget *b, size_t memory_max)
+{
+	*b = (struct budget){.footprint_max = memory_max};
+	lua_State *L = lua_newstate(allocate, b);
+	if (L == NULL) {
+		budget_close(b);
+		return NULL;
+	}
+	*(struct budget **)lua_getextraspace(L) = b;
+	b->state = b->running = L;
+	lua_atpanic(L, panic);
+	lua_gc(L, LUA_GCGEN, 0, 1000); /* old things are not looked at again for a call's garbage */
+	lua_gc(L, LUA_GCSTOP);
+	return L;
+}
+
+void budget_close(struct budget *b)
+{
+	if (b->state != NULL) {
+		lua_close(b->state);
+	}
+	while (b->slabs != NULL) {
+		struct budget_slab *next = b->slabs->next;
+		free(b->slabs);
+		b->slabs = next;
+	}
+	*b = (struct budget){0};
+}
+
+void budget_settle(struct budget *b)
+{
+	assert(!b->active);
+	lua_gc(b->state, LUA_GCCOLLECT);
+	b->live_base = b->live_settled = b->live;
+}
+
+void budget_start(struct budget *b, int64_t steps, bool counted)
+{
+	assert(!b->active && b->state != NULL);
+	b->left = b->granted = steps;
+	b->end = BUDGET_OPEN;
+	b->longest = 0;
+	b->running = b->state;
+	b->active = true;
+	if (counted) {
+		count_from_now(b, HOOK_STEPS);
+	}
+}
+
+int64_t budget_stop(struct budget *b)
+{
+	assert(b->active);
+	b->active = false;
+	if (b->counting) {
+		b->counting = false;
+		lua_sethook(b->state, NULL, 0, 0);
+	}
+	return b->granted - (b->left < 0 ? 0 : b->left);
+}
+
+bool budget_tidy(struct budget *b)
+{
+	assert(!b->active);
+	if (b->live < b->live_settled + GARBAGE_BYTES && b->end != BUDGET_MEMORY) {
+		return true;
+	}
+	if (b->footprint > b->footprint_max / 2) {
+		return false;
+	}
+	lua_gc(b->state, LUA_GCSTEP, 0);
+	b->live_settled = b->live;
+	if (b->live > 2 * b->live_base + GARBAGE_BYTES) {
+		/* What was alive during two young collections is taken for old: look at it as well. */
+		lua_gc(b->state, LUA_GCCOLLECT);
+		b->live_settled = b->live;
+	}
+	return true;
+}
+
+/* ---- the end ---- */
+
+void budget_raise(lua_State *L, enum budget_end end)
+{
+	struct budget *b = budget_of(L);
+	if (b->end == BUDGET_OPEN) {
+		b->end = end;
+	}
+	lua_pushnil(L); /* nobody reads it: whoever catches raises again */
+	lua_error(L);
+	fatal("lua_error returned");
+}
+
+void budget_spent(lua_State *L)
+{
+	budget_raise(L, BUDGET_STEPS);
+}
+
+bool budget_ended(lua_State *L, int status)
+{
+	struct budget *b = budget_of(L);
+	if (status == LUA_ERRMEM && b->end == BUDGET_OPEN) {
+		b->end = BUDGET_MEMORY;
+	}
+	return b->end != BUDGET_OPEN;
+}

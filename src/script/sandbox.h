@@ -1,0 +1,46 @@
+/* What a script can reach: a whitelist of functions, each of them bounded,
+ * deterministic, and without a way out. No load, require, io, os, debug, collectgarbage, string.dump,
+ * random or addresses; pairs and next go in sorted order; libraries and the metatable of strings are locked;
+ * setmetatable takes no __gc, __close and __mode; patterns run on our own matcher;
+ * whatever works on much data charges the budget (budget.h).
+ *
+ * Two flavours: procedures (integers only) and Redis (what Lua 5.1 scripts expect of these: floats, coroutines,
+ * unpack; cjson and the like are added by whoever serves them). */
+#ifndef SCRIPT_SANDBOX_H
+#define SCRIPT_SANDBOX_H
+
+#include <lua.h>
+
+#include "script/budget.h"
+
+enum sandbox_flavour { SANDBOX_PROCEDURE, SANDBOX_REDIS };
+
+/* Leaves a new table of all globals of the flavour on the stack, libraries among them as locked tables.
+ * Opens what it needs and drops the rest; also locks the metatable of strings. Once a state. Must
+ * run below lua_pcall (memory). */
+void sandbox_open(lua_State *L, enum sandbox_flavour flavour);
+/* Names of the globals that sandbox_open provides, sorted, NULL at the end. */
+const char *const *sandbox_names(enum sandbox_flavour flavour);
+
+/* Takes the table on top of the stack and leaves a locked, empty table in its place that reads
+ * through to it. what names it in errors ("table string is read-only"). */
+void sandbox_lock(lua_State *L, const char *what);
+/* True when the value at index is a table made by sandbox_lock, or has a metatable that is hidden. */
+bool sandbox_is_locked(lua_State *L, int index);
+/* Raises when the value at argument arg is no table that a script may change. */
+void sandbox_check_table(lua_State *L, int arg);
+
+/* The text of any value, without addresses, honouring __tostring; pushes it. */
+const char *sandbox_tostring(lua_State *L, int index, size_t *len);
+/* The text for an error value at index: never raises, no addresses. Valid while on the stack. */
+const char *sandbox_error_text(lua_State *L, int index);
+
+/* ---- inside the room: the libraries ---- */
+
+/* Each sets its functions in the table on top of the stack. */
+void sandbox_string_open(lua_State *L, enum sandbox_flavour flavour); /* needs Lua's own string library at index -2 */
+void sandbox_table_open(lua_State *L, enum sandbox_flavour flavour);
+void sandbox_coroutine_open(lua_State *L);
+void sandbox_pairs_open(lua_State *L);
+
+#endif /* SCRIPT_SANDBOX_H */

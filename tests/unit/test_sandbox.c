@@ -1,0 +1,331 @@
+/* What a script can reach and how it ends: the table of what Redis paid for, and rows 61 to 68
+ * of the bad-input table. */
+#include "script/sandbox.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+#include <lualib.h>
+
+#include "base/limits.h"
+#include "tests/lib/tap.h"
+
+static struct budget budget;
+static lua_State *L;
+
+static int open_cb(lua_State *state)
+{
+	enum sandbox_flavour flavour = *(enum sandbox_flavour *)lua_touserdata(state, 1);
+	sandbox_open(state, flavour);
+	sandbox_lock(state, "the globals");
+	return 1;
+}
+
+static void open_state(enum sandbox_flavour flavour)
+{
+	L = budget_open(&budget, LIMIT_SCRIPT_MEMORY);
+	lua_pushcfunction(L, open_cb);
+	lua_pushlightuserdata(L, &flavour);
+	if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+		printf("# cannot open: %s\n", lua_tostring(L, -1));
+		exit(1);
+	}
+	lua_setfield(L, LUA_REGISTRYINDEX, "env");
+	budget_settle(&budget);
+}
+
+static int run_counted(const char *source, const char **text, bool counted)
+{
+	lua_settop(L, 0);
+	if (!budget_tidy(&budget)) {
+		budget_close(&budget);
+		open_state(SANDBOX_REDIS);
+	}
+	if (luaL_loadbufferx(L, source, strlen(source), "=test", "t") != LUA_OK) {
+		*text = lua_tostring(L, -1);
+		return LUA_ERRSYNTAX;
+	}
+	lua_getfield(L, LUA_REGISTRYINDEX, "env");
+	lua_setupvalue(L, -2, 1);
+	budget_start(&budget, LIMIT_SCRIPT_STEPS, counted);
+	int status = lua_pcall(L, 0, 1, 0);
+	budget_ended(L, status);
+	budget_stop(&budget);
+	*text = status == LUA_OK ? lua_tostring(L, -1) : sandbox_error_text(L, -1);
+	return status;
+}
+
+static void gives(const char *source, const char *want, const char *sentence)
+{
+	const char *text;
+	int status = run_counted(source, &text, true);
+	if (!ok(status == LUA_OK && text != NULL && strcmp(text, want) == 0, "%s", sentence)) {
+		printf("# got %s\n", text == NULL ? "(nothing)" : text);
+	}
+}
+
+static void fails(const char *source, const char *part, const char *sentence)
+{
+	const char *text;
+	int status = run_counted(source, &text, true);
+	if (!ok(status != LUA_OK && budget.end == BUDGET_OPEN && strstr(text, part) != NULL, "%s",
+		sentence)) {
+		printf("# got %s\n", text == NULL ? "(nothing)" : text);
+	}
+}
+
+static void ends(const char *source, enum budget_end end, const char *sentence)
+{
+	const char *text;
+	int status = run_counted(source, &text, true);
+	if (!ok(status != LUA_OK && (int)budget.end == (int)end, "%s", sentence)) {
+		printf("# status %d, end %d, %s\n", status, budget.end, text);
+	}
+}
+
+static void whitelist(enum sandbox_flavour flavour, const char *want)
+{
+	open_state(flavour);
+	gives("local names = ''\n"
+	      "for _, lib in ipairs({'math', 'string', 'table', 'coroutine'}) do end\n"
+	      "return type(os) .. type(io) .. type(debug) .. type(package) .. type(require) .. type(load) .. "
+	      "type(loadstring) .. type(dofile) .. type(loadfile) .. type(collectgarbage) .. type(print) .. "
+	      "type(_G) .. type(string.dump) .. type(math.random) .. type(math.randomseed) .. type(newproxy)",
+	      "nilnilnilnilnilnilnilnilnilnilnilnilnilnilnilnil", "nothing that leads out is there");
+	/* Byte for byte: what the locked environment holds. */
+	lua_settop(L, 0);
+	lua_getfield(L, LUA_REGISTRYINDEX, "env");
+	lua_getmetatable(L, -1);
+	lua_getfield(L, -1, "__index");
+	char found[2048] = "";
+	const char *const *names = sandbox_names(flavour);
+	size_t count = 0, listed = 0;
+	for (; names[listed] != NULL; listed++) {
+		strcat(strcat(found, names[listed]), " ");
+		if (lua_getfield(L, -1, names[listed]) == LUA_TNIL) {
+			strcat(found, "(missing) ");
+		}
+		lua_pop(L, 1);
+	}
+	lua_pushnil(L);
+	while (lua_next(L, -2) != 0) {
+		count++;
+		lua_pop(L, 1);
+	}
+	is_str(found, want, "the globals are exactly these");
+	is_int(count, listed, "and no others");
+	lua_settop(L, 0);
+}
+
+static void libraries(void)
+{
+	static const char *const libs[][2] = {
+		{"string", "byte char find format gmatch gsub len lower match pack packsize rep reverse sub "
+			   "unpack upper "},
+		{"table", "concat insert move pack remove sort unpack "},
+		{"math", "abs max maxinteger min mininteger tointeger type ult "}};
+	for (size_t i = 0; i < 3; i++) {
+		char found[512] = "";
+		lua_settop(L, 0);
+		lua_getfield(L, LUA_REGISTRYINDEX, "env");
+		lua_getfield(L, -1, libs[i][0]);
+		lua_getmetatable(L, -1);
+		lua_getfield(L, -1, "__index");
+		char names[64][16];
+		int count = 0;
+		lua_pushnil(L);
+		while (lua_next(L, -2) != 0) {
+			snprintf(names[count++], 16, "%s", lua_tostring(L, -2));
+			lua_pop(L, 1);
+		}
+		qsort(names, (size_t)count, 16, (int (*)(const void *, const void *))strcmp);
+		for (int n = 0; n < count; n++) {
+			strcat(strcat(found, names[n]), " ");
+		}
+		is_str(found, libs[i][1], "%s has exactly these functions", libs[i][0]);
+	}
+}
+
+static void locks(void)
+{
+	fails("x = 1", "read-only", "a global cannot be made");
+	fails("string.rep = nil", "read-only", "a library cannot be changed");
+	fails("getmetatable('').__index = {}", "index a boolean",
+	      "the metatable of strings is out of reach (2025-46818)");
+	gives("return tostring(getmetatable(''))", "false", "and hidden");
+	fails("rawset(string, 'rep', 1)", "read-only", "rawset does not get past the lock");
+	fails("table.insert(string, 1)", "read-only", "nor does table.insert");
+	fails("setmetatable(string, {})", "protected", "nor does setmetatable");
+	fails("setmetatable({}, {__gc = 1})", "__gc is not allowed", "no finalizer (2024-46981)");
+	fails("setmetatable({}, {__close = 1})", "__close is not allowed", "no closer");
+	fails("setmetatable({}, {__mode = 'k'})", "__mode is not allowed", "no weak table");
+	gives("local m = {} local t = setmetatable({}, m) m.__mode = 'k' m.__index = function() return "
+	      "'late' end\n"
+	      "return tostring(getmetatable(t) == m) .. tostring(t.x)",
+	      "truenil", "a metatable cannot be changed under a table, and is still known as the same");
+	gives("local C = {} C.__index = C function C.hi() return 'hi' end\n"
+	      "local o = setmetatable({}, C) function C.late() return '!' end return o.hi() .. o.late()",
+	      "hi!", "classes work");
+	gives("return tostring({}) .. tostring(print) .. tostring(function() end)", "tablenilfunction",
+	      "no address is told by tostring");
+	gives("return string.format('%s %s', {}, function() end)", "table function", "nor by format");
+	fails("return string.format('%p', {})", "%p", "not even when asked");
+	gives("local _, e = pcall(error, {}) return type(e)", "table", "an error may be any value");
+}
+
+static void budgets(void)
+{
+	ends("while true do end", BUDGET_STEPS, "a loop ends (row 61)");
+	ends("while true do pcall(function() while true do end end) end", BUDGET_STEPS,
+	     "pcall does not hold it (row 62)");
+	ends("while true do xpcall(function() while true do end end, function() while true do end end) end",
+	     BUDGET_STEPS, "nor xpcall and its handler");
+	ends("local function f() while true do end end\n"
+	     "while true do coroutine.resume(coroutine.create(f)) end",
+	     BUDGET_STEPS, "nor a coroutine");
+	ends("local function f() while true do coroutine.yield() end end local c = coroutine.wrap(f)\n"
+	     "while true do pcall(c) end",
+	     BUDGET_STEPS, "nor a wrapped one");
+	ends("while true do local c = coroutine.wrap(function() pcall(function() while true do end end) end) "
+	     "c() end",
+	     BUDGET_STEPS, "nor pcall inside a coroutine");
+	ends("return (('a'):rep(26)):find(('a*'):rep(13) .. 'b')", BUDGET_STEPS,
+	     "a pattern bomb ends (row 63)");
+	ends("return (('a'):rep(1000)):gsub(('a-'):rep(40) .. 'b', 'x')", BUDGET_STEPS, "so does a lazy one");
+	fails("return ('x'):rep(50):find(('(x'):rep(40))", "too many captures", "captures are bounded");
+	fails("return (('a'):rep(1000)):find(('a?'):rep(600) .. 'b')", "too complex",
+	      "open choices are bounded (2024-31228)");
+	ends("return ('x'):rep(1 << 30)", BUDGET_MEMORY, "a gigabyte does not fit (row 65)");
+	ends("return ('x'):rep(1 << 62, 'y')", BUDGET_MEMORY, "nor does what would overflow");
+	ends("local t = {} for i = 1, 1e9 do t[i] = i end", BUDGET_MEMORY, "a growing table ends");
+	ends("local s = 'x' while true do s = s .. s end", BUDGET_MEMORY, "a doubling string ends");
+	ends("local t = {} while true do t[#t + 1] = {} end", BUDGET_MEMORY, "many small tables end");
+	ends("local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(100000) .. #t end) end",
+	     BUDGET_MEMORY, "pcall does not hold that either");
+	ends("local a, b = ('x'):rep(4000000) .. 1, ('x'):rep(4000000) .. 1 while true do local c = a < b "
+	     "end",
+	     BUDGET_STEPS, "comparing long strings is dear");
+}
+
+static void library_bounds(void)
+{
+	ends("local function f() return f() + 1 end return f()", BUDGET_MEMORY,
+	     "recursion is bounded (row 66)");
+	ends("local f, g function f() return g() + 1 end function g() return f() + 1 end return f()",
+	     BUDGET_MEMORY, "so is mutual recursion");
+	fails("local t = {} for i = 1, 3000 do t = setmetatable({}, {__index = t}) end return t.x", "loop",
+	      "so is a chain of __index");
+	fails("return table.concat(setmetatable({}, {__index = tostring}), '', 1, 1e9)", "invalid value",
+	      "concat looks at the table alone");
+	gives("local t = setmetatable({}, {__len = function() return 1e9 end}) table.insert(t, 1, 'x') "
+	      "return t[1]",
+	      "x", "so does insert");
+	gives("local t = {3, 1, 2} table.sort(t, function() return true end) return #t", "3",
+	      "a comparison that lies does no harm (row 67)");
+	gives("local t = {} for i = 1, 100 do t[i] = (i * 37) % 101 end table.sort(t)\n"
+	      "for i = 2, 100 do if t[i - 1] > t[i] then return 'no' end end return 'sorted'",
+	      "sorted", "sort sorts");
+	gives("local t = {'b', 'c', 'a'} table.sort(t, function(a, b) return a > b end) return "
+	      "table.concat(t)",
+	      "cba", "by a comparison too");
+	fails("return table.unpack({}, 1, 1e8)", "too many results", "unpack is bounded (2025-46817)");
+	fails("return unpack({}, -9223372036854775808, 9223372036854775807)", "too many results",
+	      "also at the edge");
+	fails("return select(-1e9)", "out of range", "select is bounded");
+	fails("return string.format('%99999d', 1)", "invalid conversion", "format is bounded");
+	fails("return string.pack('i17', 1)", "out of limits", "pack is bounded");
+	fails("return ('x'):rep(-1, 1, 2, 3) .. {}", "concatenate", "errors are errors");
+	gives("local t = {1, 2, 3} table.remove(t, 1) table.insert(t, 1, 9) table.move(t, 1, 3, 2)\n"
+	      "return table.concat(t, ',') .. '|' .. tostring(table.remove({})) .. table.pack(1, nil, 3).n",
+	      "9,9,2,3|nil3", "the table library works");
+	fails("table.remove({1, 2, 3}, 7)", "out of bounds", "remove checks its place");
+	gives("local n = 0 for _, f in ipairs{string.byte, string.sub, string.rep, string.char, string.find, "
+	      "string.format,\n"
+	      " string.len, string.upper, string.pack, string.unpack, table.concat, table.unpack, "
+	      "table.move, table.insert,\n"
+	      " table.remove, math.abs, math.max, math.ult, select, tonumber} do\n"
+	      " for _, a in ipairs{math.mininteger, math.maxinteger, 0, -1, 1e308, 'x', {}} do\n"
+	      "  for _, b in ipairs{math.mininteger, math.maxinteger, 0, -1, '%5', {}} do\n"
+	      "   if f ~= string.rep or b ~= math.maxinteger then pcall(f, a, b, a, b) pcall(f, 'abc', b, a) "
+	      "pcall(f, {1, 2}, b, a) end n = n + 1\n"
+	      " end end end return n",
+	      "840", "extreme arguments do no harm (2024-31449)");
+}
+
+static void order(void)
+{
+	gives("local t = {} for _, k in ipairs{'b', 'a', 'z', 'aa'} do t[k] = 1 end t[3] = 1 t[-1] = 1 t[1] "
+	      "= 1 t[2.5] = 1 t[true] = 1\n"
+	      "local s = '' for k in pairs(t) do s = s .. tostring(k) .. ' ' end return s",
+	      "true -1 1 2.5 3 a aa b z ", "pairs goes in order");
+	gives("local t = {a = 1, b = 2, c = 3} local s = ''\n"
+	      "for k in pairs(t) do s = s .. k t.a, t.b = nil, nil end return s",
+	      "ac", "and passes over what is gone");
+	fails("for k in pairs({[{}] = 1}) do end", "no order", "and refuses keys without an order");
+	gives("local k, v = next({b = 2, a = 1}) return k .. v .. tostring(next({})) .. next({b = 2, a = 1}, "
+	      "'a')",
+	      "a1nilb", "next goes in order too");
+}
+
+static void patterns(void)
+{
+	gives("return ('hello world'):gsub('o', '0') .. ('abc'):gsub('%w', '%0%0') .. ('abc'):gsub('', '-')",
+	      "hell0 w0rldaabbcc-a-b-c-", "gsub replaces");
+	gives("local a, b, c = ('key = value'):match('^(%w+)%s*=%s*(%w+)()$') return a .. b .. c",
+	      "keyvalue12", "match captures");
+	gives("local s = '' for k, v in ('a=1, b=2'):gmatch('(%w+)=(%w+)') do s = s .. k .. v end return s",
+	      "a1b2", "gmatch walks");
+	gives("return ('THE (quick) fox'):find('%((%a+)%)')", "5", "find finds");
+	gives("return ('f(a(b)c)d'):match('%b()') .. ('THE END'):gsub('%f[%a]%a', 'x')", "(a(b)c)xHE xND",
+	      "balance and frontier");
+	gives("return ('abab'):match('^(ab)%1$') .. tostring(('aXb'):match('a(.-)b')) .. "
+	      "tostring(('x'):match('y'))",
+	      "abXnil", "back references, lazy, none");
+	gives("return ('a.b'):gsub('%.', {['.'] = '!'}) .. ('abc'):gsub('b', function() return false end)",
+	      "a!babc", "by table and by function");
+	gives("return ('[]^x'):gsub('[]^]', '.') .. ('a-z'):gsub('[a%-]', '.') .. ('%d'):gsub('%%', '.')",
+	      "[..x..z.d", "sets");
+	gives("return ('aaa'):match('a*') .. ('aaa'):match('a-') .. ('aaab'):match('a+b') .. "
+	      "('b'):match('a?b')",
+	      "aaaaaabb", "repetitions");
+	for (int i = 0; i < 6; i++) {
+		static const char *const bad[][2] = {{"return ('x'):find('%')", "ends with"},
+						     {"return ('x'):find('[a')", "missing ']'"},
+						     {"return ('x'):find('(x')", "unfinished"},
+						     {"return ('x'):find('.)')", "invalid pattern capture"},
+						     {"return ('x'):find('%1')", "invalid capture index"},
+						     {"return ('x'):find('%f')", "missing '['"}};
+		fails(bad[i][0], bad[i][1], "a malformed pattern is told");
+	}
+}
+
+int main(void)
+{
+	whitelist(SANDBOX_PROCEDURE, "assert error getmetatable ipairs math next pairs pcall rawequal rawget "
+				     "rawlen select setmetatable string "
+				     "table tonumber tostring type xpcall ");
+	libraries();
+	fails("return '10' + 1", "arithmetic", "texts are not numbers in a procedure");
+	budget_close(&budget);
+	whitelist(SANDBOX_REDIS, "assert coroutine error getmetatable ipairs math next pairs pcall rawequal "
+				 "rawget rawlen rawset select "
+				 "setmetatable string table tonumber tostring type unpack xpcall ");
+	gives("return '10' + 1", "11", "texts are numbers for Redis");
+	locks();
+	library_bounds();
+	order();
+	patterns();
+	budgets();
+	for (int i = 0; i < 2000; i++) {
+		const char *text;
+		run_counted("local t = {} for i = 1, 20 do t[i] = {i, tostring(i)} end return #t", &text,
+			    true);
+		lua_settop(L, 0);
+		budget_tidy(&budget);
+	}
+	ok(budget.footprint < 2 * 1024 * 1024, "calls leave no garbage behind");
+	budget_close(&budget);
+	return tap_done();
+}
