@@ -17,6 +17,7 @@
 #define LIMIT_TXN_WRITES 1024         /* distinct keys one transaction writes */
 #define LIMIT_ONCE_REPLY KIB(64)      /* a longer reply cannot be kept: refused, nothing written */
 #define LIMIT_REQUEST_ID 128          /* bytes of a request id */
+#define LIMIT_DEADLINE_MS 3600000     /* the longest DEADLINE */
 
 /* Log entries. A batch seals at LIMIT_BATCH_SEAL; a larger transaction travels alone. */
 #define LIMIT_BATCH_SEAL KIB(256)

@@ -1,0 +1,101 @@
+/* Who may come in at all. Overload is answered at once with a retry code instead of
+ * queueing (D15); a nearly full disk refuses writes early, while there is still room
+ * for the log to live (D14). */
+#include "engine/shard_private.h"
+
+#include <assert.h>
+
+#define SPACE_CHECK_US 1000000
+
+static bool may_write(const struct request *request)
+{
+	for (size_t i = 0; i < request->command_count; i++) {
+		if (request->commands[i].command->flags & COMMAND_WRITE) {
+			return true;
+		}
+	}
+	return false;
+}
+
+enum code admission_write(const struct shard *shard)
+{
+	if (shard->space.low) {
+		return CODE_NO_SPACE;
+	}
+	return shard->apply.bytes > LIMIT_APPLY_LAG ? CODE_OVERLOADED : CODE_NONE;
+}
+
+enum code admission_check(struct shard *shard, const struct request *request, uint64_t now_us)
+{
+	if (shard->phase != PHASE_LEADING && shard->phase != PHASE_OPENING) {
+		return shard->phase == PHASE_STOPPING ? CODE_STOPPING : CODE_NOT_LEADER;
+	}
+	if (now_us >= request->deadline_us) {
+		return CODE_DEADLINE_PASSED;
+	}
+	if (shard->stats.admitted_bytes + request->admitted_bytes > LIMIT_ADMISSION_BYTES) {
+		return CODE_OVERLOADED;
+	}
+	if (request->user.len > ONCE_USER_MAX) {
+		return CODE_VALIDATION;
+	}
+	return may_write(request) ? admission_write(shard) : CODE_NONE;
+}
+
+/* ---- free space: asked on a lane, every second ---- */
+
+static void space_run(struct env_work *work)
+{
+	struct shard *shard = list_entry(work, struct shard, space.work);
+	struct space *space = &shard->space;
+	uint64_t store_free = 0;
+	space->status = env_free_space(shard->env, shard->config.log_dir, &space->free_bytes);
+	if (space->status == 0 && shard->config.disk == NULL) {
+		space->status = env_free_space(shard->env, shard->config.store_dir, &store_free);
+		if (space->status == 0 && store_free < space->free_bytes) {
+			space->free_bytes = store_free;
+		}
+	}
+}
+
+/* Half as much again must be free before writes are taken once more, so that the answer does not flutter. */
+static void space_judge(struct shard *shard)
+{
+	struct space *space = &shard->space;
+	uint64_t reserve = shard->config.space_reserve_bytes;
+	if (space->status != 0) {
+		return; /* not knowing is no reason to refuse; the log itself finds out */
+	}
+	bool low = space->free_bytes < (space->low ? reserve + reserve / 2 : reserve);
+	if (low != space->low) {
+		log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back", "free=%llu reserve=%llu dir=%s",
+		          (unsigned long long)space->free_bytes, (unsigned long long)reserve, shard->config.log_dir);
+	}
+	space->low = low;
+}
+
+static void space_done(struct env_work *work)
+{
+	struct shard *shard = list_entry(work, struct shard, space.work);
+	shard->space.running = false;
+	space_judge(shard);
+}
+
+void admission_space_open(struct shard *shard)
+{
+	space_run(&shard->space.work);
+	space_judge(shard);
+	shard->space.work.run = space_run;
+	shard->space.work.done = space_done;
+}
+
+void admission_space(struct shard *shard)
+{
+	uint64_t now_us = env_now_us(shard->env);
+	if (shard->space.running || now_us - shard->space.checked_us < SPACE_CHECK_US) {
+		return;
+	}
+	shard->space.checked_us = now_us;
+	shard->space.running = true;
+	env_lane_submit(shard->apply.flush_lane, &shard->space.work);
+}

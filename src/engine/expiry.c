@@ -1,0 +1,76 @@
+/* What time does to data, proposed by the leader in bounded batches like any other
+ * write: keys past their expiry, keys of flushed databases, once records past their
+ * retention, old event blocks. Followers never do it by themselves (D11). */
+#include "engine/shard_private.h"
+
+#define EXPIRY_MAX 256
+#define ONCE_SWEEP_US 1000000
+#define TIME_LAG_MS 2000 /* from here on the shard's time is moved by entries of its own */
+
+static int run_expire(struct shard *shard, struct txn *txn)
+{
+	size_t deleted = 0;
+	bool more = false;
+	int rc = command_expire_due(txn, EXPIRY_MAX, &deleted, &more);
+	shard->stats.expired += deleted;
+	shard->background_more = shard->background_more || more;
+	return rc;
+}
+
+static int run_sweep(struct shard *shard, struct txn *txn)
+{
+	size_t deleted = 0;
+	bool more = false;
+	int rc = command_sweep(txn, EXPIRY_MAX, &deleted, &more);
+	shard->background_more = shard->background_more || more;
+	return rc;
+}
+
+static int run_once_sweep(struct shard *shard, struct txn *txn)
+{
+	size_t deleted = 0;
+	bool more = false;
+	uint64_t now_ms = txn_now_ms(txn), retention_ms = shard->config.once_retention_ms;
+	if (now_ms <= retention_ms) {
+		return 0;
+	}
+	int rc = once_sweep(txn, shard->once_from, now_ms - retention_ms, &deleted, &more);
+	shard->stats.once_expired += deleted;
+	if (more) {
+		shard->once_next_us = 0; /* the next tick goes on */
+	}
+	return rc;
+}
+
+/* After a long stop the bound on stamps holds time back by the length of the stop: bring it forward, one
+ * entry a tick, and no faster, or a wrong clock would freeze time (D11). The entry writes what is there already: nothing. */
+static void catch_up(struct shard *shard, uint64_t now_us)
+{
+	uint64_t lag_ms = stamp_lag_ms(&shard->stamp, env_wall_ms(shard->env), now_us);
+	if (lag_ms < TIME_LAG_MS) {
+		return;
+	}
+	if (!shard->lag_told) {
+		shard->lag_told = true;
+		log_event(shard->log, LOG_WARN, "time_behind", "lag_ms=%llu reason=\"clock ahead of the log, or a long stop\"",
+		          (unsigned long long)lag_ms);
+	}
+	propose_tick(shard);
+}
+
+/* Every EXPIRY tick while this node leads; sooner while there is more to do. */
+void expiry_tick(struct shard *shard, uint64_t now_us)
+{
+	if (shard->phase != PHASE_LEADING) {
+		return;
+	}
+	shard->background_more = false;
+	catch_up(shard, now_us);
+	execute_background(shard, run_expire);
+	execute_background(shard, run_sweep);
+	if (now_us >= shard->once_next_us) {
+		shard->once_next_us = now_us + ONCE_SWEEP_US;
+		execute_background(shard, run_once_sweep);
+		execute_background(shard, event_trim);
+	}
+}

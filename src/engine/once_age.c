@@ -1,0 +1,132 @@
+/* Once records by age: one block of ids a batch, and the removal of what is old.
+ *
+ * Table 'q':  key 'q' stamp(8) index(8) part(2), big-endian
+ *   value: length(2, little-endian) key of an 'o' record, …
+ * One block holds the ids of a batch (ONCE_BLOCK_IDS at most, further ones are the next
+ * part): what is only read in sequence is written once a batch.
+ *
+ * A record is removed ONCE_FUTURE_MS after its retention: an id may be that far
+ * ahead of the stamp when it is first used, and must not be young enough to run again after its record has gone. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "engine/once.h"
+#include "store/keys.h"
+
+static void put_u64_big(uint8_t *p, uint64_t v)
+{
+	for (int i = 0; i < 8; i++) {
+		p[i] = (uint8_t)(v >> (56 - 8 * i));
+	}
+}
+
+void once_block_fini(struct once_block *block)
+{
+	free(block->bytes);
+	memset(block, 0, sizeof *block);
+}
+
+void once_block_add(struct once_block *block, struct slice key)
+{
+	assert(key.len <= ONCE_KEY_MAX);
+	if (block->cap - block->len < 2 + key.len) {
+		size_t cap = block->cap == 0 ? 4096 : block->cap * 2;
+		uint8_t *bytes = realloc(block->bytes, cap);
+		if (bytes == NULL) {
+			fatal("out of memory: %zu bytes for request ids of a batch", cap);
+		}
+		block->bytes = bytes;
+		block->cap = cap;
+	}
+	uint8_t *p = block->bytes + block->len;
+	p[0] = (uint8_t)key.len;
+	p[1] = (uint8_t)(key.len >> 8);
+	memcpy(p + 2, key.data, key.len);
+	block->len += 2 + key.len;
+	block->ids++;
+}
+
+static void age_key(uint8_t *out, uint64_t stamp_ms, uint64_t index, uint16_t part)
+{
+	out[0] = TABLE_ONCE_AGE;
+	put_u64_big(out + 1, stamp_ms);
+	put_u64_big(out + 9, index);
+	out[17] = (uint8_t)(part >> 8);
+	out[18] = (uint8_t)part;
+}
+
+static bool take_id(struct slice *block, struct slice *key)
+{
+	uint16_t len;
+	return slice_take_u16(block, &len) && slice_take(block, len, key);
+}
+
+int once_block_put(const struct once_block *block, struct txn *txn)
+{
+	struct slice rest = slice_of(block->bytes, block->len);
+	uint8_t key[ONCE_AGE_KEY];
+	for (uint16_t part = 0; rest.len > 0; part++) {
+		struct slice begin = rest, id;
+		for (size_t i = 0; i < ONCE_BLOCK_IDS && take_id(&rest, &id); i++) {
+		}
+		age_key(key, txn_now_ms(txn), txn_index(txn), part);
+		int rc = txn_put(txn, slice_of(key, sizeof key), slice_of(begin.data, begin.len - rest.len));
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int delete_block(struct txn *txn, struct slice key, struct slice ids, size_t *deleted)
+{
+	struct slice id;
+	size_t count = 0;
+	while (take_id(&ids, &id)) {
+		int rc = txn_delete(txn, id);
+		if (rc != 0) {
+			return rc;
+		}
+		count++;
+	}
+	if (ids.len != 0) {
+		return ERR_CORRUPT;
+	}
+	*deleted = count;
+	return txn_delete(txn, key);
+}
+
+int once_sweep(struct txn *txn, uint8_t *from, uint64_t before_ms, size_t *deleted, bool *more)
+{
+	uint8_t first[ONCE_AGE_KEY], to[ONCE_AGE_KEY];
+	struct slice key, value;
+	*deleted = 0;
+	*more = false;
+	if (before_ms <= ONCE_FUTURE_MS) {
+		return 0;
+	}
+	age_key(first, 0, 0, 0);
+	age_key(to, before_ms - ONCE_FUTURE_MS, 0, 0);
+	struct slice start = from[0] == 0 ? slice_of(first, sizeof first) : slice_of(from, ONCE_AGE_KEY);
+	if (slice_compare(start, slice_of(to, sizeof to)) >= 0) {
+		return 0;
+	}
+	struct txn_cursor *cursor = txn_cursor_open(txn, start, slice_of(to, sizeof to), false);
+	int rc = 0;
+	if (txn_cursor_next(cursor, &key, &value)) {
+		uint8_t done[ONCE_AGE_KEY];
+		if (key.len != ONCE_AGE_KEY) {
+			rc = ERR_CORRUPT;
+		} else {
+			memcpy(done, key.data, sizeof done);
+			rc = delete_block(txn, slice_of(done, sizeof done), value, deleted);
+			*more = true;
+			memcpy(from, done, sizeof done);
+		}
+	} else {
+		rc = txn_cursor_error(cursor);
+	}
+	txn_cursor_close(cursor);
+	return rc;
+}

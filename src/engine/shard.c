@@ -1,0 +1,483 @@
+#include "engine/shard.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "engine/shard_private.h"
+
+#define TICK_MS 100
+#define DEFAULT_DEADLINE_MS 5000
+#define DEFAULT_RETENTION_MS (7ull * 24 * 3600 * 1000)
+#define STOP_MS 1000
+
+/* ---- states ---- */
+
+void shard_move(struct shard *shard, enum phase phase)
+{
+	assert(shard->phase != PHASE_CLOSED);
+	shard->phase = phase;
+}
+
+void shard_try_lead(struct shard *shard)
+{
+	if (shard->phase != PHASE_OPENING || !shard->opened || shard->apply.index < shard->open_index ||
+	    shard->compile_wanted) {
+		return;
+	}
+	assert(overlay_layers(shard->overlay) == 0);
+	shard_move(shard, PHASE_LEADING);
+	shard->first_waiting = replica_next_index(shard->replica);
+	shard->proposed_index = shard->first_waiting - 1;
+	log_event(shard->log, LOG_INFO, "leading", "term=%llu open_index=%llu", (unsigned long long)shard->term,
+	          (unsigned long long)shard->open_index);
+	env_turn_arm(&shard->turn);
+}
+
+/* Sealed batches may still be committed by the next leader: unknown. All else never happened: retry. */
+void shard_lose(struct shard *shard)
+{
+	assert(shard->phase == PHASE_LEADING || shard->phase == PHASE_OPENING || shard->phase == PHASE_STOPPING);
+	release_committed(shard);
+	release_lost(shard, shard->phase == PHASE_STOPPING ? CODE_STOPPING : CODE_LEADER_LOST);
+	propose_drop(shard);
+	shard->opened = false;
+	if (shard->phase != PHASE_STOPPING) {
+		shard_move(shard, PHASE_FOLLOWING);
+	}
+	handover_lost(shard);
+	env_turn_arm(&shard->turn);
+}
+
+void shard_fail(struct shard *shard, const char *line)
+{
+	if (shard->phase == PHASE_FAILED || shard->phase == PHASE_CLOSED) {
+		return;
+	}
+	log_event(shard->log, LOG_ERROR, "stopped", "reason=\"%s\"", line);
+	release_lost(shard, CODE_LEADER_LOST);
+	propose_drop(shard);
+	shard_move(shard, PHASE_FAILED);
+	env_turn_arm(&shard->turn);
+	if (shard->config.on_stopped == NULL) {
+		fatal("%s", line);
+	}
+	shard->config.on_stopped(shard->config.owner, line);
+}
+
+/* ---- what the replica tells ---- */
+
+static void on_role(void *owner, enum replica_role role, uint64_t term, uint64_t leader_id)
+{
+	struct shard *shard = owner;
+	bool led = shard->phase == PHASE_LEADING || shard->phase == PHASE_OPENING ||
+	           (shard->phase == PHASE_STOPPING && shard->role == REPLICA_LEADER);
+	if (led && (role != REPLICA_LEADER || term != shard->term)) {
+		shard_lose(shard);
+	}
+	shard->role = role;
+	shard->term = term;
+	shard->leader_id = leader_id;
+	if (role == REPLICA_LEADER && shard->phase == PHASE_FOLLOWING) {
+		shard_move(shard, PHASE_OPENING);
+	}
+	if (shard->config.on_role != NULL) {
+		shard->config.on_role(shard->config.owner, role, leader_id);
+	}
+}
+
+static void on_open_payload(void *owner, struct buf *payload)
+{
+	struct shard *shard = owner;
+	uint64_t now_us = env_now_us(shard->env);
+	uint64_t stamp_ms = stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us);
+	entry_begin(payload, ENTRY_OPEN, stamp_ms);
+	bool ended = entry_end(payload);
+	assert(ended);
+	stamp_observe(&shard->stamp, stamp_ms, now_us);
+}
+
+static void on_open(void *owner, uint64_t term, uint64_t open_index)
+{
+	struct shard *shard = owner;
+	if (shard->phase != PHASE_OPENING || term != shard->term) {
+		return;
+	}
+	shard->opened = true;
+	shard->open_index = open_index;
+	shard_try_lead(shard);
+}
+
+static void on_committed(void *owner, struct entry *const *entries, size_t count)
+{
+	apply_push(owner, entries, count);
+}
+
+static void on_commit_index(void *owner, uint64_t commit_index)
+{
+	struct shard *shard = owner;
+	if (commit_index > shard->commit_index) {
+		shard->commit_index = commit_index;
+		env_turn_arm(&shard->turn);
+	}
+}
+
+static void on_stamp(void *owner, uint64_t stamp_ms)
+{
+	struct shard *shard = owner;
+	stamp_observe(&shard->stamp, stamp_ms, env_now_us(shard->env));
+}
+
+static void on_request(void *owner, uint64_t from_id, uint64_t token, struct slice request)
+{
+	struct shard *shard = owner;
+	if (shard->config.on_forwarded != NULL) {
+		shard->config.on_forwarded(shard->config.owner, from_id, token, request);
+	}
+}
+
+static void on_stopped(void *owner, const char *line)
+{
+	shard_fail(owner, line);
+}
+
+static const struct replica_events events = {.on_role = on_role,
+                                             .on_open_payload = on_open_payload,
+                                             .on_open = on_open,
+                                             .on_committed = on_committed,
+                                             .on_commit_index = on_commit_index,
+                                             .on_stamp = on_stamp,
+                                             .on_request = on_request,
+                                             .on_stopped = on_stopped};
+
+/* ---- opening ---- */
+
+static const char *keep_text(char **at, const char *text)
+{
+	if (text == NULL) {
+		return NULL;
+	}
+	size_t len = strlen(text) + 1;
+	char *kept = memcpy(*at, text, len);
+	*at += len;
+	return kept;
+}
+
+static size_t text_size(const char *text)
+{
+	return text == NULL ? 0 : strlen(text) + 1;
+}
+
+/* The config's texts may go when shard_open returns: ours live in one block. */
+static void keep_config(struct shard *shard, const struct shard_config *config)
+{
+	struct shard_config *c = &shard->config;
+	*c = *config;
+	size_t bytes = text_size(c->log_dir) + text_size(c->store_dir) + text_size(c->peer_listen);
+	for (size_t i = 0; i < c->member_count; i++) {
+		bytes += text_size(c->members[i].address);
+	}
+	char *at = shard->strings = malloc(bytes + 1);
+	shard->members = calloc(c->member_count + 1, sizeof *shard->members);
+	if (shard->strings == NULL || shard->members == NULL) {
+		fatal("out of memory: a shard's configuration");
+	}
+	c->log_dir = keep_text(&at, c->log_dir);
+	c->store_dir = keep_text(&at, c->store_dir);
+	c->peer_listen = keep_text(&at, c->peer_listen);
+	for (size_t i = 0; i < c->member_count; i++) {
+		shard->members[i].id = c->members[i].id;
+		shard->members[i].address = keep_text(&at, c->members[i].address);
+	}
+	c->members = shard->members;
+	c->memtable_bytes = c->memtable_bytes != 0 ? c->memtable_bytes : MIB(64);
+	c->cache_bytes = c->cache_bytes != 0 ? c->cache_bytes : MIB(64);
+	c->flush_bytes = c->flush_bytes != 0 ? c->flush_bytes : c->memtable_bytes / 2;
+	c->default_deadline_ms = c->default_deadline_ms != 0 ? c->default_deadline_ms : DEFAULT_DEADLINE_MS;
+	c->once_retention_ms = c->once_retention_ms != 0 ? c->once_retention_ms : DEFAULT_RETENTION_MS;
+}
+
+static struct shard *shard_new(const struct shard_config *config)
+{
+	struct shard *shard = calloc(1, sizeof *shard);
+	if (shard == NULL) {
+		fatal("out of memory: a shard");
+	}
+	shard->env = config->env;
+	shard->log = config->log;
+	keep_config(shard, config);
+	uint64_t seed;
+	env_random(shard->env, &seed, sizeof seed);
+	prng_init(&shard->prng, seed);
+	arena_init(&shard->arena, KIB(64));
+	buf_init(&shard->once_reply[0], LIMIT_CONN_OUTPUT);
+	buf_init(&shard->once_reply[1], LIMIT_CONN_OUTPUT);
+	list_init(&shard->finished);
+	list_init(&shard->parked);
+	list_init(&shard->compiles);
+	list_init(&shard->hashes);
+	shard->call = command_find(SLICE_LIT("CALL"));
+	shard->row = command_find(SLICE_LIT("ROW"));
+	shard->rows = command_find(SLICE_LIT("ROWS"));
+	return shard;
+}
+
+static int open_store(struct shard *shard, struct store_meta *meta, struct err *err)
+{
+	const struct shard_config *c = &shard->config;
+	struct store_config config = {.dir = c->store_dir,
+	                              .disk = c->disk,
+	                              .memtable_bytes = c->memtable_bytes,
+	                              .cache_bytes = c->cache_bytes};
+	int rc = store_open(&config, &shard->store, err);
+	if (rc == 0) {
+		rc = store_meta(shard->store, meta, err);
+	}
+	if (rc != 0 || meta->index == 0) {
+		return rc;
+	}
+	if (meta->cluster_id != c->cluster_id || meta->node_id != c->node_id) {
+		return err_set(err, ERR_INVALID, "%s belongs to node %llu of cluster %016llx, not to node %llu of %016llx",
+		               c->store_dir, (unsigned long long)meta->node_id, (unsigned long long)meta->cluster_id,
+		               (unsigned long long)c->node_id, (unsigned long long)c->cluster_id);
+	}
+	return 0;
+}
+
+static int open_replica(struct shard *shard, const struct store_meta *meta, struct err *err)
+{
+	const struct shard_config *c = &shard->config;
+	struct replica_config config = {.env = c->env,
+	                                .log = c->log,
+	                                .dir = c->log_dir,
+	                                .cluster_id = c->cluster_id,
+	                                .id = c->node_id,
+	                                .members = c->members,
+	                                .member_count = c->member_count,
+	                                .bootstrap = c->bootstrap,
+	                                .listen = c->peer_listen,
+	                                .election_ms = c->election_ms,
+	                                .heartbeat_ms = c->heartbeat_ms,
+	                                .segment_bytes = c->segment_bytes,
+	                                .keep_bytes = c->keep_bytes,
+	                                .cache_bytes = c->log_cache_bytes,
+	                                .events = &events,
+	                                .owner = shard};
+	struct replica_applied_state applied = {.index = meta->index,
+	                                        .term = meta->term,
+	                                        .chain = meta->chain,
+	                                        .configuration_index = meta->configuration_index,
+	                                        .configuration = meta->configuration};
+	return replica_open(&config, &applied, &shard->replica, err);
+}
+
+static void tick_cb(struct env_timer *timer)
+{
+	struct shard *shard = list_entry(timer, struct shard, tick);
+	uint64_t now_us = env_now_us(shard->env);
+	release_deadlines(shard, now_us);
+	admission_space(shard);
+	expiry_tick(shard, now_us);
+	env_timer_start(&shard->tick, shard->background_more ? 1 : TICK_MS);
+}
+
+int shard_open(const struct shard_config *config, struct shard **out, struct err *err)
+{
+	struct store_meta meta = {0};
+	struct shard *shard = shard_new(config);
+	propose_init(shard);
+	read_init(shard);
+	handover_init(shard);
+	env_timer_init(shard->env, &shard->tick, tick_cb);
+	int rc = open_store(shard, &meta, err);
+	if (rc == 0) {
+		rc = open_replica(shard, &meta, err);
+	}
+	if (rc != 0) {
+		shard_free(shard);
+		return rc;
+	}
+	stamp_init(&shard->stamp, meta.stamp_ms, env_now_us(shard->env));
+	shard->commit_index = meta.index;
+	shard->overlay = overlay_new(shard->store);
+	shard->host = script_host_new(shard->log);
+	shard->compile_lane = env_lane_open(shard->env, "compile", ENV_LANE_LOW);
+	apply_open(shard, &meta);
+	admission_space_open(shard);
+	bundle_refresh(shard, true);
+	*out = shard;
+	return 0;
+}
+
+int shard_start(struct shard *shard, struct err *err)
+{
+	assert(shard->phase == PHASE_CREATED);
+	shard_move(shard, PHASE_FOLLOWING);
+	int rc = replica_start(shard->replica, err);
+	if (rc != 0) {
+		shard_move(shard, PHASE_CREATED);
+		return rc;
+	}
+	env_timer_start(&shard->tick, TICK_MS);
+	return 0;
+}
+
+/* ---- stopping ---- */
+
+static void replica_closed(void *owner)
+{
+	struct shard *shard = owner;
+	bundle_close(shard);
+	hash_close(shard);
+	store_close(shard->store, true); /* so that the next start has little to apply */
+	shard->store = NULL;
+	shard_move(shard, PHASE_CLOSED);
+	shard->closed(shard->config.owner);
+}
+
+static void stop_now(struct shard *shard, int status)
+{
+	(void)status;
+	if (shard->role == REPLICA_LEADER) {
+		release_committed(shard);
+		release_lost(shard, CODE_STOPPING);
+		propose_drop(shard);
+	}
+	env_turn_cancel(&shard->turn);
+	release_deliver(shard);
+	env_timer_stop(&shard->tick);
+	apply_close(shard);
+	replica_close(shard->replica, replica_closed);
+}
+
+void shard_stop(struct shard *shard, void (*closed)(void *owner))
+{
+	assert(shard->phase != PHASE_CREATED && shard->phase != PHASE_STOPPING && shard->phase != PHASE_CLOSED);
+	bool leads = shard->phase == PHASE_LEADING;
+	shard->closed = closed;
+	if (leads && shard->handover.phase == HANDOVER_IDLE) {
+		propose_flush(shard);
+		leads = shard->phase == PHASE_LEADING;
+	}
+	if (shard->phase != PHASE_FAILED) {
+		shard_move(shard, PHASE_STOPPING);
+	}
+	if (leads && shard->config.member_count > 1 && shard->handover.phase == HANDOVER_IDLE) {
+		handover_start(shard, 0, STOP_MS, stop_now);
+	} else {
+		stop_now(shard, 0);
+	}
+}
+
+void shard_free(struct shard *shard)
+{
+	if (shard == NULL) {
+		return;
+	}
+	env_timer_stop(&shard->tick);
+	env_timer_stop(&shard->handover.timer);
+	apply_close(shard);
+	bundle_close(shard);
+	hash_close(shard);
+	replica_free(shard->replica);
+	apply_fini(shard);
+	read_fini(shard);
+	propose_fini(shard);
+	overlay_free(shard->overlay);
+	script_host_free(shard->host);
+	store_close(shard->store, false);
+	buf_fini(&shard->once_reply[0]);
+	buf_fini(&shard->once_reply[1]);
+	arena_fini(&shard->arena);
+	free(shard->members);
+	free(shard->strings);
+	free(shard);
+}
+
+/* ---- requests ---- */
+
+enum shard_role shard_role(const struct shard *shard, uint64_t *leader_id)
+{
+	*leader_id = shard->leader_id;
+	if (shard->phase == PHASE_LEADING || shard->phase == PHASE_OPENING) {
+		return SHARD_LEADS;
+	}
+	bool known = shard->leader_id != 0 && shard->leader_id != shard->config.node_id;
+	return known ? SHARD_FOLLOWS : SHARD_UNKNOWN;
+}
+
+void shard_submit(struct shard *shard, struct request *request)
+{
+	assert(request->state == REQUEST_IDLE);
+	assert(request->done != NULL);
+	uint64_t deadline_ms = request->envelope.deadline_ms;
+	deadline_ms = deadline_ms != 0 ? deadline_ms : shard->config.default_deadline_ms;
+	request->deadline_us = request->arrived_us + deadline_ms * 1000;
+	request->admitted_bytes = (uint32_t)request_bytes(request);
+	enum code code = admission_check(shard, request, env_now_us(shard->env));
+	shard->stats.admitted_bytes += request->admitted_bytes;
+	shard->stats.waiting++;
+	if (code != CODE_NONE) {
+		release_refuse(shard, request, code, NULL);
+		return;
+	}
+	if (bundle_take(shard, request)) {
+		return;
+	}
+	if (propose_ready(shard) && list_empty(&shard->parked)) {
+		execute(shard, request);
+	} else {
+		release_park(shard, request, false);
+	}
+}
+
+void shard_cancel(struct shard *shard, struct request *request)
+{
+	if (request->state == REQUEST_IDLE) {
+		return;
+	}
+	if (request->state == REQUEST_COMPILING) {
+		bundle_cancel(shard, request);
+	}
+	if (request->state == REQUEST_PARKED) {
+		shard->parked_count--;
+	}
+	list_remove(&request->link);
+	request_unpark(request);
+	request->state = REQUEST_IDLE;
+	shard->stats.admitted_bytes -= request->admitted_bytes;
+	shard->stats.waiting--;
+}
+
+void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame,
+                   uint64_t timeout_ms)
+{
+	replica_forward_start(shard->replica, forward, to_id, frame, timeout_ms);
+}
+
+void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, struct slice frame)
+{
+	replica_reply(shard->replica, to_id, token, frame);
+}
+
+/* ---- looking in ---- */
+
+void shard_stats(const struct shard *shard, struct shard_stats *stats)
+{
+	*stats = shard->stats;
+	replica_stats(shard->replica, &stats->replica);
+	script_stats(shard->host, &stats->script);
+	if (shard->store != NULL) {
+		store_stats(shard->store, &stats->store);
+	}
+	stats->parked = shard->parked_count;
+	stats->applied_index = shard->apply.index;
+	stats->applied_chain_low = shard->apply.chain.low;
+	stats->stamp_ms = shard->stamp.last_ms;
+	stats->overlay_bytes = overlay_bytes(shard->overlay);
+}
+
+void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry), void *owner)
+{
+	shard->watch_applied = applied;
+	shard->watch_owner = owner;
+}

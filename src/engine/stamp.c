@@ -1,0 +1,46 @@
+#include "engine/stamp.h"
+
+void stamp_init(struct stamp *stamp, uint64_t last_ms, uint64_t now_us)
+{
+	stamp->last_ms = last_ms;
+	stamp->seen_us = now_us;
+	stamp->shown_ms = last_ms;
+}
+
+void stamp_observe(struct stamp *stamp, uint64_t stamp_ms, uint64_t now_us)
+{
+	if (stamp_ms <= stamp->last_ms) {
+		return;
+	}
+	stamp->last_ms = stamp_ms;
+	stamp->seen_us = now_us;
+	if (stamp->shown_ms < stamp_ms) {
+		stamp->shown_ms = stamp_ms;
+	}
+}
+
+static uint64_t bounded(const struct stamp *stamp, uint64_t wall_ms, uint64_t now_us)
+{
+	if (stamp->last_ms == 0) {
+		return wall_ms; /* an empty database believes the first clock it meets */
+	}
+	uint64_t elapsed_ms = now_us > stamp->seen_us ? (now_us - stamp->seen_us) / 1000 : 0;
+	uint64_t limit = stamp->last_ms + elapsed_ms + STAMP_STEP_MS;
+	return wall_ms < limit ? wall_ms : limit;
+}
+
+uint64_t stamp_take(struct stamp *stamp, uint64_t wall_ms, uint64_t now_us)
+{
+	uint64_t taken = bounded(stamp, wall_ms, now_us);
+	if (taken < stamp->shown_ms) {
+		taken = stamp->shown_ms;
+	}
+	stamp->shown_ms = taken;
+	return taken;
+}
+
+uint64_t stamp_lag_ms(const struct stamp *stamp, uint64_t wall_ms, uint64_t now_us)
+{
+	uint64_t reachable = bounded(stamp, wall_ms, now_us);
+	return wall_ms > reachable ? wall_ms - reachable : 0;
+}
