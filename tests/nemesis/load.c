@@ -1,0 +1,263 @@
+#include "tests/nemesis/load.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+uint64_t load_now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void closed_cb(void *data)
+{
+	struct load_client *client = data;
+	client->closed = true;
+}
+
+static void next(struct load_client *client)
+{
+	struct load *load = client->load;
+	if (load_now_us() >= load->ends_us) {
+		client->busy = false;
+		uv_close((uv_handle_t *)&client->pause, NULL);
+		tally_close(client->tally, closed_cb, client);
+		return;
+	}
+	client->op = (struct history_op){.client = client->id, .code = ""};
+	load->workload->start(client);
+	client->op.invoked_us = load_now_us();
+}
+
+static void pause_cb(uv_timer_t *timer)
+{
+	next(timer->data);
+}
+
+static void record(struct load_client *client)
+{
+	struct tally_call *call = &client->call;
+	struct history_op *op = &client->op;
+	op->attempts = tally_call_attempts(call);
+	op->returned_us = load_now_us();
+	const char *code = tally_call_code(call);
+	op->code = code;
+	switch (tally_call_outcome(call)) {
+	case TALLY_DONE:
+		op->outcome = HISTORY_OK;
+		break;
+	case TALLY_UNKNOWN:
+		op->outcome = HISTORY_INFO;
+		op->returned_us = HISTORY_NEVER;
+		break;
+	default:
+		op->outcome = HISTORY_FAIL;
+	}
+	if (op->outcome == HISTORY_OK && !client->load->workload->answer(client, tally_call_value(call))) {
+		client->load->nonsense = true;
+		snprintf(client->load->nonsense_text, sizeof(client->load->nonsense_text),
+		         "client %u: an answer that makes no sense to function %d", client->id, (int)op->function);
+	}
+	history_add(&client->load->history, op);
+}
+
+void load_done(struct tally_call *call)
+{
+	struct load_client *client = call->data;
+	record(client);
+	uint64_t pause = prng_below(&client->load->prng, client->load->pause_ms + 1);
+	uv_timer_start(&client->pause, pause_cb, pause, 0);
+}
+
+static int open_clients(struct load *load, struct err *err)
+{
+	load->clients = calloc(load->client_count, sizeof(*load->clients));
+	for (unsigned i = 0; i < load->client_count; i++) {
+		struct load_client *client = &load->clients[i];
+		client->load = load;
+		client->id = i;
+		client->busy = true;
+		client->call.data = client;
+		client->tally = tally_open(&load->loop, &load->options, err->text, sizeof(err->text));
+		if (client->tally == NULL) {
+			return ERR_INVALID;
+		}
+		uv_timer_init(&load->loop, &client->pause);
+		client->pause.data = client;
+		uv_timer_start(&client->pause, pause_cb, i, 0);
+	}
+	return 0;
+}
+
+/* ---- what the run was worth ---- */
+
+struct fault {
+	uint64_t t_us;
+	char name[64];
+};
+
+static int by_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* The longest time without an acknowledgement within [from, to]. */
+static uint64_t longest_gap(const uint64_t *oks, size_t count, uint64_t from, uint64_t to)
+{
+	uint64_t last = from, gap = 0;
+	for (size_t i = 0; i < count && oks[i] <= to; i++) {
+		if (oks[i] > last) {
+			gap = oks[i] - last > gap ? oks[i] - last : gap;
+			last = oks[i];
+		}
+	}
+	return to - last > gap ? to - last : gap;
+}
+
+static void report_gaps(const uint64_t *oks, size_t count, const char *path, uint64_t end)
+{
+	FILE *in = path != NULL ? fopen(path, "r") : NULL;
+	struct fault fault, last = {0};
+	while (in != NULL) {
+		bool more = fscanf(in, "%" SCNu64 " %63s", &fault.t_us, fault.name) == 2;
+		if (last.t_us != 0 && last.t_us < end) {
+			uint64_t until = more && fault.t_us < end ? fault.t_us : end;
+			printf("gap %s %.3f s\n", last.name,
+			       (double)longest_gap(oks, count, last.t_us, until) / 1e6);
+		}
+		last = fault;
+		if (!more) {
+			fclose(in);
+			break;
+		}
+	}
+}
+
+static void report(struct load *load, const char *faults)
+{
+	uint64_t *oks = malloc((load->history.count + 1) * sizeof(*oks));
+	size_t ok = 0, fail = 0, info = 0, repeats = 0;
+	for (size_t i = 0; i < load->history.count; i++) {
+		const struct history_op *op = &load->history.ops[i];
+		if (op->outcome == HISTORY_OK) {
+			oks[ok++] = op->returned_us;
+		}
+		fail += op->outcome == HISTORY_FAIL;
+		info += op->outcome == HISTORY_INFO;
+		repeats += op->attempts > 1;
+	}
+	qsort(oks, ok, sizeof(*oks), by_u64);
+	printf("load workload=%s operations=%zu ok=%zu fail=%zu unknown=%zu repeated=%zu ok_per_s=%.0f\n",
+	       load->workload->name, load->history.count, ok, fail, info, repeats, (double)ok / (double)load->seconds);
+	report_gaps(oks, ok, faults, load->ends_us);
+	free(oks);
+}
+
+static int run(struct load *load, const char *history_path, const char *faults, struct err *err)
+{
+	struct tally_sync *sync = tally_sync_open(&load->options, err->text, sizeof(err->text));
+	int rc = sync == NULL ? ERR_INVALID : load->workload->prepare(load, sync, err);
+	if (rc != 0) {
+		tally_sync_close(sync);
+		return rc;
+	}
+	printf("ready\n");
+	fflush(stdout);
+	load->ends_us = load_now_us() + load->seconds * 1000000;
+	rc = open_clients(load, err);
+	if (rc == 0) {
+		uv_run(&load->loop, UV_RUN_DEFAULT);
+		report(load, faults);
+		rc = load->workload->judge(load, sync, err);
+	}
+	FILE *out = history_path != NULL ? fopen(history_path, "w") : NULL;
+	if (out != NULL) {
+		history_write(&load->history, out);
+		fclose(out);
+	}
+	if (rc == 0 && load->nonsense) {
+		rc = err_set(err, ERR_INVALID, "%s", load->nonsense_text);
+	}
+	tally_sync_close(sync);
+	return rc;
+}
+
+static const struct workload *find_workload(const char *name)
+{
+	const struct workload *all[] = {&workload_register, &workload_append, &workload_sale};
+	for (size_t i = 0; i < 3; i++) {
+		if (strcmp(all[i]->name, name) == 0) {
+			return all[i];
+		}
+	}
+	return NULL;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: nemesis-load --servers a,b,c --workload register|append|sale [--clients N] [--seconds S]\n"
+	                "       [--timeout-ms T] [--pause-ms P] [--seed S] [--history FILE] [--faults FILE]\n");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"servers", 1, 0, 's'}, {"workload", 1, 0, 'w'}, {"clients", 1, 0, 'c'}, {"seconds", 1, 0, 't'},
+		{"timeout-ms", 1, 0, 'o'}, {"pause-ms", 1, 0, 'p'}, {"seed", 1, 0, 'r'}, {"history", 1, 0, 'h'},
+		{"faults", 1, 0, 'f'}, {0},
+	};
+	struct load load = {.client_count = 10, .seconds = 10, .timeout_ms = 5000, .pause_ms = 10, .seed = 1};
+	const char *history_path = NULL, *faults = NULL;
+	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (option) {
+		case 's':
+			load.servers = optarg;
+			break;
+		case 'w':
+			load.workload = find_workload(optarg);
+			break;
+		case 'c':
+			load.client_count = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 't':
+			load.seconds = strtoul(optarg, NULL, 10);
+			break;
+		case 'o':
+			load.timeout_ms = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'p':
+			load.pause_ms = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'r':
+			load.seed = strtoull(optarg, NULL, 10);
+			break;
+		case 'h':
+			history_path = optarg;
+			break;
+		case 'f':
+			faults = optarg;
+			break;
+		default:
+			return usage();
+		}
+	}
+	if (load.servers == NULL || load.workload == NULL || load.client_count == 0 || load.seconds == 0) {
+		return usage();
+	}
+	struct err err = {0};
+	load.options.servers = load.servers;
+	prng_init(&load.prng, load.seed);
+	history_init(&load.history);
+	uv_loop_init(&load.loop);
+	int rc = run(&load, history_path, faults, &err);
+	printf("verdict %s%s%s\n", rc == 0 ? "holds" : "BROKEN", rc == 0 ? "" : ": ", err.text);
+	uv_loop_close(&load.loop);
+	history_fini(&load.history);
+	free(load.clients);
+	return rc == 0 ? 0 : 1;
+}
