@@ -18,7 +18,8 @@ enum command_flags {
 	COMMAND_QUEUE_NOT = 8,  /* not queued by MULTI (EXEC, DISCARD, WATCH, …) */
 	COMMAND_SCRIPT_NOT = 16, /* refused inside scripts */
 	COMMAND_SLOW = 32,      /* walks many keys */
-	COMMAND_SCRIPT = 64     /* EVAL, FCALL, CALL: run by engine through script */
+	COMMAND_SCRIPT = 64,    /* EVAL, FCALL, CALL: run by engine through script */
+	COMMAND_CONTAINER = 128 /* its first argument is a subcommand: OBJECT, CLIENT, … */
 };
 
 struct command_call;
@@ -29,7 +30,9 @@ struct command {
 	int first_key, last_key, key_step; /* as COMMAND INFO tells */
 	const char *group; /* "string", "generic", "connection", … */
 	const char *redis_flags; /* space separated, for COMMAND: "write denyoom" */
-	/* NULL for LOCAL and SCRIPT commands: their rooms run them. Writes exactly one
+	/* NULL for SCRIPT and for most LOCAL commands: their rooms run them. PING, ECHO, COMMAND and TIME are LOCAL and have a
+	 * body for EXEC and scripts (only TIME uses txn). ONCE, DEADLINE, SETTLE, DRYRUN and EXPLAIN are envelope words: in the
+	 * table for COMMAND, never run. Writes exactly one
 	 * reply. 0, or ERR_IO/ERR_CORRUPT (store), ERR_FULL/ERR_TOO_LARGE (transaction bound): then the reply is
 	 * to be thrown away and the request fails whole. */
 	int (*run)(struct command_call *call);
