@@ -1,0 +1,414 @@
+#include "raft/wal/wal.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "raft/wal/wal_private.h"
+
+#define PLACES_AT_FIRST 256
+
+/* ---- operations that wait ---- */
+
+void wal_ops_push(struct wal_ops *ops, struct wal_op op)
+{
+	if (ops->first + ops->count == ops->cap && ops->first > ops->count) {
+		memmove(ops->ops, ops->ops + ops->first, ops->count * sizeof(op));
+		ops->first = 0;
+	}
+	if (ops->first + ops->count == ops->cap) {
+		ops->cap = ops->cap == 0 ? 64 : ops->cap * 2;
+		ops->ops = realloc(ops->ops, ops->cap * sizeof(op));
+		if (ops->ops == NULL) {
+			fatal("out of memory: %zu records wait for the log", ops->count);
+		}
+	}
+	ops->ops[ops->first + ops->count++] = op;
+}
+
+void wal_ops_fini(struct wal_ops *ops)
+{
+	for (size_t i = 0; i < ops->count; i++) {
+		entry_unref(ops->ops[ops->first + i].entry);
+	}
+	free(ops->ops);
+	*ops = (struct wal_ops){0};
+}
+
+/* ---- what is where ---- */
+
+void wal_path(const struct wal *wal, uint64_t number, char out[WAL_PATH_BYTES])
+{
+	snprintf(out, WAL_PATH_BYTES, "%s/%016llx.log", wal->dir, (unsigned long long)number);
+}
+
+struct wal_segment *wal_active(const struct wal *wal)
+{
+	assert(!list_empty(&wal->segments));
+	return list_entry(wal->segments.prev, struct wal_segment, link);
+}
+
+struct wal_segment *wal_segment_add(struct wal *wal, uint64_t number, uint64_t first_index)
+{
+	struct wal_segment *segment = malloc(sizeof(*segment));
+	if (segment == NULL) {
+		fatal("out of memory: a segment of the log");
+	}
+	*segment = (struct wal_segment){
+		.number = number, .first_index = first_index, .highest = first_index - 1, .end = SEGMENT_HEAD};
+	list_append(&wal->segments, &segment->link);
+	wal->segment_count++;
+	return segment;
+}
+
+void wal_begin_at(struct wal *wal, uint64_t index, uint64_t term, struct chain chain)
+{
+	recent_fini(&wal->recent);
+	recent_init(&wal->recent, index, chain);
+	wal->first_index = index;
+	wal->last_index = index - 1;
+	wal->base_term = term;
+	wal->term_count = 0;
+}
+
+static struct wal_place *place(const struct wal *wal, uint64_t index)
+{
+	return &wal->places[index & (wal->place_cap - 1)];
+}
+
+static void grow_places(struct wal *wal)
+{
+	size_t cap = wal->place_cap == 0 ? PLACES_AT_FIRST : wal->place_cap * 2;
+	struct wal_place *wider = calloc(cap, sizeof(*wider));
+	if (wider == NULL) {
+		fatal("out of memory: the places of %zu entries of the log", cap);
+	}
+	for (uint64_t index = wal->first_index; index <= wal->last_index; index++) {
+		wider[index & (cap - 1)] = *place(wal, index);
+	}
+	free(wal->places);
+	wal->places = wider;
+	wal->place_cap = cap;
+}
+
+static void note_term(struct wal *wal, uint64_t index, uint64_t term)
+{
+	if (wal->term_count > 0 && wal->terms[wal->term_count - 1].term == term) {
+		return;
+	}
+	if (wal->term_count == wal->term_cap) {
+		wal->term_cap = wal->term_cap == 0 ? 16 : wal->term_cap * 2;
+		wal->terms = realloc(wal->terms, wal->term_cap * sizeof(*wal->terms));
+		if (wal->terms == NULL) {
+			fatal("out of memory: %zu terms of the log", wal->term_cap);
+		}
+	}
+	wal->terms[wal->term_count++] = (struct wal_term){index, term};
+}
+
+void wal_note_entry(struct wal *wal, const struct entry *entry)
+{
+	assert(entry->index == wal->last_index + 1);
+	if (wal->last_index + 1 - wal->first_index == wal->place_cap) {
+		grow_places(wal);
+	}
+	note_term(wal, entry->index, entry->term);
+	wal->last_index = entry->index;
+	*place(wal, entry->index) = (struct wal_place){0, 0};
+}
+
+void wal_note_place(struct wal *wal, uint64_t index, uint64_t number, uint64_t offset)
+{
+	assert(index >= wal->first_index && index <= wal->last_index);
+	assert(offset % 8 == 0 && offset / 8 <= UINT32_MAX);
+	*place(wal, index) = (struct wal_place){(uint32_t)number, (uint32_t)(offset / 8)};
+}
+
+struct wal_place wal_place_of(const struct wal *wal, uint64_t index)
+{
+	assert(index >= wal->first_index && index <= wal->last_index);
+	return *place(wal, index);
+}
+
+void wal_note_truncation(struct wal *wal, uint64_t index, struct chain chain)
+{
+	recent_truncate(&wal->recent, index, chain);
+	while (wal->term_count > 0 && wal->terms[wal->term_count - 1].first_index >= index) {
+		wal->term_count--;
+	}
+	wal->last_index = index - 1;
+	if (index < wal->first_index) {
+		wal->first_index = index;
+		wal->base_term = 0; /* not known: what lay there was trimmed */
+	}
+}
+
+uint64_t wal_term_of(const struct wal *wal, uint64_t index)
+{
+	if (index > wal->last_index || index + 1 < wal->first_index) {
+		return 0;
+	}
+	size_t i = wal->term_count;
+	while (i > 0 && wal->terms[i - 1].first_index > index) {
+		i--;
+	}
+	return i == 0 ? wal->base_term : wal->terms[i - 1].term;
+}
+
+/* ---- life ---- */
+
+static void close_turn_cb(struct env_turn *turn);
+
+int wal_open(const struct wal_config *config, struct wal **opened, struct err *err)
+{
+	assert(config->on_durable != NULL && config->on_failed != NULL);
+	assert(config->segment_bytes >= SEGMENT_HEAD + RECORD_HEAD);
+	struct wal *wal = calloc(1, sizeof(*wal));
+	if (wal == NULL) {
+		fatal("out of memory: a log");
+	}
+	wal->config = *config;
+	snprintf(wal->dir, sizeof(wal->dir), "%s", config->dir);
+	wal->config.dir = wal->dir;
+	wal->floor = config->floor;
+	list_init(&wal->segments);
+	list_init(&wal->reads);
+	histogram_init(&wal->sync_us);
+	recent_init(&wal->recent, 1, (struct chain){0, 0});
+	wal->first_index = 1;
+	wal->group.wal = wal->spare.wal = wal->removal.wal = wal;
+	env_timer_init(config->env, &wal->quiet, wal_quiet_cb);
+	env_timer_init(config->env, &wal->space_retry, wal_space_retry_cb);
+	env_turn_init(config->env, &wal->close_turn, close_turn_cb);
+	int status = wal_recover(wal, err);
+	if (status != 0) {
+		wal_free(wal);
+		return status;
+	}
+	assert(wal->file != NULL);
+	wal->durable_index = wal->written_index = wal->last_index;
+	wal->written_term = wal_term_of(wal, wal->last_index);
+	wal->written_chain = wal_chain(wal);
+	*opened = wal;
+	return 0;
+}
+
+void wal_start(struct wal *wal)
+{
+	assert(!wal->started);
+	wal->lane = env_lane_open(wal->config.env, "log", ENV_LANE_NORMAL);
+	wal->space_lane = env_lane_open(wal->config.env, "log-space", ENV_LANE_LOW);
+	wal->read_lane = env_lane_open(wal->config.env, "log-read", ENV_LANE_NORMAL);
+	wal->started = true;
+	wal_spare_prepare(wal, wal->config.segment_bytes);
+	wal_flush(wal);
+}
+
+static void stop_timers(struct wal *wal)
+{
+	env_timer_stop(&wal->quiet);
+	env_timer_stop(&wal->space_retry);
+	env_turn_cancel(&wal->close_turn);
+}
+
+void wal_close(struct wal *wal, void (*closed)(void *owner))
+{
+	assert(!wal->closing);
+	wal->closing = true;
+	wal->closed = closed;
+	env_timer_stop(&wal->quiet);
+	if (wal->started && !wal->failed && !wal->held && !wal->mark_is_last) {
+		wal_ops_push(&wal->pending, (struct wal_op){.kind = RECORD_MARK});
+		wal_flush(wal);
+	}
+	wal_close_tick(wal);
+}
+
+/* What waits and finds no segment to go to stays unwritten: nobody was told otherwise. */
+void wal_close_tick(struct wal *wal)
+{
+	if (wal->closing && !wal->group.busy && !wal->spare.busy && !wal->removal.busy && list_empty(&wal->reads)) {
+		env_turn_arm(&wal->close_turn);
+	}
+}
+
+static void close_turn_cb(struct env_turn *turn)
+{
+	struct wal *wal = list_entry(turn, struct wal, close_turn);
+	stop_timers(wal);
+	if (wal->started) {
+		env_lane_close(wal->lane);
+		env_lane_close(wal->space_lane);
+		env_lane_close(wal->read_lane);
+		wal->started = false;
+	}
+	wal->closed(wal->config.owner);
+}
+
+void wal_free(struct wal *wal)
+{
+	if (wal == NULL) {
+		return;
+	}
+	stop_timers(wal);
+	list_for_each(link, &wal->reads) {
+		struct wal_read *read = list_entry(link, struct wal_read, link);
+		for (size_t i = 0; i < WAL_READ_ENTRIES; i++) {
+			entry_unref(read->entries[i]);
+		}
+	}
+	wal_group_fini(wal);
+	wal_ops_fini(&wal->pending);
+	recent_fini(&wal->recent);
+	if (wal->file != NULL) {
+		env_file_close(wal->file);
+	}
+	if (wal->spare.file != NULL) {
+		env_file_close(wal->spare.file);
+	}
+	for (struct list *link; (link = list_pop(&wal->segments)) != NULL;) {
+		free(list_entry(link, struct wal_segment, link));
+	}
+	free(wal->places);
+	free(wal->terms);
+	free(wal);
+}
+
+void wal_fail(struct wal *wal, const char *format, ...)
+{
+	if (wal->failed) {
+		return;
+	}
+	wal->failed = true;
+	env_timer_stop(&wal->quiet);
+	char line[ERR_TEXT_MAX];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	wal->config.on_failed(wal->config.owner, line);
+}
+
+/* ---- what it holds ---- */
+
+bool wal_was_empty(const struct wal *wal)
+{
+	return wal->was_empty;
+}
+
+uint64_t wal_first_index(const struct wal *wal)
+{
+	return wal->first_index;
+}
+
+uint64_t wal_last_index(const struct wal *wal)
+{
+	return wal->last_index;
+}
+
+uint64_t wal_durable_index(const struct wal *wal)
+{
+	return wal->durable_index;
+}
+
+struct chain wal_chain(const struct wal *wal)
+{
+	return recent_chain(&wal->recent, wal->last_index);
+}
+
+bool wal_chain_of(const struct wal *wal, uint64_t index, struct chain *chain)
+{
+	if (index + 1 < wal->recent.first || index > wal->recent.last) {
+		return false;
+	}
+	*chain = recent_chain(&wal->recent, index);
+	return true;
+}
+
+struct entry *wal_recent(const struct wal *wal, uint64_t index)
+{
+	return recent_get(&wal->recent, index);
+}
+
+void wal_shrink(struct wal *wal)
+{
+	uint64_t floor = wal->floor < wal->durable_index ? wal->floor : wal->durable_index;
+	recent_shrink(&wal->recent, wal->config.cache_bytes, floor);
+}
+
+void wal_set_floor(struct wal *wal, uint64_t index)
+{
+	if (index > wal->floor) {
+		wal->floor = index;
+		wal_shrink(wal);
+	}
+}
+
+/* ---- append and truncate ---- */
+
+void wal_append(struct wal *wal, struct entry *entry)
+{
+	assert(entry->index == wal->last_index + 1);
+	assert(entry->term >= wal_term_of(wal, wal->last_index));
+	wal_note_entry(wal, entry);
+	recent_append(&wal->recent, entry);
+	wal->pending_bytes += record_bytes(entry->len);
+	wal_ops_push(&wal->pending, (struct wal_op){.kind = RECORD_ENTRY,
+						     .index = entry->index,
+						     .chain = entry->chain,
+						     .entry = entry_ref(entry)});
+}
+
+void wal_truncate(struct wal *wal, uint64_t index)
+{
+	assert(index > wal->floor && index <= wal->last_index);
+	struct chain chain = recent_chain(&wal->recent, index - 1);
+	wal_note_truncation(wal, index, chain);
+	wal->pending_bytes += record_bytes(0);
+	wal_ops_push(&wal->pending, (struct wal_op){.kind = RECORD_TRUNCATE,
+						     .index = index,
+						     .term = wal_term_of(wal, index - 1),
+						     .chain = chain});
+	wal->pending_truncations++;
+	if (wal->durable_index >= index) {
+		wal->durable_index = index - 1;
+	}
+	/* A write under way holds entries that are gone now: what it reports ends before them. */
+	if (wal->group.busy && wal->group.clamp >= index) {
+		wal->group.clamp = index - 1;
+	}
+}
+
+void wal_hold(struct wal *wal, bool hold)
+{
+	wal->held = hold;
+	if (!hold) {
+		wal_flush(wal);
+	}
+}
+
+size_t wal_pending_bytes(const struct wal *wal)
+{
+	return wal->pending_bytes;
+}
+
+struct env_lane *wal_lane(struct wal *wal)
+{
+	return wal->lane;
+}
+
+void wal_stats(const struct wal *wal, struct wal_stats *stats)
+{
+	*stats = (struct wal_stats){
+		.writes = wal->writes,
+		.syncs = wal->writes,
+		.sync_us_p50 = histogram_quantile(&wal->sync_us, 500),
+		.sync_us_p99 = histogram_quantile(&wal->sync_us, 990),
+		.segments = wal->segment_count,
+		.no_space = wal->spare.no_space,
+	};
+	list_for_each(link, &wal->segments) {
+		stats->bytes += list_entry(link, struct wal_segment, link)->end;
+	}
+}
