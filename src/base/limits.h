@@ -13,8 +13,13 @@
 #define LIMIT_KEY KIB(1)
 #define LIMIT_VALUE MIB(1)
 #define LIMIT_ROW_KEY KIB(2)          /* a key of the database: a client's key with its table in front, an index tuple */
+#define LIMIT_ROW_VALUE (LIMIT_VALUE + KIB(1)) /* a value of the database: a client's with the version and expiry before it */
 #define LIMIT_TXN_BYTES (MIB(1) + KIB(64)) /* keys and values of one transaction */
 #define LIMIT_TXN_WRITES 1024         /* distinct keys one transaction writes */
+#define LIMIT_TXN_CHURN MIB(64)       /* all it writes, overwritten values too */
+#define LIMIT_BATCH_TXNS (1 << 20)    /* transactions of one batch: an ordinal has 20 bits; then it seals */
+#define LIMIT_HOT_ROWS 1024           /* rows in the cache of hot rows; then the longest unused goes */
+#define LIMIT_HOT_VALUE KIB(64)       /* a longer value is not kept there */
 #define LIMIT_ONCE_REPLY KIB(64)      /* a longer reply cannot be kept: refused, nothing written */
 #define LIMIT_REQUEST_ID 128          /* bytes of a request id */
 #define LIMIT_DEADLINE_MS 3600000     /* the longest DEADLINE */
@@ -59,7 +64,8 @@
 
 _Static_assert(LIMIT_KEY + 64 <= LIMIT_ROW_KEY, "a client's key fits a key of the database");
 _Static_assert(LIMIT_TXN_BYTES + KIB(32) <= LIMIT_ENTRY, "a full transaction fits an entry");
-_Static_assert(LIMIT_VALUE + LIMIT_KEY + KIB(4) <= LIMIT_TXN_BYTES, "a full value fits a transaction");
+_Static_assert(LIMIT_TXN_BYTES + LIMIT_TXN_WRITES * 16 + KIB(4) <= LIMIT_ENTRY, "with every record's head, too");
+_Static_assert(LIMIT_ROW_VALUE + LIMIT_ROW_KEY + KIB(4) <= LIMIT_TXN_BYTES, "a full value fits a transaction");
 _Static_assert(LIMIT_ENTRY + KIB(4) <= LIMIT_FRAME, "an entry fits a frame");
 _Static_assert(LIMIT_BATCH_SEAL <= LIMIT_ENTRY, "a sealed batch fits an entry");
 _Static_assert(LIMIT_BUNDLE_BYTES < LIMIT_TXN_BYTES, "a bundle is pushed in one transaction");

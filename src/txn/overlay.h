@@ -4,7 +4,11 @@
  *
  * Life of a layer: overlay_open (index and stamp fixed) → transactions join →
  * overlay_seal (payload built, keys ascending) → applied: overlay_forget. On loss of
- * leadership overlay_drop throws all away. On the loop thread only. */
+ * leadership overlay_drop throws all away. On the loop thread only.
+ *
+ * The event block of a batch, the row 'e' index(8, big-endian), is what its
+ * transactions emitted, in order: ordinal of the transaction (varint), length
+ * (varint), bytes, and so on to the end. */
 #ifndef TXN_OVERLAY_H
 #define TXN_OVERLAY_H
 
@@ -25,9 +29,10 @@ bool overlay_open_empty(const struct overlay *overlay);
 void overlay_restamp(struct overlay *overlay, uint64_t stamp_ms);
 /* Bytes the open layer would take as a payload, events included. */
 size_t overlay_open_bytes(const struct overlay *overlay);
-/* True when txn's writes fit into the open layer's entry (LIMIT_ENTRY); if not, seal first and run the request again. */
+/* True when txn's writes fit into the open layer's entry (LIMIT_ENTRY); if not, seal first and run the
+ * request again. */
 bool overlay_fits(const struct overlay *overlay, const struct txn *txn);
-/* Builds the payload (ENTRY_BATCH) of the open layer: puts and deletes in key
+/* Builds the payload (ENTRY_BATCH) of the open layer, to which somebody has joined: puts and deletes in key
  * order, the event block last joined under its 'e' key. The layer stays readable. */
 void overlay_seal(struct overlay *overlay, struct buf *payload);
 /* Closes an empty open layer without an entry. */

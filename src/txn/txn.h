@@ -5,8 +5,8 @@
  * txn_commit moves them, all at once, into the open batch; until then it can
  * be rolled back to a mark or dropped without a trace (D2, D4).
  *
- * One transaction runs at a time on a loop, start to end without waiting, so
- * it is serial by construction. All its memory is the arena's. */
+ * One transaction runs at a time on a loop, start to end without waiting
+ * (asserted), so it is serial by construction. */
 #ifndef TXN_TXN_H
 #define TXN_TXN_H
 
@@ -18,11 +18,12 @@
 struct overlay;
 struct store;
 
-/* Created by txn_begin in the arena; the struct is in txn.c. */
+/* There is one, the overlay's; the struct is in layer.h. */
 struct txn;
 
-/* overlay has an open batch (overlay.h), which fixes index and stamp. Read-only
- * transactions (a txn that wrote nothing) cost nothing at commit. */
+/* overlay has an open batch (overlay.h), which fixes index and stamp; without one (on a follower) the
+ * transaction only reads, and its time and index are 0. The arena serves cursors and copies of keys. A txn
+ * that wrote nothing costs nothing at commit. */
 struct txn *txn_begin(struct overlay *overlay, struct arena *arena);
 
 /* The time of this transaction: the stamp of the open batch (D11). */
@@ -38,24 +39,27 @@ int txn_get(struct txn *txn, struct slice key, struct slice *value);
 /* As txn_get, but a copy stays in a small cache of hot committed rows: for rows that many
  * transactions read and few write (a campaign, the active bundle). Always coherent. */
 int txn_get_hot(struct txn *txn, struct slice key, struct slice *value);
-/* Key and value are copied into the arena. ERR_TOO_LARGE: key or value over its
- * bound; ERR_FULL: LIMIT_TXN_WRITES or LIMIT_TXN_BYTES; nothing is changed then. */
+/* Key and value are copied. There is an open batch. ERR_TOO_LARGE: key or value over LIMIT_ROW_KEY or
+ * LIMIT_ROW_VALUE; ERR_FULL: LIMIT_TXN_WRITES, LIMIT_TXN_BYTES or LIMIT_TXN_CHURN; nothing is changed then.
+ */
 int txn_put(struct txn *txn, struct slice key, struct slice value);
 int txn_delete(struct txn *txn, struct slice key);
 
-/* An event or a timer told with the change (D12): its bytes go into the batch's event block in order. */
+/* An event or a timer told with the change (D12): its bytes go into the batch's event block in
+ * order (overlay.h has the block's layout). ERR_FULL as above. */
 int txn_emit(struct txn *txn, struct slice event);
 
 /* Everything after the mark can be undone: writes and events. */
 struct txn_mark {
 	size_t undo, events;
 };
-struct txn_mark txn_mark(const struct txn *txn);
+struct txn_mark txn_mark(struct txn *txn);
 void txn_rollback(struct txn *txn, struct txn_mark mark);
 
 bool txn_wrote(const struct txn *txn);
 size_t txn_write_count(const struct txn *txn);
-/* The highest index whose uncommitted writes this transaction has read, or 0: its reply must wait for that commit (D3a). */
+/* The highest index whose uncommitted writes this transaction has read, or 0: its reply must wait for that
+ * commit (D3a). */
 uint64_t txn_read_index(const struct txn *txn);
 
 /* Ordered walk over [from, to) as this transaction sees it: own writes over
@@ -63,7 +67,8 @@ uint64_t txn_read_index(const struct txn *txn);
  * position are seen or not; do not write ahead of it. */
 struct txn_cursor;
 struct txn_cursor *txn_cursor_open(struct txn *txn, struct slice from, struct slice to, bool backward);
-bool txn_cursor_next(struct txn_cursor *cursor, struct slice *key, struct slice *value); /* borrowed until the next call */
+bool txn_cursor_next(struct txn_cursor *cursor, struct slice *key,
+		     struct slice *value); /* borrowed until the next call */
 int txn_cursor_error(const struct txn_cursor *cursor);
 void txn_cursor_close(struct txn_cursor *cursor); /* before the transaction ends */
 
