@@ -62,7 +62,7 @@ bool propose_idle(const struct shard *shard)
 
 static void batch_open(struct shard *shard)
 {
-	uint64_t index = replica_next_index(shard->replica);
+	uint64_t index = shard->proposed_index + 1; /* nobody else proposes */
 	struct batch *batch = &shard->batches[index % BATCH_RING];
 	uint64_t now_us = env_now_us(shard->env);
 	assert(list_empty(&batch->waiters));
@@ -115,8 +115,11 @@ static void write_ids(struct shard *shard)
 
 static void propose_entry(struct shard *shard)
 {
-	struct entry *entry = shard->unproposed;
+	struct entry *entry = entry_ref(shard->unproposed); /* the proposal consumes the other reference */
 	int rc = replica_propose(shard->replica, entry, shard->unproposed_stamp);
+	bool as_promised = rc != 0 || entry->index == shard->unproposed_index;
+	entry_unref(entry);
+	assert(as_promised); /* rows carry this index already */
 	if (rc == ERR_BUSY) {
 		env_timer_start(&shard->batch_timer, LIMIT_BATCH_OPEN_MS);
 		return;
@@ -135,7 +138,7 @@ void propose_seal(struct shard *shard)
 {
 	assert(shard->unproposed == NULL);
 	assert(overlay_is_open(shard->overlay) && !overlay_open_empty(shard->overlay));
-	assert(overlay_open_index(shard->overlay) == replica_next_index(shard->replica));
+	assert(overlay_open_index(shard->overlay) == shard->proposed_index + 1);
 	write_ids(shard);
 	shard->unproposed_stamp = overlay_open_stamp_ms(shard->overlay);
 	shard->unproposed_index = overlay_open_index(shard->overlay);
@@ -195,7 +198,7 @@ void propose_tick(struct shard *shard)
 		overlay_cancel(shard->overlay);
 	}
 	shard->unproposed_stamp = stamp_take(&shard->stamp, env_wall_ms(shard->env), env_now_us(shard->env));
-	shard->unproposed_index = replica_next_index(shard->replica);
+	shard->unproposed_index = shard->proposed_index + 1;
 	buf_reset(&shard->payload);
 	entry_begin(&shard->payload, ENTRY_BATCH, shard->unproposed_stamp);
 	bool ended = entry_end(&shard->payload);
