@@ -29,6 +29,7 @@ struct env {
 	const struct env_ops *ops; /* env_ops.h */
 	struct heap timers;
 	struct list hooks;
+	struct list hooks_mark; /* the end of the round that runs */
 	uint64_t order;  /* of arming, breaks ties */
 	uint64_t due_us; /* timers up to here have fired or are firing */
 	bool dead;       /* killed: nothing starts any more */

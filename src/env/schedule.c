@@ -109,16 +109,16 @@ bool env_schedule_hooks(struct env *env)
 		return false;
 	}
 	/* A mark at the end bounds the round: what hooks arm lands behind it. */
-	struct list mark;
-	list_append(&env->hooks, &mark);
+	struct list *mark = &env->hooks_mark;
+	list_append(&env->hooks, mark);
 	while (!env->dead) {
 		struct list *link = list_pop(&env->hooks);
-		if (link == &mark) {
+		if (link == mark) {
 			break;
 		}
 		struct env_turn *turn = list_entry(link, struct env_turn, link);
 		turn->cb(turn);
 	}
-	list_remove(&mark);
+	list_remove(mark);
 	return true;
 }
