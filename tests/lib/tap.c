@@ -13,7 +13,7 @@ static struct {
 	char dir[256];
 } tap;
 
-static bool report(bool cond, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static bool report(bool cond, const char *format, va_list args)
 {
 	char sentence[512];
 	vsnprintf(sentence, sizeof(sentence), format, args);
