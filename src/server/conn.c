@@ -65,19 +65,18 @@ static void conn_collect(struct conn *conn)
 		if (call->state != CALL_ANSWERED) {
 			break;
 		}
-		if (!call->muted) {
+		if (!call->muted && conn->state != CONN_DOOMED) {
 			buf_append_slice(&conn->out, buf_slice(&call->request.reply));
 		}
 		conn->held_bytes -= call->held_bytes;
 		conn->call_count--;
 		call_release(call);
 	}
-	if (buf_failed(&conn->out) || conn_unsent(conn) > LIMIT_CONN_OUTPUT) {
+	if (conn->state != CONN_DOOMED && (buf_failed(&conn->out) || conn_unsent(conn) > LIMIT_CONN_OUTPUT)) {
 		conn->node->counters.output_closed++;
 		log_event(conn->node->log, LOG_WARN, "client_closed", "id=%llu addr=%s reason=output_limit",
 		          (unsigned long long)conn->id, conn->peer);
-		conn_close(conn);
-		return;
+		conn_doom(conn);
 	}
 	env_turn_arm(&conn->turn);
 }
@@ -91,9 +90,11 @@ static bool conn_settled(const struct conn *conn)
 static void conn_turn_cb(struct env_turn *turn)
 {
 	struct conn *conn = (struct conn *)((char *)turn - offsetof(struct conn, turn));
-	if (conn->state == CONN_CLOSED) {
+	if (conn->state == CONN_DOOMED) {
+		conn_close(conn);
 		return;
 	}
+	assert(conn->state != CONN_CLOSED);
 	conn_flush(conn);
 	if (conn->state == CONN_OPEN && (conn->in.len > 0 || conn->paused)) {
 		conn_read(conn);
@@ -108,7 +109,7 @@ static void conn_turn_cb(struct env_turn *turn)
 struct conn_reply conn_reply_begin(struct conn *conn, bool muted)
 {
 	struct conn_reply answer = {{&conn->out, conn->session.protocol}, NULL};
-	if (muted || conn->state == CONN_CLOSED) {
+	if (muted) {
 		buf_reset(&conn->node->nowhere);
 		answer.reply.out = &conn->node->nowhere;
 		return answer;
@@ -122,9 +123,6 @@ struct conn_reply conn_reply_begin(struct conn *conn, bool muted)
 
 void conn_reply_end(struct conn *conn, struct conn_reply *answer)
 {
-	if (conn->state == CONN_CLOSED) {
-		return;
-	}
 	if (answer->call != NULL) {
 		conn_count_held(conn, answer->call);
 		call_answer(answer->call);
@@ -401,6 +399,16 @@ void conn_leave(struct conn *conn)
 		env_stream_resume(conn->stream); /* to notice its end */
 	}
 	conn->paused = false;
+	env_turn_arm(&conn->turn);
+}
+
+void conn_doom(struct conn *conn)
+{
+	if (conn->state == CONN_CLOSED || conn->state == CONN_DOOMED) {
+		return;
+	}
+	conn->state = CONN_DOOMED;
+	buf_reset(&conn->out);
 	env_turn_arm(&conn->turn);
 }
 

@@ -6,7 +6,8 @@
  *                       │  or its end of stream and all answered
  *                       ├────────────────────> LEAVING ─────> CLOSED ── closed event ──> (freed)
  *                       │                      what is owed is sent ▲
- *                       └── output bound, time-out, stream lost ────┘
+ *                       ├── output bound, KILL ──> DOOMED ──────────┤ at the end of the turn
+ *                       └── time-out, stream lost ──────────────────┘
  *
  *   OPEN     requests are read, unless blocked (a WATCH is under way) or full
  *   LEAVING  no more input; answers up to the last are sent
@@ -30,7 +31,7 @@
 struct call;
 struct node;
 
-enum conn_state { CONN_OPEN, CONN_LEAVING, CONN_CLOSED };
+enum conn_state { CONN_OPEN, CONN_LEAVING, CONN_DOOMED, CONN_CLOSED };
 
 struct conn {
 	struct list link;    /* in listener.conns */
@@ -69,7 +70,9 @@ struct conn *conn_new(struct node *node, struct env_stream *stream, uint64_t id)
 void conn_free(struct conn *conn);
 /* No more input; closes when everything owed is sent. */
 void conn_leave(struct conn *conn);
-/* Now. */
+/* Nothing more is sent; closes at the end of the turn. For places where other calls are being walked. */
+void conn_doom(struct conn *conn);
+/* Now: its calls are dropped. Not from inside an answer. */
 void conn_close(struct conn *conn);
 /* Reads on if it may: something it waited for has happened. */
 void conn_wake(struct conn *conn);

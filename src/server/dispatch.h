@@ -24,11 +24,12 @@ struct dispatch {
 
 void dispatch_init(struct dispatch *dispatch, struct node *node);
 void dispatch_fini(struct dispatch *dispatch);
-/* Sends an OPEN call of a connection on its way; what its request borrows need only live until the return. */
-void dispatch_call(struct dispatch *dispatch, struct call *call);
+/* Sends an OPEN call of a connection on its way; what its request borrows need only live until
+ * the return. False when it was answered on the spot: then it is gone. */
+bool dispatch_call(struct dispatch *dispatch, struct call *call);
 /* The client is gone: the call is released now, or by its answer. */
 void dispatch_drop(struct dispatch *dispatch, struct call *call);
-/* A leader may be known now: parked calls go on. */
+/* A leader may be known now: parked calls go on, in the next turn. */
 void dispatch_kick(struct dispatch *dispatch);
 /* Answers everything that is parked with this code. */
 void dispatch_refuse_parked(struct dispatch *dispatch, enum code code);

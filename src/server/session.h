@@ -22,7 +22,7 @@ struct session {
 	char name[SESSION_NAME_MAX + 1];
 	bool reply_off, skip_next;
 	bool no_evict;
-	const char *last; /* name of the last command, for CLIENT LIST */
+	const char *last, *last_sub; /* names of the last command, for CLIENT LIST */
 	struct transaction transaction;
 };
 

@@ -22,6 +22,8 @@ struct transaction {
 	struct arena arena;    /* copies of the queue */
 	struct queued *queue;  /* malloc */
 	size_t count, cap;
+	size_t bytes;          /* of all words in the queue */
+	unsigned db;           /* after the SELECTs in the queue */
 	struct arena watch_arena;
 	struct request_watch *watches; /* malloc */
 	size_t watch_count, watch_cap;

@@ -1,0 +1,438 @@
+#include "server/admin.h"
+
+#include "server/node_private.h"
+#include "server/version.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define TRANSFER_MS 5000
+
+/* ---- TALLY STATUS ---- */
+
+static void put_int(struct reply *reply, const char *name, uint64_t value)
+{
+	reply_bulk_text(reply, name);
+	reply_integer(reply, (int64_t)value);
+}
+
+static void put_str(struct reply *reply, const char *name, const char *value)
+{
+	reply_bulk_text(reply, name);
+	reply_bulk_text(reply, value);
+}
+
+static const char *role_word(enum replica_role role)
+{
+	return role == REPLICA_LEADER ? "leader" : role == REPLICA_FOLLOWER ? "follower" : "candidate";
+}
+
+static const struct replica_peer_stats *peer_find(const struct replica_stats *replica, uint64_t id)
+{
+	for (size_t i = 0; i < replica->peer_count; i++) {
+		if (replica->peers[i].id == id) {
+			return &replica->peers[i];
+		}
+	}
+	return NULL;
+}
+
+static void put_members(struct reply *reply, const struct node *node, const struct replica_stats *replica)
+{
+	reply_bulk_text(reply, "members");
+	reply_array(reply, node->config.member_count);
+	for (size_t i = 0; i < node->config.member_count; i++) {
+		const struct node_member *member = &node->config.members[i];
+		const struct replica_peer_stats *peer = peer_find(replica, member->id);
+		bool self = member->id == node->config.id;
+		reply_map(reply, 6);
+		put_int(reply, "id", member->id);
+		put_str(reply, "peer", member->peer);
+		put_str(reply, "client", member->client);
+		put_int(reply, "connected", self || (peer != NULL && peer->connected));
+		put_int(reply, "match_index", self ? replica->durable_index : peer != NULL ? peer->match_index : 0);
+		put_int(reply, "needs_snapshot", peer != NULL && peer->needs_snapshot);
+	}
+}
+
+static void put_who(struct reply *reply, const struct node *node, const struct shard_stats *stats)
+{
+	char id[24];
+	uint64_t leader_id = 0;
+	enum shard_role role = shard_role(node->shard, &leader_id);
+	leader_id = role == SHARD_LEADS ? node->config.id : role == SHARD_FOLLOWS ? leader_id : 0;
+	const struct node_member *leader = node_member_find(node, leader_id);
+	snprintf(id, sizeof id, "%016" PRIx64, node->config.cluster_id);
+	put_int(reply, "node", node->config.id);
+	put_str(reply, "name", node->config.name);
+	put_str(reply, "version", VERSION_TALLY);
+	put_str(reply, "cluster", node->config.cluster);
+	put_str(reply, "cluster_id", id);
+	put_str(reply, "role", role == SHARD_LEADS ? "leader" : role_word(stats->replica.role));
+	put_int(reply, "open", role != SHARD_UNKNOWN);
+	put_int(reply, "term", stats->replica.term);
+	put_int(reply, "leader", leader_id);
+	put_str(reply, "leader_client", leader == NULL ? "" : leader->client);
+}
+
+static void put_log(struct reply *reply, const struct shard_stats *stats)
+{
+	const struct replica_stats *replica = &stats->replica;
+	char chain[40];
+	snprintf(chain, sizeof chain, "%016" PRIx64 "%016" PRIx64, replica->chain.high, replica->chain.low);
+	put_int(reply, "first_index", replica->first_index);
+	put_int(reply, "last_index", replica->last_index);
+	put_int(reply, "durable_index", replica->durable_index);
+	put_int(reply, "commit_index", replica->commit_index);
+	put_int(reply, "applied_index", stats->applied_index);
+	put_str(reply, "chain", chain);
+	put_int(reply, "stamp_ms", stats->stamp_ms);
+	put_int(reply, "log_bytes", replica->log_bytes);
+	put_int(reply, "log_syncs", replica->log_syncs);
+	put_int(reply, "log_sync_us_p50", replica->log_sync_us_p50);
+	put_int(reply, "log_sync_us_p99", replica->log_sync_us_p99);
+}
+
+static void put_work(struct reply *reply, const struct node *node, const struct shard_stats *stats)
+{
+	put_int(reply, "uptime_ms", (env_now_us(node->env) - node->started_us) / 1000);
+	put_int(reply, "clients", node->listener.count);
+	put_int(reply, "requests", stats->requests);
+	put_int(reply, "writes", stats->writes);
+	put_int(reply, "reads", stats->reads);
+	put_int(reply, "refused", stats->refused);
+	put_int(reply, "retried", stats->retried);
+	put_int(reply, "unknown", stats->unknown);
+	put_int(reply, "replayed", stats->replayed);
+	put_int(reply, "batches", stats->batches);
+	put_int(reply, "forwarded", node->counters.forwarded);
+	put_int(reply, "parked", node->dispatch.parked_count);
+}
+
+#define WHO_PAIRS 10
+#define LOG_PAIRS 11
+#define WORK_PAIRS 12
+
+void admin_status(struct local_call *call)
+{
+	struct node *node = call->conn->node;
+	struct shard_stats stats;
+	memset(&stats, 0, sizeof stats);
+	shard_stats(node->shard, &stats);
+	reply_map(call->reply, WHO_PAIRS + 1 + LOG_PAIRS + WORK_PAIRS);
+	put_who(call->reply, node, &stats);
+	put_members(call->reply, node, &stats.replica);
+	put_log(call->reply, &stats);
+	put_work(call->reply, node, &stats);
+}
+
+/* ---- TALLY HASH, TRANSFER: answered later ---- */
+
+static void hash_cb(void *owner, int status, struct chain hash, uint64_t index)
+{
+	struct call *call = owner;
+	struct reply reply = call_reply(call);
+	char text[40];
+	if (status != 0) {
+		reply_error(&reply, "ERR the database could not be scanned: %s", err_name(status));
+		call_answer(call);
+		return;
+	}
+	snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, hash.high, hash.low);
+	reply_map(&reply, 2);
+	put_int(&reply, "index", index);
+	put_str(&reply, "hash", text);
+	call_answer(call);
+}
+
+void admin_hash(struct local_call *call)
+{
+	call->call->state = CALL_AWAY; /* cannot be called back */
+	shard_hash(call->conn->node->shard, hash_cb, call->call);
+}
+
+static void transfer_cb(void *owner, int status)
+{
+	struct call *call = owner;
+	struct reply reply = call_reply(call);
+	switch (status) {
+	case 0:
+		reply_simple(&reply, "OK");
+		break;
+	case ERR_NOT_LEADER:
+		reply_code(&reply, CODE_NOT_LEADER, "\"message\":\"this node does not lead; ask the one that does\"");
+		break;
+	case ERR_BUSY:
+		reply_code(&reply, CODE_OVERLOADED, "\"message\":\"a transfer is under way\"");
+		break;
+	default:
+		reply_code(&reply, CODE_NO_QUORUM, "\"message\":\"nobody took over in time; this node leads on\"");
+	}
+	call_answer(call);
+}
+
+static bool transfer_target(const struct local_call *call, int64_t *id, struct reply *reply)
+{
+	if (call->argc == 2) {
+		*id = 0;
+		return true;
+	}
+	if (call->argc > 3) {
+		reply_error(reply, "ERR wrong number of arguments for 'tally|transfer' command");
+		return false;
+	}
+	if (!local_integer(call->argv[2], id, reply)) {
+		return false;
+	}
+	if (*id < 1 || node_member_find(call->conn->node, (uint64_t)*id) == NULL) {
+		reply_error(reply, "ERR no member has this id");
+		return false;
+	}
+	return true;
+}
+
+void admin_transfer(struct local_call *call)
+{
+	struct reply reply = call_reply(call->call);
+	struct node *node = call->conn->node;
+	int64_t id = 0;
+	if (!transfer_target(call, &id, &reply)) {
+		call_answer(call->call);
+		return;
+	}
+	if ((uint64_t)id == node->config.id && node->role == REPLICA_LEADER) {
+		reply_simple(&reply, "OK");
+		call_answer(call->call);
+		return;
+	}
+	call->call->state = CALL_AWAY;
+	shard_transfer(node->shard, (uint64_t)id, TRANSFER_MS, transfer_cb, call->call);
+}
+
+void admin_help(struct local_call *call)
+{
+	static const char *const lines[] = {
+		"STATUS",
+		"    Return this node's view: role, leader, members, indices, counters.",
+		"HASH",
+		"    Return a hash over the whole database and the index it is of.",
+		"TRANSFER [<id>]",
+		"    Hand leadership to a member, or to the most caught-up one.",
+	};
+	local_help(call->reply, "TALLY", lines, sizeof lines / sizeof lines[0]);
+}
+
+/* ---- CONFIG ---- */
+
+struct setting {
+	const char *name;
+	void (*print)(const struct node *node, char *out, size_t size);
+	const char *fixed; /* instead of print */
+};
+
+#define PRINT(function, field)                                                                                \
+	static void function(const struct node *node, char *out, size_t size)                                  \
+	{                                                                                                      \
+		snprintf(out, size, "%" PRIu64, (uint64_t)node->field);                                        \
+	}
+PRINT(print_max_clients, config.max_clients)
+PRINT(print_memory, config.memory_bytes)
+PRINT(print_port, listener.port)
+PRINT(print_slow_us, config.slowlog_us)
+PRINT(print_slow_max, config.slowlog_max)
+PRINT(print_election, config.election_ms)
+PRINT(print_heartbeat, config.heartbeat_ms)
+PRINT(print_deadline, config.default_deadline_ms)
+PRINT(print_retention, config.once_retention_ms)
+PRINT(print_id, config.id)
+#undef PRINT
+
+static void print_dir(const struct node *node, char *out, size_t size)
+{
+	snprintf(out, size, "%s", node->config.dir);
+}
+
+static void print_bind(const struct node *node, char *out, size_t size)
+{
+	const char *listen = node->config.listen;
+	const char *colon = strrchr(listen, ':');
+	snprintf(out, size, "%.*s", colon == NULL ? 0 : (int)(colon - listen), listen);
+}
+
+static void print_bulk(const struct node *node, char *out, size_t size)
+{
+	snprintf(out, size, "%zu", LIMIT_REQUEST_BYTES);
+}
+
+/* What Redis' tools ask for, and ours. */
+static const struct setting settings[] = {
+	{"appendfsync", NULL, "always"},
+	{"appendonly", NULL, "yes"},
+	{"bind", print_bind, NULL},
+	{"cluster-enabled", NULL, "no"},
+	{"databases", NULL, "16"},
+	{"dir", print_dir, NULL},
+	{"maxclients", print_max_clients, NULL},
+	{"maxmemory", print_memory, NULL},
+	{"maxmemory-policy", NULL, "noeviction"},
+	{"port", print_port, NULL},
+	{"proto-max-bulk-len", print_bulk, NULL},
+	{"save", NULL, ""},
+	{"slowlog-log-slower-than", print_slow_us, NULL},
+	{"slowlog-max-len", print_slow_max, NULL},
+	{"tally-deadline-ms", print_deadline, NULL},
+	{"tally-election-ms", print_election, NULL},
+	{"tally-heartbeat-ms", print_heartbeat, NULL},
+	{"tally-id", print_id, NULL},
+	{"tally-once-retention-ms", print_retention, NULL},
+	{"timeout", NULL, "0"},
+};
+#define SETTING_COUNT (sizeof settings / sizeof settings[0])
+
+static bool setting_asked(const struct local_call *call, const struct setting *setting)
+{
+	for (size_t i = 2; i < call->argc; i++) {
+		if (local_glob(call->argv[i], slice_str(setting->name))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void admin_config_get(struct local_call *call)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		count += setting_asked(call, &settings[i]);
+	}
+	reply_map(call->reply, count);
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		char text[576] = "";
+		if (!setting_asked(call, &settings[i])) {
+			continue;
+		}
+		if (settings[i].print != NULL) {
+			settings[i].print(call->conn->node, text, sizeof text);
+		}
+		put_str(call->reply, settings[i].name, settings[i].print != NULL ? text : settings[i].fixed);
+	}
+}
+
+/* Settings come from file and flags alone; they are the same after a restart. */
+void admin_config_set(struct local_call *call)
+{
+	for (size_t i = 2; i < call->argc; i += 2) {
+		bool known = false;
+		for (size_t k = 0; k < SETTING_COUNT; k++) {
+			known = known || slice_is_word(call->argv[i], settings[k].name);
+		}
+		if (!known || i + 1 >= call->argc) {
+			reply_error(call->reply, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+			            (int)(call->argv[i].len > 128 ? 128 : call->argv[i].len),
+			            (const char *)call->argv[i].data);
+			return;
+		}
+	}
+	reply_error(call->reply, "ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config",
+	            (int)call->argv[2].len, (const char *)call->argv[2].data);
+}
+
+void admin_config_resetstat(struct local_call *call)
+{
+	struct node_counters *counters = &call->conn->node->counters;
+	memset(counters, 0, sizeof *counters);
+	reply_simple(call->reply, "OK");
+}
+
+void admin_config_rewrite(struct local_call *call)
+{
+	reply_error(call->reply, "ERR The server is running without a config file");
+}
+
+void admin_config_help(struct local_call *call)
+{
+	static const char *const lines[] = {
+		"GET <pattern>",
+		"    Return parameters matching the glob-like <pattern> and their values.",
+		"SET <directive> <value>",
+		"    Refused: settings come from the file and the flags.",
+		"RESETSTAT",
+		"    Reset statistics reported by the INFO command.",
+	};
+	local_help(call->reply, "CONFIG", lines, sizeof lines / sizeof lines[0]);
+}
+
+/* ---- SLOWLOG ---- */
+
+static void put_slow(struct reply *reply, const struct slowlog_entry *entry)
+{
+	reply_array(reply, 6);
+	reply_integer(reply, (int64_t)entry->id);
+	reply_integer(reply, (int64_t)entry->at_s);
+	reply_integer(reply, (int64_t)entry->took_us);
+	reply_array(reply, entry->argc);
+	for (size_t i = 0; i < entry->argc; i++) {
+		reply_bulk(reply, entry->argv[i]);
+	}
+	reply_bulk_text(reply, entry->peer);
+	reply_bulk_text(reply, entry->name);
+}
+
+void admin_slowlog_get(struct local_call *call)
+{
+	const struct slowlog *slowlog = &call->conn->node->slowlog;
+	int64_t wanted = 10;
+	if (call->argc > 3) {
+		reply_error(call->reply,
+		            "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.");
+		return;
+	}
+	if (call->argc == 3 && (!slice_to_int64(call->argv[2], &wanted) || wanted < -1)) {
+		reply_error(call->reply, "ERR count should be greater than or equal to -1");
+		return;
+	}
+	size_t count = wanted < 0 || (size_t)wanted > slowlog->count ? slowlog->count : (size_t)wanted;
+	reply_array(call->reply, count);
+	list_for_each(link, &slowlog->entries) {
+		if (count-- == 0) {
+			break;
+		}
+		put_slow(call->reply, list_entry(link, struct slowlog_entry, link));
+	}
+}
+
+void admin_slowlog_len(struct local_call *call)
+{
+	reply_integer(call->reply, (int64_t)call->conn->node->slowlog.count);
+}
+
+void admin_slowlog_reset(struct local_call *call)
+{
+	slowlog_clear(&call->conn->node->slowlog);
+	reply_simple(call->reply, "OK");
+}
+
+void admin_slowlog_help(struct local_call *call)
+{
+	static const char *const lines[] = {
+		"GET [<count>]",
+		"    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
+		"    Entries are made of:",
+		"    id, timestamp, time in microseconds, arguments array, client IP and port,",
+		"    client name",
+		"LEN",
+		"    Return the length of the slowlog.",
+		"RESET",
+		"    Reset the slowlog.",
+	};
+	local_help(call->reply, "SLOWLOG", lines, sizeof lines / sizeof lines[0]);
+}
+
+void admin_debug(struct local_call *call)
+{
+	reply_error(call->reply,
+	            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
+	            "it from a local connection, otherwise you need to set this option in the configuration file, and "
+	            "then restart the server.");
+}

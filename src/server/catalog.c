@@ -1,0 +1,390 @@
+#include "server/catalog.h"
+
+#include "server/node_private.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#define NAME_MAX_BYTES 64
+
+static struct slice lower_name(const char *name, char out[NAME_MAX_BYTES])
+{
+	size_t at = 0;
+	for (; name[at] != '\0' && at < NAME_MAX_BYTES; at++) {
+		out[at] = (char)tolower((unsigned char)name[at]);
+	}
+	return slice_of(out, at);
+}
+
+static void put_name(struct reply *reply, const char *name)
+{
+	char out[NAME_MAX_BYTES];
+	reply_bulk(reply, lower_name(name, out));
+}
+
+static size_t count_words(const char *text)
+{
+	size_t count = 0;
+	for (bool inside = false; *text != '\0'; text++) {
+		count += *text != ' ' && !inside;
+		inside = *text != ' ';
+	}
+	return count;
+}
+
+/* A set of simple strings. */
+static void put_flags(struct reply *reply, const char *flags)
+{
+	char word[NAME_MAX_BYTES];
+	if (flags == NULL) {
+		flags = "";
+	}
+	reply_set(reply, count_words(flags));
+	while (*(flags += strspn(flags, " ")) != '\0') {
+		size_t len = strcspn(flags, " ");
+		snprintf(word, sizeof word, "%.*s", (int)len, flags);
+		reply_simple(reply, word);
+		flags += len;
+	}
+}
+
+static bool has_flag(const struct command *command, const char *flag)
+{
+	const char *at = command->redis_flags == NULL ? NULL : strstr(command->redis_flags, flag);
+	return at != NULL;
+}
+
+/* @write or @read, @<group>, @fast or @slow, as Redis derives them. */
+static size_t categories_of(const struct command *command, char out[8][NAME_MAX_BYTES])
+{
+	size_t count = 0;
+	if (has_flag(command, "write")) {
+		strcpy(out[count++], "@write");
+	} else if (has_flag(command, "readonly")) {
+		strcpy(out[count++], "@read");
+	}
+	if (has_flag(command, "admin")) {
+		strcpy(out[count++], "@admin");
+		strcpy(out[count++], "@dangerous");
+	}
+	if (command->group != NULL) {
+		const char *group = strcmp(command->group, "generic") == 0        ? "keyspace"
+		                    : strcmp(command->group, "transactions") == 0 ? "transaction"
+		                                                                   : command->group;
+		snprintf(out[count++], NAME_MAX_BYTES, "@%s", group);
+	}
+	strcpy(out[count++], has_flag(command, "fast") ? "@fast" : "@slow");
+	return count;
+}
+
+static void put_key_specs(struct reply *reply, const struct command *command)
+{
+	if (command->first_key <= 0) {
+		reply_array(reply, 0);
+		return;
+	}
+	int last = command->last_key < 0 ? command->last_key : command->last_key - command->first_key;
+	reply_array(reply, 1);
+	reply_map(reply, 3);
+	reply_bulk_text(reply, "flags");
+	put_flags(reply, has_flag(command, "write") ? "RW access update" : "RO access");
+	reply_bulk_text(reply, "begin_search");
+	reply_map(reply, 2);
+	reply_bulk_text(reply, "type");
+	reply_bulk_text(reply, "index");
+	reply_bulk_text(reply, "spec");
+	reply_map(reply, 1);
+	reply_bulk_text(reply, "index");
+	reply_integer(reply, command->first_key);
+	reply_bulk_text(reply, "find_keys");
+	reply_map(reply, 2);
+	reply_bulk_text(reply, "type");
+	reply_bulk_text(reply, "range");
+	reply_bulk_text(reply, "spec");
+	reply_map(reply, 3);
+	reply_bulk_text(reply, "lastkey");
+	reply_integer(reply, last);
+	reply_bulk_text(reply, "keystep");
+	reply_integer(reply, command->key_step);
+	reply_bulk_text(reply, "limit");
+	reply_integer(reply, 0);
+}
+
+static void put_sub(struct reply *reply, const struct command *command, const struct local *local)
+{
+	char name[2 * NAME_MAX_BYTES];
+	snprintf(name, sizeof name, "%s|%s", command->name, local->sub);
+	reply_array(reply, 10);
+	put_name(reply, name);
+	reply_integer(reply, local->arity);
+	put_flags(reply, command->redis_flags);
+	for (int i = 0; i < 3; i++) {
+		reply_integer(reply, 0);
+	}
+	put_flags(reply, "@slow");
+	reply_array(reply, 0);
+	reply_array(reply, 0);
+	reply_array(reply, 0);
+}
+
+static size_t count_subs(const struct command *command)
+{
+	size_t count = 0;
+	const struct local *local;
+	for (size_t i = 0; (local = local_at(i)) != NULL; i++) {
+		count += local->sub != NULL && strcmp(local->name, command->name) == 0;
+	}
+	return count;
+}
+
+static void put_command(struct reply *reply, const struct command *command)
+{
+	char categories[8][NAME_MAX_BYTES];
+	const struct local *local;
+	reply_array(reply, 10);
+	put_name(reply, command->name);
+	reply_integer(reply, command->arity);
+	put_flags(reply, command->redis_flags);
+	reply_integer(reply, command->first_key);
+	reply_integer(reply, command->last_key);
+	reply_integer(reply, command->key_step);
+	size_t count = categories_of(command, categories);
+	reply_set(reply, count);
+	for (size_t i = 0; i < count; i++) {
+		reply_simple(reply, categories[i]);
+	}
+	reply_array(reply, 0); /* tips */
+	put_key_specs(reply, command);
+	reply_array(reply, count_subs(command));
+	for (size_t i = 0; (local = local_at(i)) != NULL; i++) {
+		if (local->sub != NULL && strcmp(local->name, command->name) == 0) {
+			put_sub(reply, command, local);
+		}
+	}
+}
+
+void catalog_all(struct local_call *call)
+{
+	size_t count = 0;
+	const struct command *commands = command_table(&count);
+	reply_array(call->reply, count);
+	for (size_t i = 0; i < count; i++) {
+		put_command(call->reply, &commands[i]);
+	}
+}
+
+void catalog_count(struct local_call *call)
+{
+	size_t count = 0;
+	command_table(&count);
+	reply_integer(call->reply, (int64_t)count);
+}
+
+void catalog_info(struct local_call *call)
+{
+	if (call->argc == 2) {
+		catalog_all(call);
+		return;
+	}
+	reply_array(call->reply, call->argc - 2);
+	for (size_t i = 2; i < call->argc; i++) {
+		const struct command *command = command_find(call->argv[i]);
+		if (command == NULL) {
+			reply_null_array(call->reply);
+		} else {
+			put_command(call->reply, command);
+		}
+	}
+}
+
+/* ---- LIST [FILTERBY MODULE|ACLCAT|PATTERN what] ---- */
+
+enum filter { FILTER_NONE, FILTER_NOTHING, FILTER_CATEGORY, FILTER_PATTERN };
+
+static bool passes(const struct command *command, enum filter filter, struct slice what)
+{
+	char categories[8][NAME_MAX_BYTES], name[NAME_MAX_BYTES];
+	if (filter == FILTER_PATTERN) {
+		return local_glob(what, lower_name(command->name, name));
+	}
+	if (filter == FILTER_CATEGORY) {
+		size_t count = categories_of(command, categories);
+		for (size_t i = 0; i < count; i++) {
+			if (slice_is_word(what, categories[i] + 1)) {
+				return true;
+			}
+		}
+		return false;
+	}
+	return filter == FILTER_NONE;
+}
+
+void catalog_list(struct local_call *call)
+{
+	enum filter filter = FILTER_NONE;
+	struct slice what = SLICE_NONE;
+	size_t count = 0, passed = 0;
+	if (call->argc == 5 && slice_is_word(call->argv[2], "filterby")) {
+		what = call->argv[4];
+		filter = slice_is_word(call->argv[3], "pattern")  ? FILTER_PATTERN
+		         : slice_is_word(call->argv[3], "aclcat") ? FILTER_CATEGORY
+		         : slice_is_word(call->argv[3], "module") ? FILTER_NOTHING
+		                                                  : FILTER_NONE;
+	}
+	if (call->argc != 2 && filter == FILTER_NONE) {
+		reply_error(call->reply, "ERR syntax error");
+		return;
+	}
+	const struct command *commands = command_table(&count);
+	for (size_t i = 0; i < count; i++) {
+		passed += passes(&commands[i], filter, what);
+	}
+	reply_set(call->reply, passed);
+	for (size_t i = 0; i < count; i++) {
+		if (passes(&commands[i], filter, what)) {
+			put_name(call->reply, commands[i].name);
+		}
+	}
+}
+
+/* ---- DOCS ---- */
+
+static void put_docs(struct reply *reply, const struct command *command)
+{
+	put_name(reply, command->name);
+	reply_map(reply, 3);
+	reply_bulk_text(reply, "summary");
+	reply_bulk_text(reply, "see docs/protocol.md");
+	reply_bulk_text(reply, "since");
+	reply_bulk_text(reply, "1.0.0");
+	reply_bulk_text(reply, "group");
+	reply_bulk_text(reply, command->group == NULL ? "generic" : command->group);
+}
+
+void catalog_docs(struct local_call *call)
+{
+	size_t count = 0, known = 0;
+	const struct command *commands = command_table(&count);
+	if (call->argc == 2) {
+		reply_map(call->reply, count);
+		for (size_t i = 0; i < count; i++) {
+			put_docs(call->reply, &commands[i]);
+		}
+		return;
+	}
+	for (size_t i = 2; i < call->argc; i++) {
+		known += command_find(call->argv[i]) != NULL;
+	}
+	reply_map(call->reply, known);
+	for (size_t i = 2; i < call->argc; i++) {
+		const struct command *command = command_find(call->argv[i]);
+		if (command != NULL) {
+			put_docs(call->reply, command);
+		}
+	}
+}
+
+/* ---- GETKEYS ---- */
+
+struct keys {
+	size_t first, count, step; /* positions in the command's own argv */
+};
+
+/* EVAL script numkeys key … and its like tell their number of keys. */
+static bool numbered_keys(const struct command *command, const struct slice *argv, size_t argc, struct keys *keys)
+{
+	static const char *const names[] = {"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"};
+	int64_t count = 0;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strcmp(command->name, names[i]) == 0) {
+			if (argc < 3 || !slice_to_int64(argv[2], &count) || count < 0 || (size_t)count > argc - 3) {
+				return false;
+			}
+			*keys = (struct keys){3, (size_t)count, 1};
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool find_keys(const struct command *command, const struct slice *argv, size_t argc, struct keys *keys)
+{
+	if (command->first_key <= 0 || command->key_step <= 0) {
+		return numbered_keys(command, argv, argc, keys);
+	}
+	int64_t last = command->last_key < 0 ? (int64_t)argc + command->last_key : command->last_key;
+	if (last < command->first_key || last >= (int64_t)argc) {
+		return false;
+	}
+	keys->first = (size_t)command->first_key;
+	keys->step = (size_t)command->key_step;
+	keys->count = ((size_t)last - keys->first) / keys->step + 1;
+	return true;
+}
+
+static void getkeys(struct local_call *call, bool flags)
+{
+	const struct slice *argv = call->argv + 2;
+	size_t argc = call->argc - 2;
+	const struct command *command = command_find(argv[0]);
+	struct keys keys = {0, 0, 1};
+	if (command == NULL) {
+		reply_error(call->reply, "ERR Invalid command specified");
+		return;
+	}
+	bool takes = command->first_key > 0 || numbered_keys(command, argv, argc, &keys) || has_flag(command, "movablekeys");
+	if (!takes) {
+		reply_error(call->reply, "ERR The command has no key arguments");
+		return;
+	}
+	bool fits = command->arity > 0 ? argc == (size_t)command->arity : argc >= (size_t)-command->arity;
+	if (!fits) {
+		reply_error(call->reply, "ERR Invalid number of arguments specified for command");
+		return;
+	}
+	if (!find_keys(command, argv, argc, &keys)) {
+		reply_error(call->reply, "ERR Invalid arguments specified for command");
+		return;
+	}
+	reply_array(call->reply, keys.count);
+	for (size_t i = 0; i < keys.count; i++) {
+		if (flags) {
+			reply_array(call->reply, 2);
+		}
+		reply_bulk(call->reply, argv[keys.first + i * keys.step]);
+		if (flags) {
+			put_flags(call->reply, has_flag(command, "write") ? "RW access update" : "RO access");
+		}
+	}
+}
+
+void catalog_getkeys(struct local_call *call)
+{
+	getkeys(call, false);
+}
+
+void catalog_getkeysandflags(struct local_call *call)
+{
+	getkeys(call, true);
+}
+
+void catalog_help(struct local_call *call)
+{
+	static const char *const lines[] = {
+		"(no subcommand)",
+		"    Return details about all commands.",
+		"COUNT",
+		"    Return the total number of commands in this server.",
+		"LIST [FILTERBY (MODULE|ACLCAT|PATTERN) <what>]",
+		"    Return a list of all commands.",
+		"INFO [<command-name> ...]",
+		"    Return details about multiple commands.",
+		"DOCS [<command-name> ...]",
+		"    Return documentation details about multiple commands.",
+		"GETKEYS <full-command>",
+		"    Return the keys from a full command.",
+		"GETKEYSANDFLAGS <full-command>",
+		"    Return the keys and the access flags from a full command.",
+	};
+	local_help(call->reply, "COMMAND", lines, sizeof lines / sizeof lines[0]);
+}

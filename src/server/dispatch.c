@@ -1,0 +1,369 @@
+#include "server/dispatch.h"
+
+#include "server/forward.h"
+#include "server/node_private.h"
+
+#include <assert.h>
+
+/* Parked calls are looked at this often: for deadlines, and for nodes that were not connected. */
+#define TICK_MS 10
+/* A sent request may be answered a little after its deadline: the leader says what became of it. */
+#define GRACE_MS 1000
+/* An answer and the head that the peers' transport puts before it. */
+#define ANSWER_BYTES_MAX (LIMIT_FRAME - KIB(1))
+
+static void dispatch_timer_cb(struct env_timer *timer);
+
+void dispatch_init(struct dispatch *dispatch, struct node *node)
+{
+	memset(dispatch, 0, sizeof *dispatch);
+	dispatch->node = node;
+	list_init(&dispatch->parked);
+	env_timer_init(node->env, &dispatch->timer, dispatch_timer_cb);
+}
+
+void dispatch_fini(struct dispatch *dispatch)
+{
+	env_timer_stop(&dispatch->timer);
+}
+
+static uint64_t left_ms(const struct call *call, uint64_t now_us)
+{
+	return call->deadline_us > now_us ? (call->deadline_us - now_us) / 1000 : 0;
+}
+
+/* The call has its answer or goes back to parked: the next of its connection may go another way. */
+static void dispatch_unroute(struct call *call)
+{
+	struct conn *conn = call->conn;
+	if (!call->routed) {
+		return;
+	}
+	call->routed = false;
+	if (conn == NULL) {
+		return;
+	}
+	assert(conn->under_way > 0);
+	conn->under_way--;
+	if (conn->under_way == 0 && conn->parked > 0) {
+		dispatch_kick(&call->node->dispatch);
+	}
+}
+
+static void dispatch_answer(struct call *call)
+{
+	dispatch_unroute(call);
+	call_answer(call);
+}
+
+static void dispatch_refuse(struct call *call, enum code code)
+{
+	dispatch_unroute(call);
+	call_answer_code(call, code, NULL);
+}
+
+/* ---- here ---- */
+
+static void dispatch_done_cb(struct request *request)
+{
+	struct call *call = (struct call *)((char *)request - offsetof(struct call, request));
+	assert(call->state == CALL_SUBMITTED);
+	dispatch_answer(call);
+}
+
+static void dispatch_submit(struct dispatch *dispatch, struct call *call)
+{
+	call->state = CALL_SUBMITTED;
+	call->request.done = dispatch_done_cb;
+	shard_submit(dispatch->node->shard, &call->request);
+}
+
+/* ---- elsewhere ---- */
+
+static bool dispatch_park(struct dispatch *dispatch, struct call *call, bool front);
+
+static void dispatch_forward_cb(struct replica_forward *forward, int status, struct slice reply)
+{
+	struct call *call = (struct call *)((char *)forward - offsetof(struct call, forward));
+	struct dispatch *dispatch = &call->node->dispatch;
+	struct conn *conn = call->conn;
+	assert(call->state == CALL_AWAY);
+	if (status == 0 && forward_decode_answer(reply, &call->request) == 0) {
+		dispatch_answer(call);
+		return;
+	}
+	if (status == ERR_NOT_FOUND) {
+		/* Never sent. Its place is before everything of its client that came later, so it
+		 * goes back only when nothing of that has been sent. */
+		bool alone = conn != NULL && conn->under_way == 1;
+		if (alone && call->node->state == NODE_SERVING) {
+			dispatch_unroute(call);
+			dispatch_park(dispatch, call, true);
+			return;
+		}
+		dispatch_refuse(call, CODE_NOT_LEADER);
+		return;
+	}
+	dispatch_refuse(call, call->mutates ? CODE_OUTCOME_UNKNOWN : CODE_NO_QUORUM);
+}
+
+/* The frame is in call->frame. */
+static void dispatch_send(struct dispatch *dispatch, struct call *call, uint64_t to_id, uint64_t now_us)
+{
+	uint64_t left = left_ms(call, now_us);
+	forward_set_deadline(&call->frame, left);
+	call->state = CALL_AWAY;
+	call->forward.cb = dispatch_forward_cb;
+	dispatch->node->counters.forwarded++;
+	shard_forward(dispatch->node->shard, &call->forward, to_id, buf_slice(&call->frame), left + GRACE_MS);
+}
+
+/* ---- later ---- */
+
+static void dispatch_unpark(struct dispatch *dispatch, struct call *call)
+{
+	assert(call->state == CALL_PARKED);
+	list_remove(&call->parked);
+	dispatch->parked_bytes -= call->frame.len;
+	dispatch->parked_count--;
+	call->conn->parked--;
+	call->state = CALL_OPEN;
+}
+
+/* The frame is in call->frame. False when too much is parked already: then it was answered. */
+static bool dispatch_park(struct dispatch *dispatch, struct call *call, bool front)
+{
+	if (dispatch->parked_bytes + call->frame.len > LIMIT_NODE_PARKED) {
+		dispatch_refuse(call, CODE_OVERLOADED);
+		return false;
+	}
+	call->state = CALL_PARKED;
+	list_append(front ? dispatch->parked.next : &dispatch->parked, &call->parked);
+	dispatch->parked_bytes += call->frame.len;
+	dispatch->parked_count++;
+	dispatch->node->counters.parked++;
+	call->conn->parked++;
+	if (!env_timer_armed(&dispatch->timer)) {
+		env_timer_start(&dispatch->timer, TICK_MS);
+	}
+	return true;
+}
+
+/* Who leads: an id, or 0. */
+static uint64_t leader_of(const struct node *node)
+{
+	uint64_t leader_id = 0;
+	switch (shard_role(node->shard, &leader_id)) {
+	case SHARD_LEADS:
+		return node->config.id;
+	case SHARD_FOLLOWS:
+		return leader_id;
+	case SHARD_UNKNOWN:
+		return 0;
+	}
+	return 0;
+}
+
+/* Nothing of the client's is under way elsewhere. */
+static bool way_is_free(const struct conn *conn, uint64_t to_id)
+{
+	return to_id != 0 && (conn->under_way == 0 || conn->route == to_id);
+}
+
+static void dispatch_route(struct call *call, uint64_t to_id)
+{
+	call->conn->route = to_id;
+	call->conn->under_way++;
+	call->routed = true;
+}
+
+/* A parked call goes on: here its request comes back out of the frame. */
+static void dispatch_resume(struct dispatch *dispatch, struct call *call, uint64_t to_id, uint64_t now_us)
+{
+	struct node *node = dispatch->node;
+	struct arena *arena = &node->arena;
+	bool unknown = false;
+	dispatch_unpark(dispatch, call);
+	dispatch_route(call, to_id);
+	if (to_id != node->config.id) {
+		dispatch_send(dispatch, call, to_id, now_us);
+		return;
+	}
+	forward_set_deadline(&call->frame, left_ms(call, now_us));
+	int status = forward_decode(buf_slice(&call->frame), arena, &call->request, &unknown);
+	assert(status == 0 && !unknown); /* we made it ourselves */
+	call->request.arrived_us = now_us;
+	dispatch_submit(dispatch, call);
+	arena_reset(arena);
+}
+
+static void dispatch_walk(struct dispatch *dispatch)
+{
+	struct node *node = dispatch->node;
+	uint64_t now_us = env_now_us(node->env);
+	uint64_t to_id = leader_of(node);
+	uint64_t walk = ++dispatch->walk;
+	for (struct list *link = dispatch->parked.next, *next; link != &dispatch->parked; link = next) {
+		struct call *call = list_entry(link, struct call, parked);
+		struct conn *conn = call->conn;
+		next = link->next;
+		if (now_us >= call->deadline_us) {
+			node->counters.parked_expired++;
+			dispatch_unpark(dispatch, call);
+			dispatch_refuse(call, to_id == 0 ? CODE_NOT_LEADER : CODE_DEADLINE_PASSED);
+			continue;
+		}
+		/* Behind one of the same client that stays, all stay. */
+		if (conn->parked_walk == walk || !way_is_free(conn, to_id)) {
+			conn->parked_walk = walk;
+			continue;
+		}
+		dispatch_resume(dispatch, call, to_id, now_us);
+	}
+	if (!list_empty(&dispatch->parked)) {
+		env_timer_start(&dispatch->timer, TICK_MS);
+	}
+}
+
+static void dispatch_timer_cb(struct env_timer *timer)
+{
+	struct dispatch *dispatch = (struct dispatch *)((char *)timer - offsetof(struct dispatch, timer));
+	dispatch_walk(dispatch);
+}
+
+void dispatch_kick(struct dispatch *dispatch)
+{
+	if (!list_empty(&dispatch->parked)) {
+		env_timer_start_at(&dispatch->timer, 0);
+	}
+}
+
+void dispatch_refuse_parked(struct dispatch *dispatch, enum code code)
+{
+	while (!list_empty(&dispatch->parked)) {
+		struct call *call = list_entry(dispatch->parked.next, struct call, parked);
+		dispatch_unpark(dispatch, call);
+		dispatch_refuse(call, code);
+	}
+}
+
+/* ---- the door ---- */
+
+static bool request_mutates(const struct request *request)
+{
+	for (size_t i = 0; i < request->command_count; i++) {
+		if ((request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) != 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool dispatch_call(struct dispatch *dispatch, struct call *call)
+{
+	struct node *node = dispatch->node;
+	struct conn *conn = call->conn;
+	struct request *request = &call->request;
+	assert(call->state == CALL_OPEN && conn != NULL);
+	if (node->state != NODE_SERVING) {
+		dispatch_refuse(call, CODE_STOPPING);
+		return false;
+	}
+	uint64_t to_id = leader_of(node);
+	bool go = conn->parked == 0 && way_is_free(conn, to_id);
+	if (go && to_id == node->config.id) {
+		dispatch_route(call, to_id);
+		dispatch_submit(dispatch, call);
+		return true;
+	}
+	uint64_t limit_ms = request->envelope.deadline_ms != 0 ? request->envelope.deadline_ms
+	                                                       : node->config.default_deadline_ms;
+	call->deadline_us = request->arrived_us + limit_ms * 1000;
+	call->mutates = request_mutates(request);
+	uint64_t now_us = env_now_us(node->env);
+	if (!forward_encode(&call->frame, request, left_ms(call, now_us))) {
+		dispatch_refuse(call, CODE_TOO_LARGE);
+		return false;
+	}
+	if (go) {
+		dispatch_route(call, to_id);
+		dispatch_send(dispatch, call, to_id, now_us);
+		return true;
+	}
+	return dispatch_park(dispatch, call, false);
+}
+
+void dispatch_drop(struct dispatch *dispatch, struct call *call)
+{
+	switch ((enum call_state)call->state) {
+	case CALL_SUBMITTED:
+		shard_cancel(dispatch->node->shard, &call->request);
+		call->state = CALL_OPEN;
+		break;
+	case CALL_AWAY:
+		dispatch_unroute(call);
+		call->conn = NULL;
+		return;
+	case CALL_PARKED:
+		dispatch_unpark(dispatch, call);
+		break;
+	case CALL_OPEN:
+	case CALL_ANSWERED:
+		break;
+	case CALL_FREE:
+		assert(call->state != CALL_FREE);
+	}
+	dispatch_unroute(call);
+	call_release(call);
+}
+
+/* ---- of other nodes ---- */
+
+static void dispatch_foreign_answered(struct call *call)
+{
+	struct buf *frame = &call->frame; /* its request came in somebody else's */
+	buf_reset(frame);
+	forward_encode_answer(frame, &call->request);
+	if (frame->len > ANSWER_BYTES_MAX || buf_failed(frame)) {
+		/* A reply over the frame's bound cannot travel; what was done stays done. */
+		struct reply reply = call_reply(call);
+		buf_reset(&call->request.reply);
+		reply_code(&reply, call->request.wrote ? CODE_OUTCOME_UNKNOWN : CODE_TOO_LARGE,
+		           "\"message\":\"the reply is too large to be passed on; ask the leader itself\"");
+		call->request.code = call->request.wrote ? CODE_OUTCOME_UNKNOWN : CODE_TOO_LARGE;
+		call->request.outcome = code_outcome(call->request.code);
+		buf_reset(frame);
+		forward_encode_answer(frame, &call->request);
+	}
+	shard_forward_reply(call->node->shard, call->from_id, call->token, buf_slice(frame));
+	call_release(call);
+}
+
+void dispatch_foreign(struct dispatch *dispatch, uint64_t from_id, uint64_t token, struct slice frame)
+{
+	struct node *node = dispatch->node;
+	struct call *call = call_take(node);
+	struct request *request = &call->request;
+	bool unknown = false;
+	call->from_id = from_id;
+	call->token = token;
+	call->answered = dispatch_foreign_answered;
+	request->protocol = 2;
+	node->counters.foreign++;
+	int status = forward_decode(frame, &node->arena, request, &unknown);
+	uint64_t leader_id = 0;
+	if (status != 0 || unknown) {
+		node->counters.foreign_bad++;
+		log_event(node->log, LOG_WARN, "forwarded_request_bad", "from=%llu reason=\"%s\"",
+		          (unsigned long long)from_id, unknown ? "unknown command" : err_name(status));
+		call_answer_code(call, CODE_FORBIDDEN, "\"message\":\"the leader does not understand this request\"");
+	} else if (node->state != NODE_SERVING) {
+		call_answer_code(call, CODE_STOPPING, NULL);
+	} else if (shard_role(node->shard, &leader_id) != SHARD_LEADS) {
+		call_answer_code(call, CODE_NOT_LEADER, NULL);
+	} else {
+		request->arrived_us = env_now_us(node->env);
+		dispatch_submit(dispatch, call);
+	}
+	arena_reset(&node->arena);
+}

@@ -1,0 +1,216 @@
+#include "server/info.h"
+
+#include "server/node_private.h"
+#include "server/version.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct facts {
+	const struct node *node;
+	struct shard_stats stats;
+	uint64_t now_us;
+	struct buf *out;
+};
+
+static void put(struct facts *facts, const char *name, uint64_t value)
+{
+	buf_appendf(facts->out, "%s:%" PRIu64 "\r\n", name, value);
+}
+
+static void put_text(struct facts *facts, const char *name, const char *text)
+{
+	buf_appendf(facts->out, "%s:%s\r\n", name, text);
+}
+
+static void put_human(struct facts *facts, const char *name, uint64_t bytes)
+{
+	buf_appendf(facts->out, "%s:%.2fM\r\n", name, (double)bytes / (double)MIB(1));
+}
+
+static void put_server(struct facts *facts)
+{
+	const struct node *node = facts->node;
+	uint64_t up_s = (facts->now_us - node->started_us) / 1000000;
+	put_text(facts, "redis_version", VERSION_REDIS);
+	put_text(facts, "redis_mode", "standalone");
+	put_text(facts, "tally_version", VERSION_TALLY);
+	put_text(facts, "multiplexing_api", "libuv");
+	put(facts, "arch_bits", 64);
+	put(facts, "process_id", node->config.process_id);
+	buf_appendf(facts->out, "run_id:%016" PRIx64 "%016" PRIx64 "00000000\r\n", node->identity.cluster_id,
+	            node->identity.incarnation);
+	put(facts, "tcp_port", node->listener.port);
+	put(facts, "server_time_usec", env_wall_ms(node->env) * 1000);
+	put(facts, "uptime_in_seconds", up_s);
+	put(facts, "uptime_in_days", up_s / 86400);
+}
+
+static void put_clients(struct facts *facts)
+{
+	const struct node *node = facts->node;
+	put(facts, "connected_clients", node->listener.count);
+	put(facts, "maxclients", node->config.max_clients);
+	put(facts, "blocked_clients", 0);
+	put(facts, "requests_under_way", node->calls.taken);
+	put(facts, "requests_parked", node->dispatch.parked_count);
+}
+
+static void put_memory(struct facts *facts)
+{
+	const struct node *node = facts->node;
+	uint64_t resident = node->config.resident_bytes == NULL ? 0 : node->config.resident_bytes();
+	uint64_t used = facts->stats.overlay_bytes + facts->stats.admitted_bytes + node->listener.input_bytes;
+	put(facts, "used_memory", resident != 0 ? resident : used);
+	put_human(facts, "used_memory_human", resident != 0 ? resident : used);
+	put(facts, "used_memory_rss", resident);
+	put(facts, "maxmemory", node->config.memory_bytes);
+	put_human(facts, "maxmemory_human", node->config.memory_bytes);
+	put_text(facts, "maxmemory_policy", "noeviction");
+	put(facts, "overlay_bytes", facts->stats.overlay_bytes);
+	put(facts, "admitted_bytes", facts->stats.admitted_bytes);
+	put(facts, "input_bytes", node->listener.input_bytes);
+	put(facts, "parked_bytes", node->dispatch.parked_bytes);
+}
+
+static void put_persistence(struct facts *facts)
+{
+	put(facts, "loading", 0);
+	put(facts, "aof_enabled", 1);
+	put_text(facts, "aof_last_write_status", "ok");
+	put_text(facts, "rdb_last_bgsave_status", "ok");
+	put(facts, "log_bytes", facts->stats.replica.log_bytes);
+	put(facts, "log_syncs", facts->stats.replica.log_syncs);
+	put(facts, "log_sync_us_p50", facts->stats.replica.log_sync_us_p50);
+	put(facts, "log_sync_us_p99", facts->stats.replica.log_sync_us_p99);
+}
+
+static void put_stats(struct facts *facts)
+{
+	const struct node_counters *counters = &facts->node->counters;
+	put(facts, "total_connections_received", counters->connections);
+	put(facts, "total_commands_processed", counters->commands);
+	put(facts, "total_net_input_bytes", counters->bytes_in);
+	put(facts, "total_net_output_bytes", counters->bytes_out);
+	put(facts, "rejected_connections", counters->refused_connections);
+	put(facts, "expired_keys", facts->stats.expired);
+	put(facts, "evicted_keys", 0);
+	put(facts, "total_error_replies", counters->errors);
+	put(facts, "protocol_errors", counters->protocol_errors);
+	put(facts, "clients_closed_output_limit", counters->output_closed);
+	put(facts, "clients_timed_out", counters->timed_out);
+	put(facts, "requests_forwarded", counters->forwarded);
+	put(facts, "requests_foreign", counters->foreign);
+	put(facts, "requests_foreign_bad", counters->foreign_bad);
+	put(facts, "requests_parked_total", counters->parked);
+	put(facts, "requests_parked_expired", counters->parked_expired);
+}
+
+static const char *role_word(enum replica_role role)
+{
+	return role == REPLICA_LEADER ? "leader" : role == REPLICA_FOLLOWER ? "follower" : "candidate";
+}
+
+/* Every node takes writes (it passes them on), so tools are told "master". */
+static void put_replication(struct facts *facts)
+{
+	const struct node *node = facts->node;
+	const struct replica_stats *replica = &facts->stats.replica;
+	put_text(facts, "role", "master");
+	put(facts, "connected_slaves", 0);
+	buf_appendf(facts->out, "master_replid:%016" PRIx64 "%016" PRIx64 "00000000\r\n", node->identity.cluster_id,
+	            node->identity.cluster_id);
+	put(facts, "master_repl_offset", replica->commit_index);
+	put_text(facts, "tally_role", role_word(replica->role));
+	put(facts, "tally_term", replica->term);
+	put(facts, "tally_leader", replica->leader_id);
+	put(facts, "commit_index", replica->commit_index);
+	put(facts, "applied_index", facts->stats.applied_index);
+	for (size_t i = 0; i < replica->peer_count; i++) {
+		const struct replica_peer_stats *peer = &replica->peers[i];
+		buf_appendf(facts->out, "peer%zu:id=%" PRIu64 ",connected=%d,match_index=%" PRIu64 ",unsent=%" PRIu64 "\r\n",
+		            i, peer->id, peer->connected, peer->match_index, peer->unsent_bytes);
+	}
+}
+
+static void put_tally(struct facts *facts)
+{
+	const struct shard_stats *stats = &facts->stats;
+	put(facts, "node", facts->node->config.id);
+	put_text(facts, "cluster", facts->node->config.cluster);
+	put(facts, "requests", stats->requests);
+	put(facts, "writes", stats->writes);
+	put(facts, "reads", stats->reads);
+	put(facts, "refused", stats->refused);
+	put(facts, "retried", stats->retried);
+	put(facts, "unknown", stats->unknown);
+	put(facts, "replayed", stats->replayed);
+	put(facts, "waiting", stats->waiting);
+	put(facts, "batches", stats->batches);
+	put(facts, "batch_writes", stats->batch_writes);
+	put(facts, "batch_bytes", stats->batch_bytes);
+	put(facts, "stamp_ms", stats->stamp_ms);
+	put(facts, "elections", stats->replica.elections);
+	put(facts, "proposals", stats->replica.proposals);
+	put(facts, "read_rounds", stats->replica.read_rounds);
+	put(facts, "script_calls", stats->script.calls);
+	put(facts, "script_failures", stats->script.failures);
+	put(facts, "script_budget_exceeded", stats->script.budget_exceeded);
+}
+
+static void put_nothing(struct facts *facts)
+{
+}
+
+static void put_cluster(struct facts *facts)
+{
+	put(facts, "cluster_enabled", 0);
+}
+
+static const struct section {
+	const char *name, *title;
+	bool ordinary;
+	void (*put)(struct facts *facts);
+} sections[] = {
+	{"server", "Server", true, put_server},
+	{"clients", "Clients", true, put_clients},
+	{"memory", "Memory", true, put_memory},
+	{"persistence", "Persistence", true, put_persistence},
+	{"stats", "Stats", true, put_stats},
+	{"replication", "Replication", true, put_replication},
+	{"cluster", "Cluster", true, put_cluster},
+	{"tally", "Tally", true, put_tally},
+	{"keyspace", "Keyspace", true, put_nothing},
+};
+
+static bool wanted(const struct local_call *call, const struct section *section)
+{
+	if (call->argc == 1) {
+		return section->ordinary;
+	}
+	for (size_t i = 1; i < call->argc; i++) {
+		if (slice_is_word(call->argv[i], section->name) || slice_is_word(call->argv[i], "all") ||
+		    slice_is_word(call->argv[i], "everything") ||
+		    (slice_is_word(call->argv[i], "default") && section->ordinary)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void info_command(struct local_call *call)
+{
+	struct node *node = call->conn->node;
+	struct buf out;
+	struct facts facts = {.node = node, .now_us = env_now_us(node->env), .out = &out};
+	buf_init(&out, KIB(64));
+	shard_stats(node->shard, &facts.stats);
+	for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+		if (wanted(call, &sections[i])) {
+			buf_appendf(&out, "%s# %s\r\n", out.len > 0 ? "\r\n" : "", sections[i].title);
+			sections[i].put(&facts);
+		}
+	}
+	reply_verbatim(call->reply, "txt", buf_slice(&out));
+	buf_fini(&out);
+}

@@ -1,0 +1,9 @@
+/* INFO: what a node knows about itself, in Redis' sections and one of ours, so that Redis' tools understand it. */
+#ifndef SERVER_INFO_H
+#define SERVER_INFO_H
+
+#include "server/local.h"
+
+void info_command(struct local_call *call);
+
+#endif /* SERVER_INFO_H */

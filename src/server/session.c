@@ -1,0 +1,283 @@
+#include "server/session.h"
+
+#include "server/local.h"
+#include "server/node_private.h"
+
+#include <assert.h>
+
+void session_init(struct session *session)
+{
+	memset(session, 0, sizeof *session);
+	session->protocol = 2;
+	session->last = "NULL";
+	transaction_init(&session->transaction);
+}
+
+void session_fini(struct session *session)
+{
+	transaction_fini(&session->transaction);
+}
+
+void session_reset(struct session *session)
+{
+	session_fini(session);
+	session_init(session);
+}
+
+/* ---- answers on the spot ---- */
+
+typedef void (*answer_fn)(struct reply *reply, const char *text);
+
+static void say_error(struct reply *reply, const char *text)
+{
+	reply_error(reply, "%s", text);
+}
+
+static void session_say(struct conn *conn, bool muted, answer_fn say, const char *text)
+{
+	struct conn_reply answer = conn_reply_begin(conn, muted);
+	say(&answer.reply, text);
+	conn_reply_end(conn, &answer);
+}
+
+/* ---- prefixes ---- */
+
+/* Cheap look before request_envelope_parse: ONCE, DEADLINE, SETTLE, DRYRUN, EXPLAIN. */
+static bool may_be_prefix(struct slice word)
+{
+	switch (word.len) {
+	case 4:
+		return (word.data[0] | 0x20) == 'o';
+	case 6:
+		return (word.data[0] | 0x20) == 's' || (word.data[0] | 0x20) == 'd';
+	case 7:
+		return (word.data[0] | 0x20) == 'e';
+	case 8:
+		return (word.data[0] | 0x20) == 'd';
+	default:
+		return false;
+	}
+}
+
+/* False when a prefix was wrong; then that was answered. */
+static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t argc, bool muted,
+                             struct request_envelope *envelope, size_t *skip)
+{
+	struct conn_reply answer;
+	if (!may_be_prefix(argv[0])) {
+		return true;
+	}
+	/* The usual case (EXISTS, DECRBY, STRLEN …) takes no prefix and must not take a place in the order. */
+	buf_reset(&conn->node->nowhere);
+	struct reply scratch = {&conn->node->nowhere, conn->session.protocol};
+	int status = request_envelope_parse(argv, argc, envelope, skip, &scratch);
+	if (status == 0 && *skip < argc) {
+		return true;
+	}
+	if (status == 0) {
+		reply_code(&scratch, CODE_VALIDATION, "\"message\":\"there is no command behind the prefix\"");
+	}
+	transaction_spoil(&conn->session.transaction);
+	if (muted) {
+		return false;
+	}
+	answer = conn_reply_begin(conn, false);
+	buf_append_slice(answer.reply.out, buf_slice(&conn->node->nowhere));
+	conn_reply_end(conn, &answer);
+	return false;
+}
+
+/* ---- commands ---- */
+
+static void session_local(struct conn *conn, const struct local *local, const struct slice *argv, size_t argc,
+                          bool muted)
+{
+	struct local_call run = {conn, argv, argc, NULL, NULL};
+	if ((local->flags & LOCAL_LATER) != 0) {
+		run.call = conn_call(conn, muted);
+		local->run(&run);
+		return;
+	}
+	struct conn_reply answer = conn_reply_begin(conn, muted && (local->flags & LOCAL_SPEAKS) == 0);
+	run.reply = &answer.reply;
+	local->run(&run);
+	conn_reply_end(conn, &answer);
+}
+
+/* To the leader, wherever it is. */
+static void session_data(struct conn *conn, const struct command *command, const struct slice *argv, size_t argc,
+                         const struct request_envelope *envelope, bool muted)
+{
+	struct node *node = conn->node;
+	struct call *call = conn_call(conn, muted);
+	struct request *request = &call->request;
+	call->command = (struct request_command){command, argv, argc, conn->session.db};
+	request->kind = REQUEST_ONE;
+	request->commands = &call->command;
+	request->command_count = 1;
+	request->envelope = *envelope;
+	request->arrived_us = conn->active_us;
+	if (!dispatch_call(&node->dispatch, call)) {
+		return;
+	}
+	conn_count_held(conn, call);
+	if (call->state != CALL_SUBMITTED) {
+		return;
+	}
+	/* Requests of one read follow each other, so one look at the clock a request is enough. */
+	uint64_t now_us = env_now_us(node->env);
+	uint64_t took_us = now_us - node->clock_us;
+	node->clock_us = now_us;
+	if (took_us >= node->config.slowlog_us) {
+		slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us, argv, argc, conn->peer,
+		            conn->session.name);
+	}
+}
+
+static bool is_word(const struct command *command, const char *name)
+{
+	return strcmp(command->name, name) == 0;
+}
+
+/* EXEC, MULTI, DISCARD, WATCH: what is not queued and drives the queue. False when command is none of them. */
+static bool session_transaction(struct conn *conn, const struct command *command, const struct slice *argv,
+                                size_t argc, const struct request_envelope *envelope, bool muted)
+{
+	if (is_word(command, "EXEC")) {
+		transaction_exec(conn, envelope, muted);
+		return true;
+	}
+	if (is_word(command, "WATCH")) {
+		transaction_watch(conn, argv, argc, muted);
+		return true;
+	}
+	bool multi = is_word(command, "MULTI");
+	if (!multi && !is_word(command, "DISCARD")) {
+		return false;
+	}
+	struct conn_reply answer = conn_reply_begin(conn, muted);
+	if (multi) {
+		transaction_multi(conn, &answer.reply);
+	} else {
+		transaction_discard(conn, &answer.reply);
+	}
+	conn_reply_end(conn, &answer);
+	return true;
+}
+
+/* The command exists and has the right number of words. Otherwise the error was told and an open queue is spoilt. */
+static bool session_check(struct conn *conn, const struct command *command, const struct slice *argv, size_t argc,
+                          const struct local **local, bool muted)
+{
+	struct node *node = conn->node;
+	struct reply scratch = {&node->nowhere, conn->session.protocol};
+	struct transaction *transaction = &conn->session.transaction;
+	buf_reset(&node->nowhere);
+	*local = NULL;
+	bool fine = command_check(command, argv, argc, &scratch);
+	if (fine && (command->flags & COMMAND_LOCAL) != 0 && (command->flags & COMMAND_QUEUE_NOT) == 0) {
+		*local = local_find(command, argv, argc, &scratch);
+		fine = *local != NULL;
+	} else if (fine && (command->flags & COMMAND_LOCAL) != 0) {
+		*local = local_find(command, argv, argc, NULL); /* EXEC and its like are in no table */
+	}
+	if (fine) {
+		return true;
+	}
+	if (transaction->open && command != NULL && is_word(command, "EXEC")) {
+		/* An EXEC that cannot be read ends the transaction, and says so instead. */
+		struct slice text = buf_slice(&node->nowhere);
+		char *words = arena_printf(&node->arena, "EXECABORT Transaction discarded because of: %.*s",
+		                           (int)(text.len > 7 ? text.len - 7 : 0), (const char *)text.data + 5);
+		transaction_reset(transaction);
+		session_say(conn, muted, say_error, words);
+		return false;
+	}
+	transaction_spoil(transaction);
+	node->counters.errors++;
+	struct slice text = buf_slice(&node->nowhere);
+	if (muted) {
+		return false;
+	}
+	struct buf *to = &node->nowhere;
+	struct slice copy = arena_copy(&node->arena, text);
+	struct conn_reply answer = conn_reply_begin(conn, false);
+	assert(answer.reply.out != to);
+	buf_append_slice(answer.reply.out, copy);
+	conn_reply_end(conn, &answer);
+	return false;
+}
+
+static void session_queue(struct conn *conn, const struct command *command, const struct local *local,
+                          const struct slice *argv, size_t argc, bool prefixed, bool muted)
+{
+	struct conn_reply answer = conn_reply_begin(conn, muted);
+	if (prefixed) {
+		transaction_spoil(&conn->session.transaction);
+		reply_code(&answer.reply, CODE_VALIDATION,
+		           "\"message\":\"inside MULTI a prefix stands in front of EXEC, not of a queued command\"");
+	} else if (local != NULL && (local->flags & LOCAL_LATER) != 0) {
+		transaction_spoil(&conn->session.transaction);
+		reply_error(&answer.reply, "ERR Command not allowed inside a transaction");
+	} else {
+		transaction_queue(conn, command, local, argv, argc, &answer.reply);
+	}
+	conn_reply_end(conn, &answer);
+}
+
+/* Somebody's browser was led here to smuggle commands in (as Redis does since 3.2.7). */
+static bool is_http(struct slice word)
+{
+	return slice_is_word(word, "post") || slice_is_word(word, "host:");
+}
+
+void session_request(struct conn *conn, const struct slice *argv, size_t argc)
+{
+	struct session *session = &conn->session;
+	struct request_envelope envelope = {.once = SLICE_NONE};
+	size_t skip = 0;
+	bool muted = session->reply_off || session->skip_next;
+	session->skip_next = false;
+	conn->node->counters.commands++;
+	if (!session_prefixes(conn, argv, argc, muted, &envelope, &skip)) {
+		return;
+	}
+	argv += skip;
+	argc -= skip;
+	const struct command *command = command_find(argv[0]);
+	if (command == NULL && is_http(argv[0])) {
+		log_event(conn->node->log, LOG_WARN, "http_on_client_port", "id=%llu addr=%s",
+		          (unsigned long long)conn->id, conn->peer);
+		conn_doom(conn);
+		return;
+	}
+	if (command == NULL && slice_is_word(argv[0], "quit")) {
+		session_say(conn, muted, reply_simple, "OK");
+		conn_leave(conn);
+		return;
+	}
+	const struct local *local = NULL;
+	if (!session_check(conn, command, argv, argc, &local, muted)) {
+		return;
+	}
+	session->last = command->name;
+	session->last_sub = local != NULL ? local->sub : NULL;
+	if ((command->flags & COMMAND_QUEUE_NOT) != 0 &&
+	    session_transaction(conn, command, argv, argc, &envelope, muted)) {
+		return;
+	}
+	bool at_once = local != NULL && (local->flags & LOCAL_ALWAYS) != 0;
+	if (session->transaction.open && !at_once) {
+		session_queue(conn, command, local, argv, argc, skip > 0, muted);
+		return;
+	}
+	if (local != NULL) {
+		session_local(conn, local, argv, argc, muted);
+		return;
+	}
+	if ((command->flags & COMMAND_LOCAL) != 0) {
+		session_say(conn, muted, say_error, "ERR this command is not served");
+		return;
+	}
+	session_data(conn, command, argv, argc, &envelope, muted);
+}

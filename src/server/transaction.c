@@ -1,0 +1,391 @@
+#include "server/transaction.h"
+
+#include "server/local.h"
+#include "server/node_private.h"
+#include "wire/resp.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define ARENA_FIRST KIB(4)
+#define SPLICED_MAX MIB(64)
+
+void transaction_init(struct transaction *transaction)
+{
+	memset(transaction, 0, sizeof *transaction);
+}
+
+void transaction_reset(struct transaction *transaction)
+{
+	transaction_fini(transaction);
+	transaction_init(transaction);
+}
+
+void transaction_fini(struct transaction *transaction)
+{
+	arena_fini(&transaction->arena);
+	arena_fini(&transaction->watch_arena);
+	free(transaction->queue);
+	free(transaction->watches);
+}
+
+void transaction_spoil(struct transaction *transaction)
+{
+	if (transaction->open) {
+		transaction->dirty = true;
+	}
+}
+
+/* Room for one more element of size bytes; the array may move. */
+static void *grow(void *array, size_t count, size_t *cap, size_t size)
+{
+	if (count < *cap) {
+		return array;
+	}
+	*cap = *cap == 0 ? 16 : *cap * 2;
+	array = realloc(array, *cap * size);
+	if (array == NULL) {
+		fatal("out of memory: a transaction's queue");
+	}
+	return array;
+}
+
+/* ---- MULTI, DISCARD, UNWATCH ---- */
+
+void transaction_multi(struct conn *conn, struct reply *reply)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	if (transaction->open) {
+		reply_error(reply, "ERR MULTI calls can not be nested");
+		return;
+	}
+	transaction->open = true;
+	transaction->db = conn->session.db;
+	arena_init(&transaction->arena, ARENA_FIRST);
+	reply_simple(reply, "OK");
+}
+
+void transaction_discard(struct conn *conn, struct reply *reply)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	if (!transaction->open) {
+		reply_error(reply, "ERR DISCARD without MULTI");
+		return;
+	}
+	transaction_reset(transaction);
+	reply_simple(reply, "OK");
+}
+
+void transaction_unwatch(struct conn *conn)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	arena_fini(&transaction->watch_arena);
+	free(transaction->watches);
+	transaction->watches = NULL;
+	transaction->watch_count = transaction->watch_cap = 0;
+}
+
+/* ---- the queue ---- */
+
+static bool queue_has_room(struct transaction *transaction, const struct slice *argv, size_t argc)
+{
+	size_t bytes = transaction->bytes;
+	for (size_t i = 0; i < argc; i++) {
+		bytes += argv[i].len;
+	}
+	if (transaction->count >= LIMIT_QUEUED_COMMANDS || bytes > LIMIT_REQUEST_BYTES) {
+		return false;
+	}
+	transaction->bytes = bytes;
+	return true;
+}
+
+void transaction_queue(struct conn *conn, const struct command *command, const struct local *local,
+                       const struct slice *argv, size_t argc, struct reply *reply)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	assert(transaction->open);
+	if (!queue_has_room(transaction, argv, argc)) {
+		transaction->dirty = true;
+		reply_code(reply, CODE_TOO_LARGE, "\"message\":\"the transaction has too many commands or bytes\"");
+		return;
+	}
+	transaction->queue =
+		grow(transaction->queue, transaction->count, &transaction->cap, sizeof *transaction->queue);
+	struct slice *copies = arena_alloc(&transaction->arena, argc * sizeof *copies);
+	for (size_t i = 0; i < argc; i++) {
+		copies[i] = arena_copy(&transaction->arena, argv[i]);
+	}
+	transaction->queue[transaction->count++] =
+		(struct queued){{command, copies, argc, transaction->db}, local};
+	int64_t db = 0;
+	if (local != NULL && strcmp(local->name, "SELECT") == 0 && slice_to_int64(copies[1], &db) && db >= 0 &&
+	    db < SESSION_DATABASES) {
+		transaction->db = (unsigned)db; /* what follows in the queue is of that database */
+	}
+	reply_simple(reply, "QUEUED");
+}
+
+/* ---- EXEC ---- */
+
+static void run_local(struct conn *conn, const struct queued *queued, struct reply *reply)
+{
+	struct local_call call = {conn, queued->command.argv, queued->command.argc, reply, NULL};
+	queued->local->run(&call);
+}
+
+/* Takes the head of an array reply: false when it is an error or a null. */
+static bool take_array_head(struct slice *bytes, int64_t *count)
+{
+	const uint8_t *end = memchr(bytes->data, '\r', bytes->len);
+	if (bytes->len < 4 || bytes->data[0] != '*' || end == NULL) {
+		return false;
+	}
+	size_t digits = (size_t)(end - bytes->data) - 1;
+	if (bytes->len < digits + 3 || !slice_to_int64(slice_of(bytes->data + 1, digits), count) || *count < 0) {
+		return false;
+	}
+	*bytes = slice_skip(*bytes, digits + 3);
+	return true;
+}
+
+/* Puts the answers of the commands that are run here between the leader's. False when those do not fit the queue. */
+static bool splice(struct conn *conn, struct slice theirs, struct reply *reply)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	reply_array(reply, transaction->count);
+	for (size_t i = 0; i < transaction->count; i++) {
+		size_t used = 0;
+		if (transaction->queue[i].local != NULL) {
+			run_local(conn, &transaction->queue[i], reply);
+			continue;
+		}
+		if (resp_reply_measure(theirs, SPLICED_MAX, &used) != 0) {
+			return false;
+		}
+		buf_append(reply->out, theirs.data, used);
+		theirs = slice_skip(theirs, used);
+	}
+	return theirs.len == 0 && !buf_failed(reply->out);
+}
+
+static void exec_finish(struct call *call)
+{
+	struct conn *conn = call->conn;
+	struct slice theirs = buf_slice(&call->request.reply);
+	int64_t count = 0;
+	conn->blocked = false;
+	if (take_array_head(&theirs, &count)) {
+		struct buf whole;
+		buf_init(&whole, SPLICED_MAX);
+		struct reply reply = {&whole, call->request.protocol};
+		if (!splice(conn, theirs, &reply)) {
+			buf_reset(&whole);
+			reply_code(&reply, CODE_OUTCOME_UNKNOWN, NULL);
+		}
+		buf_reset(&call->request.reply);
+		buf_append_slice(&call->request.reply, buf_slice(&whole));
+		if (buf_failed(&call->request.reply)) {
+			struct reply answer = call_reply(call);
+			buf_reset(&call->request.reply);
+			reply_code(&answer, CODE_OUTCOME_UNKNOWN, "\"message\":\"it ran, but its answer is too large\"");
+		}
+		buf_fini(&whole);
+	}
+	transaction_reset(&conn->session.transaction);
+	conn_wake(conn);
+}
+
+static size_t count_local(const struct transaction *transaction)
+{
+	size_t local = 0;
+	for (size_t i = 0; i < transaction->count; i++) {
+		local += transaction->queue[i].local != NULL;
+	}
+	return local;
+}
+
+/* The leader's part of the queue, in the arena of the request. */
+static void split_queue(struct conn *conn, struct request *request)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	struct request_command *commands =
+		arena_alloc(&conn->node->arena, (transaction->count + 1) * sizeof *commands);
+	size_t theirs = 0;
+	for (size_t i = 0; i < transaction->count; i++) {
+		if (transaction->queue[i].local == NULL) {
+			commands[theirs++] = transaction->queue[i].command;
+		}
+	}
+	request->kind = REQUEST_EXEC;
+	request->commands = commands;
+	request->command_count = theirs;
+	request->watches = transaction->watches;
+	request->watch_count = transaction->watch_count;
+}
+
+/* Nothing for the leader to do. */
+static void exec_here(struct conn *conn, bool muted)
+{
+	struct conn_reply answer = conn_reply_begin(conn, muted);
+	splice(conn, SLICE_NONE, &answer.reply);
+	conn_reply_end(conn, &answer);
+	transaction_reset(&conn->session.transaction);
+}
+
+static void exec_refuse(struct conn *conn, bool muted, const char *text)
+{
+	struct conn_reply answer = conn_reply_begin(conn, muted);
+	reply_error(&answer.reply, "%s", text);
+	conn_reply_end(conn, &answer);
+}
+
+void transaction_exec(struct conn *conn, const struct request_envelope *envelope, bool muted)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	if (!transaction->open) {
+		exec_refuse(conn, muted, "ERR EXEC without MULTI");
+		return;
+	}
+	if (transaction->dirty) {
+		transaction_reset(transaction);
+		exec_refuse(conn, muted, "EXECABORT Transaction discarded because of previous errors.");
+		return;
+	}
+	size_t here = count_local(transaction);
+	if (here == transaction->count && transaction->watch_count == 0) {
+		exec_here(conn, muted);
+		return;
+	}
+	struct call *call = conn_call(conn, muted);
+	split_queue(conn, &call->request);
+	call->request.envelope = *envelope;
+	call->request.arrived_us = conn->active_us;
+	if (here > 0) {
+		call->finish = exec_finish;
+		conn->blocked = true;
+	}
+	if (dispatch_call(&conn->node->dispatch, call)) {
+		conn_count_held(conn, call);
+	}
+	if (here == 0) {
+		transaction_reset(transaction);
+	}
+}
+
+/* ---- WATCH ---- */
+
+static bool is_watched(const struct transaction *transaction, unsigned db, struct slice key)
+{
+	for (size_t i = 0; i < transaction->watch_count; i++) {
+		if (transaction->watches[i].db == db && slice_equal(transaction->watches[i].key, key)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The versions have come, for the last watches in order: array of integers. */
+static bool take_versions(struct transaction *transaction, struct slice bytes, size_t *taken)
+{
+	int64_t count = 0;
+	size_t fresh = 0;
+	if (!take_array_head(&bytes, &count)) {
+		return false;
+	}
+	while (fresh < transaction->watch_count && transaction->watches[fresh].version != UINT64_MAX) {
+		fresh++;
+	}
+	if ((uint64_t)count != transaction->watch_count - fresh) {
+		return false;
+	}
+	for (; fresh < transaction->watch_count; fresh++) {
+		const uint8_t *end = bytes.len < 4 ? NULL : memchr(bytes.data, '\r', bytes.len - 1);
+		int64_t version = 0;
+		if (end == NULL || bytes.data[0] != ':' ||
+		    !slice_to_int64(slice_of(bytes.data + 1, (size_t)(end - bytes.data) - 1), &version)) {
+			return false;
+		}
+		transaction->watches[fresh].version = (uint64_t)version;
+		bytes = slice_skip(bytes, (size_t)(end - bytes.data) + 2);
+	}
+	*taken = fresh;
+	return true;
+}
+
+static void watch_finish(struct call *call)
+{
+	struct conn *conn = call->conn;
+	struct transaction *transaction = &conn->session.transaction;
+	struct buf *reply_bytes = &call->request.reply;
+	size_t taken = 0;
+	conn->blocked = false;
+	conn_wake(conn);
+	if (take_versions(transaction, buf_slice(reply_bytes), &taken)) {
+		struct reply reply = call_reply(call);
+		buf_reset(reply_bytes);
+		reply_simple(&reply, "OK");
+		return;
+	}
+	/* An error, told as it is: these keys are not watched. */
+	while (transaction->watch_count > 0 &&
+	       transaction->watches[transaction->watch_count - 1].version == UINT64_MAX) {
+		transaction->watch_count--;
+	}
+	if (reply_bytes->len == 0 || reply_bytes->data[0] != '-') {
+		struct reply reply = call_reply(call);
+		buf_reset(reply_bytes);
+		reply_code(&reply, CODE_NO_QUORUM, NULL);
+	}
+}
+
+static void watch_answer(struct conn *conn, bool muted, const char *error)
+{
+	struct conn_reply answer = conn_reply_begin(conn, muted);
+	if (error != NULL) {
+		reply_error(&answer.reply, "%s", error);
+	} else {
+		reply_simple(&answer.reply, "OK");
+	}
+	conn_reply_end(conn, &answer);
+}
+
+void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc, bool muted)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	size_t before = transaction->watch_count;
+	if (transaction->open) {
+		watch_answer(conn, muted, "ERR WATCH inside MULTI is not allowed");
+		return;
+	}
+	if (before + argc > LIMIT_QUEUED_COMMANDS) {
+		watch_answer(conn, muted, "ERR too many keys are watched");
+		return;
+	}
+	if (transaction->watch_arena.first == NULL) {
+		arena_init(&transaction->watch_arena, KIB(1));
+	}
+	for (size_t i = 1; i < argc; i++) {
+		if (is_watched(transaction, conn->session.db, argv[i])) {
+			continue;
+		}
+		transaction->watches = grow(transaction->watches, transaction->watch_count, &transaction->watch_cap,
+		                            sizeof *transaction->watches);
+		transaction->watches[transaction->watch_count++] = (struct request_watch){
+			arena_copy(&transaction->watch_arena, argv[i]), conn->session.db, UINT64_MAX};
+	}
+	if (transaction->watch_count == before) {
+		watch_answer(conn, muted, NULL);
+		return;
+	}
+	struct call *call = conn_call(conn, muted);
+	call->request.kind = REQUEST_WATCH;
+	call->request.watches = transaction->watches + before;
+	call->request.watch_count = transaction->watch_count - before;
+	call->request.arrived_us = conn->active_us;
+	call->finish = watch_finish;
+	conn->blocked = true; /* EXEC may follow in the same bytes and needs the versions */
+	if (dispatch_call(&conn->node->dispatch, call)) {
+		conn_count_held(conn, call);
+	}
+}
