@@ -6,6 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* As main gets them; words end with NULL. */
+static int read_words(const char *const *words, struct node_config *config, enum config_action *action, struct err *err)
+{
+	char *argv[12];
+	int argc = 0;
+	for (; words[argc] != NULL; argc++) {
+		argv[argc] = (char *)(uintptr_t)words[argc];
+	}
+	memset(err, 0, sizeof *err);
+	return config_read(config, argc, argv, action, err);
+}
+
 /* Writes text to a file of its own and reads it as the config file of node 1. */
 static int read_text(const char *text, struct node_config *config, struct err *err)
 {
@@ -14,10 +26,9 @@ static int read_text(const char *text, struct node_config *config, struct err *e
 	FILE *file = fopen(path, "w");
 	fputs(text, file);
 	fclose(file);
-	char *argv[] = {"tallyd", "--config", path};
+	const char *const words[] = {"tallyd", "--config", path, NULL};
 	enum config_action action;
-	memset(err, 0, sizeof *err);
-	return config_read(config, 3, argv, &action, err);
+	return read_words(words, config, &action, err);
 }
 
 static void test_file(void)
@@ -55,23 +66,24 @@ static void test_file(void)
 static void test_flags(void)
 {
 	struct node_config config;
-	struct err err = {0};
+	struct err err;
 	enum config_action action;
 	char path[512];
 	snprintf(path, sizeof path, "%s/flags.conf", tap_dir());
 	FILE *file = fopen(path, "w");
 	fputs("id = 7\ndir = from-file\nmember = 9=a:1,b:2\n", file);
 	fclose(file);
-	char *argv[] = {"tallyd", "--dir=from-flag", "--config", path, "--id", "8", "--member", "8=c:1,d:2"};
-	is_int(config_read(&config, 8, argv, &action, &err), 0, "flags and a file (%s)", err.text);
+	const char *const words[] = {"tallyd",     "--dir=from-flag", "--config",  path, "--id", "8",
+	                             "--member", "8=c:1,d:2",       NULL};
+	is_int(read_words(words, &config, &action, &err), 0, "flags and a file (%s)", err.text);
 	is_int(config.id, 8, "a flag wins over the file, also when it comes later");
 	is_str(config.dir, "from-flag", "--key=value");
 	is_int(config.member_count, 1, "members by flag replace those of the file");
-	char *help[] = {"tallyd", "--help"};
-	is_int(config_read(&config, 2, help, &action, &err), 0, "--help is taken");
+	const char *const help[] = {"tallyd", "--help", NULL};
+	is_int(read_words(help, &config, &action, &err), 0, "--help is taken");
 	is_int(action, CONFIG_HELP, "and asks for help only");
-	char *alone[] = {"tallyd", "--id", "4"};
-	is_int(config_read(&config, 3, alone, &action, &err), 0, "an id is enough for a node alone");
+	const char *const alone[] = {"tallyd", "--id", "4", NULL};
+	is_int(read_words(alone, &config, &action, &err), 0, "an id is enough for a node alone");
 	is_str(config.members[0].client, "127.0.0.1:7401", "which is its own member");
 }
 
@@ -91,15 +103,9 @@ static void test_bad_flags(void)
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct node_config config;
-		struct err err = {0};
+		struct err err;
 		enum config_action action;
-		char *argv[6];
-		int argc = 0;
-		while (argc < 6 && rows[i].words[argc] != NULL) {
-			argv[argc] = (char *)(uintptr_t)rows[i].words[argc];
-			argc++;
-		}
-		ok(config_read(&config, argc, argv, &action, &err) < 0, "flags %zu are refused", i);
+		ok(read_words(rows[i].words, &config, &action, &err) < 0, "flags %zu are refused", i);
 		is_str(err.text, rows[i].line, "with this line");
 	}
 }
