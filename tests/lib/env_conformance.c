@@ -240,6 +240,8 @@ static void pair_open(struct env_body *body, struct pair *pair, bool far_wants_e
 	snprintf(pair->address, sizeof(pair->address), "%s:%u", body->host, env_listener_port(pair->listener));
 	pair->near.stream = env_connect(body->env, pair->address, &side_events, &pair->near);
 	body->run_until(body, side_has_stream, &pair->far);
+	pair->near.story.want = 1;
+	body->run_until(body, told, &pair->near.story);
 }
 
 static void pair_close(struct env_body *body, struct pair *pair)
@@ -265,13 +267,16 @@ static void test_talk(struct env_body *body)
 	struct side *far = &pair.far;
 	struct slice hello[2] = {SLICE_LIT("hello "), SLICE_LIT("world")};
 	struct message first, second;
+	is_str(near->story.text, "o", "opened comes first");
 	message_send(&first, near, '1', hello, 2);
 	message_send(&second, near, '2', hello, 1);
 	ok(first.calls == 0 && second.calls == 0, "a write's callback does not come from inside the write");
 	far->want_bytes = 17;
 	body->run_until(body, side_has_bytes, far);
 	is_bytes(far->got.data, far->got.len, "hello worldhello ", 17, "slices and writes arrive whole and in order");
-	is_str(near->story.text, "o12", "opened came first, then one callback a write, in order");
+	near->story.want = 3;
+	body->run_until(body, told, &near->story);
+	is_str(near->story.text, "o12", "then one callback a write, in order");
 	is_int(near->opened_status, 0, "opened says 0");
 	is_int(env_stream_unsent(near->stream), 0, "nothing is unsent any more");
 	ok(strlen(env_stream_peer(near->stream)) > 2 && strlen(env_stream_peer(far->stream)) > 2,
@@ -280,6 +285,9 @@ static void test_talk(struct env_body *body)
 	near->want_bytes = 11;
 	body->run_until(body, side_has_bytes, near);
 	is_bytes(near->got.data, near->got.len, "hello world", 11, "an accepted stream answers");
+	env_stream_close(near->stream);
+	body->run_until(body, side_is_closed, far);
+	body->run_until(body, side_is_closed, near);
 	pair_close(body, &pair);
 	is_int(near->closed_status, ERR_CANCELLED, "who closes is told ERR_CANCELLED");
 	is_int(far->closed_status, ERR_CLOSED, "whose peer closed is told ERR_CLOSED");

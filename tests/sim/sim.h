@@ -1,0 +1,126 @@
+/* A simulated world: one event queue, one generator of chance, one clock.
+ *
+ * Hosts live in it. A host has a disk and a name; while a program runs on it, it
+ * has an env, the second body of env/env.h. Programs are whole nodes or
+ * clients, unchanged. Everything that happens is an event of the one queue and
+ * enters the trace hash, so that two runs of a seed can be compared bit for bit.
+ *
+ * One thread; nothing here sleeps. Times are microseconds of the world. */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include "base/heap.h"
+#include "base/prng.h"
+#include "env/env.h"
+
+#define SIM_HOSTS_MAX 24
+
+struct sim;
+struct sim_host;
+
+/* ---- the world ---- */
+
+struct sim *sim_new(uint64_t seed);
+/* All hosts must be down and their envs freed. */
+void sim_free(struct sim *sim);
+uint64_t sim_now_us(const struct sim *sim);
+struct prng *sim_prng(struct sim *sim);
+/* Fires the next event; false when there is none. */
+bool sim_step(struct sim *sim);
+void sim_run(struct sim *sim, uint64_t for_us);
+/* Until done() is true after an event, at most for_us. Returns what done says last. */
+bool sim_run_until(struct sim *sim, bool (*done)(void *owner), void *owner, uint64_t for_us);
+
+/* An event of a scenario or a fault: embedded by the owner, one shot. */
+struct sim_event {
+	struct heap_node node; /* private */
+	void (*fire)(struct sim_event *event);
+};
+void sim_event_init(struct sim_event *event, void (*fire)(struct sim_event *event));
+void sim_event_at(struct sim *sim, struct sim_event *event, uint64_t at_us);
+void sim_event_in(struct sim *sim, struct sim_event *event, uint64_t after_us);
+void sim_event_cancel(struct sim *sim, struct sim_event *event);
+
+/* What happened, in the order it happened. kind is a short word. */
+void sim_trace(struct sim *sim, const struct sim_host *host, const char *kind, struct slice bytes);
+uint64_t sim_trace_hash(const struct sim *sim);
+uint64_t sim_event_count(const struct sim *sim);
+/* Every traced event as a line on standard error. */
+void sim_trace_print(struct sim *sim, bool on);
+
+/* ---- hosts ---- */
+
+/* name: what addresses call it, "n1:7401". */
+struct sim_host *sim_host_new(struct sim *sim, const char *name);
+const char *sim_host_name(const struct sim_host *host);
+/* Starts a program: the env it gets. The host must be down. */
+struct env *sim_host_start(struct sim_host *host);
+bool sim_host_up(const struct sim_host *host);
+struct env *sim_host_env(struct sim_host *host); /* NULL when down */
+
+enum sim_kill {
+	SIM_KILL_PROCESS, /* the kernel lives: files as written, peers get a reset */
+	SIM_KILL_POWER    /* what was not synced is kept, lost or torn; peers hear nothing */
+};
+/* The program ends here. Its env gives no callback any more and starts nothing;
+ * the owner frees what lived on it, then calls sim_env_free. */
+void sim_host_kill(struct sim_host *host, enum sim_kill kill);
+/* Once all that lived on it is freed. Also ends a live env (as SIM_KILL_PROCESS). */
+void sim_env_free(struct env *env);
+
+/* SIGSTOP and SIGCONT. */
+void sim_host_pause(struct sim_host *host);
+void sim_host_resume(struct sim_host *host);
+bool sim_host_paused(const struct sim_host *host);
+/* Adds to the host's wall clock. */
+void sim_host_wall_jump(struct sim_host *host, int64_t ms);
+/* How much of the world's time a turn of the loop takes: 0 is the usual, else microseconds. */
+void sim_host_slow(struct sim_host *host, uint64_t turn_us);
+
+/* ---- the network: one link for each ordered pair of hosts ---- */
+
+struct sim_link {
+	bool cut;                 /* nothing arrives; what is sent waits as TCP would repeat it */
+	uint32_t delay_us, jitter_us;
+	uint32_t bytes_per_ms;    /* 0: no bound */
+	uint32_t reset_per_million; /* a segment that arrives resets its connection instead */
+	uint32_t flip_per_million;  /* one bit of a segment */
+	uint32_t split_per_million; /* a segment arrives in pieces */
+};
+struct sim_link *sim_link(struct sim *sim, const struct sim_host *from, const struct sim_host *to);
+/* Sets every link to the defaults: 50 us and a bit, no faults. */
+void sim_links_reset(struct sim *sim);
+/* After cut went false on any link: what waited is sent again soon. */
+void sim_links_healed(struct sim *sim);
+/* Breaks every connection between two hosts, both sides told. */
+void sim_links_break(struct sim *sim, struct sim_host *a, struct sim_host *b);
+
+/* ---- the disk ---- */
+
+struct sim_disk_faults {
+	uint32_t op_us, sync_us;              /* how long calls take; 0: the usual */
+	uint64_t capacity;                    /* bytes; 0: no bound */
+	uint32_t write_error_per_million, read_error_per_million, sync_error_per_million;
+	uint32_t flip_per_million;            /* a read gives one wrong bit, and the file keeps it */
+	uint32_t misdirect_per_million;       /* a write lands a sector away */
+};
+struct sim_disk_faults *sim_disk_faults(struct sim_host *host);
+/* The host loses power inside its n-th disk call from now (1: the next). 0: not. The
+ * world's on_crash is told; it must call nothing but note it, and free the program soon. */
+void sim_disk_crash_after(struct sim_host *host, uint64_t calls);
+void sim_on_crash(struct sim *sim, void (*crashed)(void *owner, struct sim_host *host), void *owner);
+/* Flips a bit at rest in a random file whose path contains part; false when there is none. */
+bool sim_disk_flip(struct sim_host *host, const char *part);
+/* Removes all files, as a new disk would. The host must be down. */
+void sim_disk_wipe(struct sim_host *host);
+/* Makes to's disk the same as from's is now (all of it durable). Both must be down. */
+void sim_disk_copy(struct sim_host *from, struct sim_host *to);
+uint64_t sim_disk_used(const struct sim_host *host);
+
+struct sim_stats {
+	uint64_t events, turns, segments, bytes, connects, resets, disk_calls, syncs, sectors_lost, sectors_torn,
+		entries_lost, flips, disk_errors, kills, power_cuts;
+};
+const struct sim_stats *sim_stats(const struct sim *sim);
+
+#endif /* TESTS_SIM_SIM_H */

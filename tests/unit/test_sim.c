@@ -1,0 +1,434 @@
+/* The simulated body: what all bodies do, and its crash model and network. */
+#include "base/limits.h"
+#include "tests/lib/env_conformance.h"
+#include "tests/lib/tap.h"
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATIENCE_US 60000000
+
+struct world {
+	struct env_body body;
+	struct sim *sim;
+};
+
+static void run_until(struct env_body *body, bool (*done)(void *owner), void *owner)
+{
+	sim_run_until(((struct world *)body)->sim, done, owner, PATIENCE_US);
+}
+
+static uint64_t conform(uint64_t seed)
+{
+	struct world world = {.sim = sim_new(seed)};
+	struct sim_host *host = sim_host_new(world.sim, "n1");
+	struct env *env = sim_host_start(host);
+	world.body = (struct env_body){.name = "simulated", .env = env, .run_until = run_until, .host = "n1", .dir = "."};
+	env_conformance(&world.body);
+	sim_env_free(env);
+	uint64_t trace = sim_trace_hash(world.sim);
+	sim_free(world.sim);
+	return trace;
+}
+
+static void test_repeats(void)
+{
+	uint64_t first = conform(7);
+	uint64_t second = conform(7);
+	uint64_t third = conform(8);
+	ok(first == second, "one seed gives one trace, twice");
+	ok(first != third, "another seed another");
+}
+
+/* ---- the disk ---- */
+
+#define FILE_BYTES 4096
+
+static void put(struct env *env, const char *path, uint8_t fill, bool sync)
+{
+	static uint8_t bytes[FILE_BYTES];
+	memset(bytes, fill, sizeof(bytes));
+	struct env_file *file;
+	if (env_file_open(env, path, ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE, &file) != 0) {
+		return;
+	}
+	env_file_write(file, 0, bytes, sizeof(bytes));
+	if (sync) {
+		env_file_sync(file);
+	}
+	env_file_close(file);
+}
+
+/* How many of the file's sectors are all of fill. -1: no file. */
+static int sectors_of(struct env *env, const char *path, uint8_t fill)
+{
+	static uint8_t bytes[FILE_BYTES];
+	struct env_file *file;
+	if (env_file_open(env, path, ENV_FILE_READ, &file) != 0) {
+		return -1;
+	}
+	size_t got;
+	env_file_read(file, 0, bytes, sizeof(bytes), &got);
+	env_file_close(file);
+	int count = 0;
+	for (size_t at = 0; at + 512 <= got; at += 512) {
+		bool whole = true;
+		for (size_t i = 0; i < 512; i++) {
+			whole = whole && bytes[at + i] == fill;
+		}
+		count += whole;
+	}
+	return count;
+}
+
+static struct env *cycle(struct sim_host *host, struct env *env, enum sim_kill kill)
+{
+	sim_host_kill(host, kill);
+	sim_env_free(env);
+	return sim_host_start(host);
+}
+
+struct tally_of {
+	int whole, none, mixed, torn, names_lost, seeds;
+};
+
+/* One file synced as 'a', then written as 'b' without a sync, and the power goes. */
+static void cut_once(uint64_t seed, struct tally_of *seen)
+{
+	struct sim *sim = sim_new(seed);
+	struct sim_host *host = sim_host_new(sim, "n1");
+	struct env *env = sim_host_start(host);
+	put(env, "kept", 'a', true);
+	env_dir_sync(env, ".");
+	put(env, "kept", 'b', false);
+	put(env, "young", 'c', true);
+	env = cycle(host, env, SIM_KILL_POWER);
+	int b = sectors_of(env, "kept", 'b');
+	int a = sectors_of(env, "kept", 'a');
+	seen->seeds++;
+	seen->whole += b == 8;
+	seen->none += a == 8;
+	seen->mixed += a > 0 && b > 0;
+	seen->torn += a + b < 8;
+	int young = sectors_of(env, "young", 'c');
+	seen->names_lost += young == -1;
+	if (young != -1 && young != 8) {
+		seen->seeds = -1000000;
+	}
+	sim_env_free(env);
+	sim_free(sim);
+}
+
+static void test_power(void)
+{
+	struct tally_of seen = {0};
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		cut_once(seed, &seen);
+	}
+	ok(seen.whole > 10 && seen.none > 10 && seen.mixed > 10 && seen.torn > 10,
+	   "a power cut keeps, loses, mixes and tears what was not synced (%d %d %d %d of 200)", seen.whole, seen.none,
+	   seen.mixed, seen.torn);
+	ok(seen.names_lost > 20 && seen.names_lost < 180, "a name is kept or lost until its directory is synced (%d of 200)",
+	   seen.names_lost);
+	is_int(seen.seeds, 200, "a synced file that kept its name is whole");
+}
+
+static void test_synced(void)
+{
+	bool process = true, synced = true, renamed = true, both = false;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct sim *sim = sim_new(seed);
+		struct sim_host *host = sim_host_new(sim, "n1");
+		struct env *env = sim_host_start(host);
+		put(env, "x", 'a', false);
+		env = cycle(host, env, SIM_KILL_PROCESS);
+		process = process && sectors_of(env, "x", 'a') == 8;
+		put(env, "x", 'b', true);
+		env_dir_sync(env, ".");
+		env = cycle(host, env, SIM_KILL_POWER);
+		synced = synced && sectors_of(env, "x", 'b') == 8;
+		put(env, "new", 'c', true);
+		env_dir_sync(env, ".");
+		env_rename(env, "new", "x");
+		env = cycle(host, env, SIM_KILL_POWER);
+		int b = sectors_of(env, "x", 'b');
+		int c = sectors_of(env, "x", 'c');
+		renamed = renamed && (b == 8 || c == 8) && (sectors_of(env, "new", 'c') == -1) == (c == 8);
+		both = both || sectors_of(env, "new", 'c') == 8;
+		sim_env_free(env);
+		sim_free(sim);
+	}
+	ok(process, "the end of a process loses nothing that was written");
+	ok(synced, "the power cut loses nothing that was synced, name and all");
+	ok(renamed && both, "a rename happens whole or not at all");
+}
+
+static void test_bad_sync(void)
+{
+	bool deceived = true, some_lost = false;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct sim *sim = sim_new(seed);
+		struct sim_host *host = sim_host_new(sim, "n1");
+		struct env *env = sim_host_start(host);
+		put(env, "x", 'a', true);
+		env_dir_sync(env, ".");
+		struct env_file *file;
+		env_file_open(env, "x", ENV_FILE_READ | ENV_FILE_WRITE, &file);
+		uint8_t bytes[FILE_BYTES];
+		memset(bytes, 'b', sizeof(bytes));
+		env_file_write(file, 0, bytes, sizeof(bytes));
+		sim_disk_faults(host)->sync_error_per_million = 1000000;
+		int failed = env_file_sync(file);
+		sim_disk_faults(host)->sync_error_per_million = 0;
+		int again = env_file_sync(file);
+		deceived = deceived && failed == ERR_IO && again == 0 && sectors_of(env, "x", 'b') == 8;
+		env_file_close(file);
+		env = cycle(host, env, SIM_KILL_POWER);
+		some_lost = some_lost || sectors_of(env, "x", 'a') > 0;
+		sim_env_free(env);
+		sim_free(sim);
+	}
+	ok(deceived && some_lost, "after a failed sync the kernel shows the new bytes, a second sync says 0, and they may be lost");
+}
+
+static void test_full(void)
+{
+	struct sim *sim = sim_new(1);
+	struct sim_host *host = sim_host_new(sim, "n1");
+	struct env *env = sim_host_start(host);
+	sim_disk_faults(host)->capacity = 2 * FILE_BYTES;
+	put(env, "a", 'a', true);
+	struct env_file *file;
+	env_file_open(env, "b", ENV_FILE_WRITE | ENV_FILE_CREATE, &file);
+	is_int(env_file_allocate(file, FILE_BYTES + 1), ERR_NO_SPACE, "a full disk says so");
+	is_int(env_file_allocate(file, FILE_BYTES), 0, "to its last byte it gives");
+	uint64_t left = 1;
+	ok(env_free_space(env, ".", &left) == 0 && left == 0, "and then nothing is left");
+	env_unlink(env, "a");
+	ok(env_free_space(env, ".", &left) == 0 && left == FILE_BYTES, "until something is removed");
+	env_file_close(file);
+	sim_disk_faults(host)->write_error_per_million = 1000000;
+	env_file_open(env, "b", ENV_FILE_WRITE | ENV_FILE_READ, &file);
+	is_int(env_file_write(file, 0, "x", 1), ERR_IO, "a write error is told");
+	sim_disk_faults(host)->read_error_per_million = 1000000;
+	char byte;
+	size_t got;
+	is_int(env_file_read(file, 0, &byte, 1, &got), ERR_IO, "a read error is told");
+	env_file_close(file);
+	ok(sim_disk_flip(host, "b") && !sim_disk_flip(host, "nowhere"), "a bit at rest is flipped where there is a file");
+	sim_env_free(env);
+	sim_free(sim);
+}
+
+/* ---- a crash between two calls of one work item ---- */
+
+struct log_job {
+	struct env_work work;
+	struct env *env;
+	bool done;
+};
+static void log_run(struct env_work *work)
+{
+	struct log_job *job = list_entry(work, struct log_job, work);
+	put(job->env, "log", 'n', true);
+}
+static void log_done(struct env_work *work) { list_entry(work, struct log_job, work)->done = true; }
+struct crash {
+	int count;
+};
+static void crashed(void *owner, struct sim_host *host)
+{
+	((struct crash *)owner)->count++;
+	sim_host_kill(host, SIM_KILL_POWER);
+}
+
+static void test_crash_inside(void)
+{
+	int some = 0, all = 0, none = 0, done = 0, crashes = 0;
+	for (uint64_t calls = 1; calls <= 4; calls++) {
+		for (uint64_t seed = 1; seed <= 20; seed++) {
+			struct sim *sim = sim_new(seed);
+			struct crash crash = {0};
+			sim_on_crash(sim, crashed, &crash);
+			struct sim_host *host = sim_host_new(sim, "n1");
+			struct env *env = sim_host_start(host);
+			put(env, "log", 'o', true);
+			env_dir_sync(env, ".");
+			struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+			struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
+			sim_disk_crash_after(host, calls);
+			env_lane_submit(lane, &job.work);
+			sim_run(sim, 1000000);
+			crashes += crash.count;
+			done += job.done;
+			if (!env->dead) {
+				sim_host_kill(host, SIM_KILL_POWER);
+			}
+			env_lane_close(lane);
+			sim_env_free(env);
+			env = sim_host_start(host);
+			int n = sectors_of(env, "log", 'n');
+			all += n == 8;
+			none += n == 0;
+			some += n > 0 && n < 8;
+			sim_env_free(env);
+			sim_free(sim);
+		}
+	}
+	is_int(crashes, 60, "open, write and sync are three calls a crash can come in");
+	is_int(done, 20, "a work item that crashed is never done");
+	ok(some > 2 && all > 20 && none > 20, "its writes are there, partly there or not (%d %d %d)", all, some, none);
+}
+
+/* ---- the network ---- */
+
+struct talker {
+	struct env *env;
+	struct env_listener *listener;
+	struct env_stream *stream;
+	bool opened, closed;
+	int status, opened_status;
+	size_t got;
+	uint64_t got_at_us;
+	struct env_write write;
+	struct sim *sim;
+};
+static void talker_opened(void *owner, int status)
+{
+	struct talker *t = owner;
+	t->opened = true;
+	t->opened_status = status;
+}
+static void talker_data(void *owner, struct slice bytes)
+{
+	struct talker *t = owner;
+	t->got += bytes.len;
+	t->got_at_us = sim_now_us(t->sim);
+}
+static void talker_closed(void *owner, int status)
+{
+	struct talker *t = owner;
+	t->closed = true;
+	t->status = status;
+}
+static const struct env_stream_events talker_events = {talker_opened, talker_data, talker_closed, NULL};
+static void talker_accepted(void *owner, struct env_stream *stream)
+{
+	struct talker *t = owner;
+	t->stream = stream;
+	env_stream_set(stream, &talker_events, t);
+}
+static void nothing(struct env_write *write, int status) {}
+static void say(struct talker *t)
+{
+	t->write.cb = nothing;
+	env_stream_write(t->stream, &t->write, &SLICE_LIT("hello"), 1);
+}
+
+struct talk {
+	struct sim *sim;
+	struct sim_host *a, *b;
+	struct talker near, far;
+};
+
+static void talk_open(struct talk *talk)
+{
+	memset(talk, 0, sizeof(*talk));
+	talk->sim = talk->near.sim = talk->far.sim = sim_new(3);
+	talk->a = sim_host_new(talk->sim, "a");
+	talk->b = sim_host_new(talk->sim, "b");
+	talk->near.env = sim_host_start(talk->a);
+	talk->far.env = sim_host_start(talk->b);
+	struct err err = {0};
+	talk->far.listener = env_listen(talk->far.env, "b:7", talker_accepted, &talk->far, &err);
+	talk->near.stream = env_connect(talk->near.env, "b:7", &talker_events, &talk->near);
+	sim_run(talk->sim, 10000);
+}
+
+static void talk_close(struct talk *talk)
+{
+	sim_env_free(talk->near.env);
+	sim_env_free(talk->far.env);
+	sim_free(talk->sim);
+}
+
+static void test_links(void)
+{
+	struct talk talk;
+	talk_open(&talk);
+	ok(talk.near.opened && talk.far.stream != NULL, "two hosts connect");
+	sim_link(talk.sim, talk.a, talk.b)->cut = true;
+	say(&talk.near);
+	say(&talk.far);
+	sim_run(talk.sim, 5000000);
+	ok(talk.far.got == 0 && talk.near.got == 5, "a link cut one way lets only the other through");
+	sim_link(talk.sim, talk.a, talk.b)->cut = false;
+	sim_links_healed(talk.sim);
+	sim_run(talk.sim, 1000000);
+	is_int(talk.far.got, 5, "healed, what waited arrives");
+	sim_link(talk.sim, talk.a, talk.b)->delay_us = 300000;
+	uint64_t from = sim_now_us(talk.sim);
+	say(&talk.near);
+	sim_run(talk.sim, 1000000);
+	ok(talk.far.got == 10 && talk.far.got_at_us >= from + 300000, "a slow link is slow");
+	sim_links_break(talk.sim, talk.a, talk.b);
+	sim_run(talk.sim, 1000000);
+	ok(talk.near.closed && talk.far.closed && talk.near.status == ERR_CLOSED, "a broken connection closes on both sides");
+	talk_close(&talk);
+}
+
+static void test_death(void)
+{
+	struct talk talk;
+	talk_open(&talk);
+	sim_host_kill(talk.b, SIM_KILL_PROCESS);
+	sim_run(talk.sim, 1000000);
+	ok(talk.near.closed && !talk.far.closed, "a dead process' peer is told; the dead are told nothing");
+	talk.near.closed = talk.near.opened = false;
+	talk.near.stream = env_connect(talk.near.env, "b:7", &talker_events, &talk.near);
+	sim_run(talk.sim, 1000000);
+	ok(talk.near.closed && talk.near.opened_status == ERR_CLOSED, "who calls it is refused");
+	talk_close(&talk);
+
+	talk_open(&talk);
+	sim_host_kill(talk.b, SIM_KILL_POWER);
+	sim_run(talk.sim, 10000000);
+	ok(!talk.near.closed, "the peer of a host without power hears nothing");
+	say(&talk.near);
+	sim_run(talk.sim, 10000000);
+	ok(!talk.near.closed, "also when it speaks");
+	sim_env_free(talk.far.env);
+	talk.far.env = sim_host_start(talk.b);
+	sim_run(talk.sim, 10000000);
+	ok(talk.near.closed && talk.near.status == ERR_CLOSED, "until the host is back and knows nothing of it");
+	talk_close(&talk);
+
+	talk_open(&talk);
+	sim_host_pause(talk.b);
+	say(&talk.near);
+	sim_run(talk.sim, 10000000);
+	ok(talk.far.got == 0 && !talk.near.closed, "a paused host reads nothing and stays connected");
+	sim_host_resume(talk.b);
+	sim_run(talk.sim, 1000);
+	is_int(talk.far.got, 5, "resumed, it reads at once");
+	uint64_t before = env_wall_ms(talk.far.env);
+	sim_host_wall_jump(talk.b, -3600000);
+	ok(env_wall_ms(talk.far.env) == before - 3600000 && env_wall_ms(talk.near.env) == before,
+	   "a wall clock jumps alone");
+	talk_close(&talk);
+}
+
+int main(void)
+{
+	test_repeats();
+	test_power();
+	test_synced();
+	test_bad_sync();
+	test_full();
+	test_crash_inside();
+	test_links();
+	test_death();
+	return tap_done();
+}
