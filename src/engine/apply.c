@@ -246,7 +246,12 @@ void apply_push(struct shard *shard, struct entry *const *entries, size_t count)
 	next_item(shard);
 }
 
-int apply_open(struct shard *shard, const struct store_meta *meta)
+void apply_init(struct shard *shard)
+{
+	env_timer_init(shard->env, &shard->apply.retry, retry_cb);
+}
+
+void apply_open(struct shard *shard, const struct store_meta *meta)
 {
 	struct apply *apply = &shard->apply;
 	apply->meta = *meta; /* its configuration is the store's until close */
@@ -258,10 +263,8 @@ int apply_open(struct shard *shard, const struct store_meta *meta)
 	apply->work.done = apply_done;
 	apply->flush_work.run = flush_run;
 	apply->flush_work.done = flush_done;
-	env_timer_init(shard->env, &apply->retry, retry_cb);
 	apply->lane = env_lane_open(shard->env, "apply", ENV_LANE_NORMAL);
 	apply->flush_lane = env_lane_open(shard->env, "flush", ENV_LANE_LOW);
-	return 0;
 }
 
 /* Waits for the items that run. What was not applied is in the log. */

@@ -18,6 +18,8 @@ struct verdict {
 	enum outcome outcome;
 	enum code code;
 	bool replayed;
+	uint64_t index; /* of the first time, when replayed */
+	uint32_t ordinal;
 };
 
 struct execution {
@@ -85,6 +87,8 @@ static int once_replay(struct execution *x, const struct once *once, struct slic
 	judge(reply, begin, verdict);
 	verdict->outcome = record.outcome;
 	verdict->replayed = true;
+	verdict->index = record.index;
+	verdict->ordinal = record.ordinal;
 	return 0;
 }
 
@@ -323,7 +327,7 @@ static int run_exec(struct execution *x, struct reply *reply, struct verdict *ve
 		}
 		if (version != request->watches[i].version) {
 			reply_null_array(reply);
-			*verdict = (struct verdict){OUTCOME_CONFLICT, CODE_VERSION_CONFLICT, false};
+			*verdict = (struct verdict){.outcome = OUTCOME_CONFLICT, .code = CODE_VERSION_CONFLICT};
 			return 0;
 		}
 	}
@@ -477,7 +481,7 @@ static enum step attempt(struct shard *shard, struct request *request)
 {
 	struct txn *txn = propose_begin(shard);
 	struct execution x = {.shard = shard, .request = request, .txn = txn};
-	struct verdict verdict = {OUTCOME_DONE, CODE_NONE, false};
+	struct verdict verdict = {.outcome = OUTCOME_DONE};
 	struct reply reply = {&request->reply, request->protocol};
 	buf_reset(&request->reply);
 	int rc = request->envelope.explain ? run_explained(&x, &reply, &verdict) : run_request(&x, &reply, &verdict);
@@ -510,8 +514,8 @@ static enum step attempt(struct shard *shard, struct request *request)
 	request->code = verdict.code;
 	request->replayed = verdict.replayed;
 	request->wrote = writes;
-	request->index = txn_index(txn);
-	request->ordinal = txn_ordinal(txn);
+	request->index = verdict.replayed ? verdict.index : txn_index(txn);
+	request->ordinal = verdict.replayed ? verdict.ordinal : txn_ordinal(txn);
 	request->wait_index = txn_read_index(txn);
 	if (writes) {
 		join(shard, txn);

@@ -47,11 +47,14 @@ void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct 
 	env_lane_submit(shard->apply.flush_lane, &job->work);
 }
 
-/* The lanes are closed: what still waits gets its callback here, as a cancelled one, unless the env was killed. */
-void hash_close(struct shard *shard)
+void hash_close(struct shard *shard, bool tell)
 {
 	struct list *link;
 	while ((link = list_pop(&shard->hashes)) != NULL) {
-		free(list_entry(link, struct hash_job, link));
+		struct hash_job *job = list_entry(link, struct hash_job, link);
+		if (tell) {
+			job->cb(job->owner, ERR_CANCELLED, (struct chain){0, 0}, 0);
+		}
+		free(job);
 	}
 }

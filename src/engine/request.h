@@ -66,7 +66,7 @@ struct request {
 	struct buf reply; /* request_init sets it up; keeps its memory over uses */
 	enum outcome outcome;
 	enum code code; /* of ours, CODE_NONE otherwise */
-	uint64_t index; /* where it was written, or the read point; with ordinal, for checkers and EXPLAIN */
+	uint64_t index; /* where it was written (replayed: the first time), or the read point: it saw all before (index, ordinal) */
 	uint32_t ordinal;
 	bool wrote, replayed;
 

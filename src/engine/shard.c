@@ -57,6 +57,7 @@ void shard_fail(struct shard *shard, const char *line)
 	release_lost(shard, CODE_LEADER_LOST);
 	propose_drop(shard);
 	shard_move(shard, PHASE_FAILED);
+	shard->failed = true;
 	env_turn_arm(&shard->turn);
 	if (shard->config.on_stopped == NULL) {
 		fatal("%s", line);
@@ -287,6 +288,7 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	propose_init(shard);
 	read_init(shard);
 	handover_init(shard);
+	apply_init(shard);
 	env_timer_init(shard->env, &shard->tick, tick_cb);
 	int rc = open_store(shard, &meta, err);
 	if (rc == 0) {
@@ -327,8 +329,8 @@ static void replica_closed(void *owner)
 {
 	struct shard *shard = owner;
 	bundle_close(shard);
-	hash_close(shard);
-	store_close(shard->store, true); /* so that the next start has little to apply */
+	hash_close(shard, true);
+	store_close(shard->store, !shard->failed); /* flushed, the next start has little to apply */
 	shard->store = NULL;
 	shard_move(shard, PHASE_CLOSED);
 	shard->closed(shard->config.owner);
@@ -342,7 +344,6 @@ static void stop_now(struct shard *shard, int status)
 		release_lost(shard, CODE_STOPPING);
 		propose_drop(shard);
 	}
-	env_turn_cancel(&shard->turn);
 	release_deliver(shard);
 	env_timer_stop(&shard->tick);
 	apply_close(shard);
@@ -377,7 +378,7 @@ void shard_free(struct shard *shard)
 	env_timer_stop(&shard->handover.timer);
 	apply_close(shard);
 	bundle_close(shard);
-	hash_close(shard);
+	hash_close(shard, false);
 	replica_free(shard->replica);
 	apply_fini(shard);
 	read_fini(shard);

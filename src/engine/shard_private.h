@@ -135,6 +135,7 @@ struct shard {
 	struct script_host *host;
 
 	enum phase phase;
+	bool failed; /* truth is lost: nothing more is written */
 	enum replica_role role;
 	uint64_t term, leader_id, open_index;
 	bool opened;        /* on_open came for this term */
@@ -267,7 +268,8 @@ void read_start(struct shard *shard, struct list *waiters);
 void read_lost(struct shard *shard, enum code code);
 
 /* apply.c */
-int apply_open(struct shard *shard, const struct store_meta *meta);
+void apply_init(struct shard *shard);
+void apply_open(struct shard *shard, const struct store_meta *meta);
 void apply_push(struct shard *shard, struct entry *const *entries, size_t count);
 void apply_close(struct shard *shard);
 void apply_fini(struct shard *shard);
@@ -296,6 +298,7 @@ void expiry_tick(struct shard *shard, uint64_t now_us);
 int event_trim(struct shard *shard, struct txn *txn);
 
 /* hash.c */
-void hash_close(struct shard *shard);
+/* The lanes are closed. tell: whoever still waits gets its callback, cancelled. */
+void hash_close(struct shard *shard, bool tell);
 
 #endif /* ENGINE_SHARD_PRIVATE_H */

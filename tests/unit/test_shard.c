@@ -408,6 +408,7 @@ static void test_once(void)
 	ask_start(&w, &a, "ONCE id1 INCR n");
 	is_str(ask_wait(&a), ":1||", "the same again gets the same reply");
 	ok(a.request.replayed && !a.request.wrote, "marked as replayed");
+	is_int(a.request.index, 2, "and tells where it was written first");
 	ask_end(&a);
 	is_str(answer(&w, "GET n"), "$1||1||", "and happened once");
 	is_str(answer(&w, "once id1 incr n"), ":1||", "spelling does not matter");
@@ -634,8 +635,107 @@ static void test_stopping(void)
 	uv_env_free(w.env, NULL, NULL);
 }
 
+static void transferred_cb(void *owner, int status)
+{
+	*(int *)owner = status;
+}
+
+static void test_transfer(void)
+{
+	struct world w;
+	struct ask open, parked;
+	int status = 1;
+	world_lead(&w, NULL);
+	ask_start(&w, &open, "SET k v");
+	shard_transfer(w.shard, 2, 1000, transferred_cb, &status);
+	ask_start(&w, &parked, "GET k");
+	ok(status == 1 && w.shard->parked_count == 1, "while leadership moves requests are parked");
+	is_str(ask_wait(&open), "+OK||", "what was open is committed first");
+	is_str(ask_wait(&parked), "$1||v||", "when it stays here they go on");
+	is_int(status, ERR_TIMEOUT, "and the asker is told");
+	ask_end(&open);
+	ask_end(&parked);
+	world_close(&w);
+}
+
+static void hash_cb(void *owner, int status, struct chain hash, uint64_t index)
+{
+	(void)hash;
+	*(uint64_t *)owner = status == 0 ? index : 999;
+}
+
+static void test_hash(void)
+{
+	struct world w;
+	uint64_t index = 0;
+	world_lead(&w, NULL);
+	answer(&w, "SET k v");
+	shard_hash(w.shard, hash_cb, &index);
+	is_int(index, 0, "a hash comes later");
+	for (int i = 0; i < 100 && index == 0; i++) {
+		turns(&w);
+	}
+	is_int(index, 2, "and says of which index it is");
+	world_close(&w);
+}
+
+static void test_many_bytes_in_a_turn(void)
+{
+	struct world w;
+	static struct ask a[64];
+	static uint8_t value[16 * 1024];
+	bool right = true;
+	world_lead(&w, NULL);
+	replica_double_hold(w.replica, true);
+	for (int i = 0; i < 64; i++) {
+		ask_init(&w, &a[i]);
+		ask_words(&a[i], "SET k v");
+		memcpy(a[i].text, &i, sizeof i);
+		a[i].request.envelope.once = slice_of(a[i].text, 8); /* any bytes are an id */
+		a[i].argv[1] = slice_of(&value[i], 5 + (size_t)i); /* other keys */
+		a[i].argv[2] = slice_of(value, sizeof value);
+		ask_send(&a[i]);
+	}
+	ok(replica_double_proposals(w.replica) >= 3, "a batch that is full goes at once");
+	replica_double_hold(w.replica, false);
+	for (int i = 0; i < 64; i++) {
+		right = right && strcmp(ask_wait(&a[i]), "+OK||") == 0;
+		ask_end(&a[i]);
+	}
+	ok(right, "and all are answered");
+	world_close(&w);
+}
+
+static void test_whose_database(void)
+{
+	struct world w;
+	struct err err = {0};
+	struct shard *other = NULL;
+	world_lead(&w, NULL);
+	answer(&w, "SET k v");
+	struct shard_config config = w.shard->config;
+	char log_dir[600], store_dir[600];
+	snprintf(log_dir, sizeof log_dir, "%s", config.log_dir);
+	snprintf(store_dir, sizeof store_dir, "%s", config.store_dir);
+	config.log_dir = log_dir;
+	config.store_dir = store_dir;
+	config.members = NULL;
+	config.member_count = 0;
+	config.node_id = 2;
+	shard_stop(w.shard, closed_cb);
+	uv_env_run_until(w.env, is_closed, &w, WAIT_MS);
+	shard_free(w.shard);
+	is_int(shard_open(&config, &other, &err), ERR_INVALID, "another node's database is not opened");
+	ok(strstr(err.text, "belongs to node 1") != NULL, "and the reason is said");
+	uv_env_free(w.env, NULL, NULL);
+}
+
 int main(void)
 {
+	test_whose_database();
+	test_transfer();
+	test_hash();
+	test_many_bytes_in_a_turn();
 	test_set_and_get();
 	test_one_turn_is_one_entry();
 	test_reader_of_pending_write();
