@@ -64,7 +64,7 @@ bool argument_db(struct command_call *call, size_t at, unsigned *db)
 		return false;
 	}
 	if (value < INT32_MIN || value > INT32_MAX) {
-		reply_not_integer(call->reply);
+		reply_error(call->reply, "ERR value is out of range, value must between %d and %d", INT32_MIN, INT32_MAX);
 		return false;
 	}
 	if (value < 0 || value >= COMMAND_DATABASES) {

@@ -117,7 +117,8 @@ static bool clamp_range(int64_t len, bool bits, int64_t *start, int64_t *end)
 	*start += *start < 0 ? total : 0;
 	*end += *end < 0 ? total : 0;
 	*start = *start < 0 ? 0 : *start;
-	*end = *end < 0 ? 0 : *end >= total ? total - 1 : *end;
+	*end = *end < 0 ? 0 : *end;
+	*end = *end >= total ? total - 1 : *end; /* below start when the string is empty */
 	if (*start > *end) {
 		return false;
 	}

@@ -125,5 +125,5 @@ int incrbyfloat_command(struct command_call *call)
 	}
 	text = float_text(value, call->arena);
 	reply_bulk(call->reply, text);
-	return row_put(&row, text, 0, row.expire_at_ms);
+	return row_put(&row, text, ROW_PLAIN, row.expire_at_ms);
 }

@@ -195,7 +195,7 @@ int move_command(struct command_call *call)
 
 static bool holds_integer(const struct row *row, int64_t *value)
 {
-	return !(row->flags & ROW_RAW) && row->bytes.len <= 20 && slice_to_int64(row->bytes, value);
+	return !(row->flags & (ROW_RAW | ROW_PLAIN)) && row->bytes.len <= 20 && slice_to_int64(row->bytes, value);
 }
 
 static void tell_encoding(struct command_call *call, const struct row *row)
@@ -236,7 +236,7 @@ static void tell_object_help(struct reply *r)
 		"    Return the number of references of the value associated with the specified",
 		"    <key>.",
 		"HELP",
-		"    Print this help.",
+		"    Prints this help.",
 	};
 	size_t count = sizeof(lines) / sizeof(lines[0]);
 

@@ -2,7 +2,7 @@
  *
  *   key    'k'  db (1)  generation (4, big-endian)  the client's key
  *   value  type (1)     'S' string
- *          flags (1)    1: expires   2: raw
+ *          flags (1)    1: expires   2: raw   4: plain (OBJECT ENCODING)
  *          version (8)  big-endian, log index << 20 | ordinal of the last write (WATCH)
  *          [at_ms (8)]  big-endian, with flag 1: from this millisecond on the key is gone
  *          the string's bytes
@@ -334,7 +334,7 @@ int row_put(struct row *row, struct slice bytes, uint8_t flags, uint64_t expire_
 		put_u64(value + 10, expire_at_ms);
 	}
 	value[0] = ROW_STRING;
-	value[1] = (uint8_t)((flags & ROW_RAW) | (expire_at_ms != 0 ? ROW_EXPIRES : 0));
+	value[1] = (uint8_t)((flags & (ROW_RAW | ROW_PLAIN)) | (expire_at_ms != 0 ? ROW_EXPIRES : 0));
 	put_u64(value + 2, txn_index(row->txn) << 20 | txn_ordinal(row->txn));
 	if (bytes.len > 0) {
 		memcpy(value + head, bytes.data, bytes.len);

@@ -15,7 +15,8 @@
 
 enum row_flags {
 	ROW_EXPIRES = 1, /* the head has a time */
-	ROW_RAW = 2      /* a string that was changed in place: OBJECT ENCODING says raw */
+	ROW_RAW = 2,     /* a string that was changed in place: OBJECT ENCODING says raw */
+	ROW_PLAIN = 4    /* a string that looks like an integer and is not one for OBJECT (INCRBYFLOAT) */
 };
 
 #define ROW_HEAD_MAX 18
@@ -40,7 +41,7 @@ struct row {
 int row_find(struct row *row, struct txn *txn, struct arena *arena, unsigned db, struct slice key);
 /* As row_find, for a write that does not need to know what was there: reads nothing, found is false. */
 int row_aim(struct row *row, struct txn *txn, struct arena *arena, unsigned db, struct slice key);
-/* Writes the string and its expiry (0: none). flags: ROW_RAW or 0. ERR_TOO_LARGE, ERR_FULL: txn.h. */
+/* Writes the string and its expiry (0: none). flags: ROW_RAW, ROW_PLAIN or 0. ERR_TOO_LARGE, ERR_FULL: txn.h. */
 int row_put(struct row *row, struct slice bytes, uint8_t flags, uint64_t expire_at_ms);
 int row_delete(struct row *row);
 

@@ -42,18 +42,18 @@ struct set_options {
 	unsigned set;
 	size_t time_at;         /* index of the time argument */
 	bool seconds, relative; /* EX, EXAT count seconds; EX, PX count from now */
-	char unit[5];           /* the word; another one is a syntax error */
+	const char *unit;       /* the word; another one is a syntax error */
 	uint64_t expire_at_ms;
 };
+
+static const struct {
+	const char *word;
+	bool seconds, relative;
+} units[] = {{"EX", true, true}, {"PX", false, true}, {"EXAT", true, false}, {"PXAT", false, false}};
 
 /* EX, PX, EXAT or PXAT with its time: true when the words at `at` are that and fit what was said before. */
 static bool time_option(const struct command_call *call, size_t at, struct set_options *options)
 {
-	static const struct {
-		const char *word;
-		bool seconds, relative;
-	} units[] = {{"EX", true, true}, {"PX", false, true}, {"EXAT", true, false}, {"PXAT", false, false}};
-
 	if (at + 1 >= call->argc || (options->set & (SET_KEEPTTL | SET_PERSIST))) {
 		return false;
 	}
@@ -61,14 +61,14 @@ static bool time_option(const struct command_call *call, size_t at, struct set_o
 		if (!argument_is(call, at, units[i].word)) {
 			continue;
 		}
-		if ((options->set & SET_TIME) && strcmp(options->unit, units[i].word) != 0) {
+		if ((options->set & SET_TIME) && options->unit != units[i].word) {
 			return false;
 		}
 		options->set |= SET_TIME;
 		options->time_at = at + 1;
 		options->seconds = units[i].seconds;
 		options->relative = units[i].relative;
-		strcpy(options->unit, units[i].word);
+		options->unit = units[i].word;
 		return true;
 	}
 	return false;

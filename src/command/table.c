@@ -236,7 +236,12 @@ bool command_check(const struct command *command, const struct slice *argv, size
 	}
 	if (!arity_fits(command->arity, argc)) {
 		lower(name, command->name);
-		reply_wrong_arity(reply, name);
+		if (strcmp(command->name, "EXEC") == 0) { /* it discards the transaction */
+			reply_error(reply, "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' "
+			                   "command");
+		} else {
+			reply_wrong_arity(reply, name);
+		}
 		return false;
 	}
 	return true;

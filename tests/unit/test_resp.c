@@ -157,6 +157,16 @@ static void test_bounds(void)
 	buf_init(&answer, MIB(4));
 	tell(buf_slice(&told), 0, &answer);
 	is_str((const char *)answer.data, "!too big request", "arguments over the bound together");
+
+	buf_reset(&told);
+	buf_reset(&answer);
+	for (int i = 0; i < 3; i++) {
+		buf_appendf(&told, "*1\r\n$1048576\r\n");
+		memset(buf_reserve(&told, MIB(1) + 2), 0x76, MIB(1) + 2);
+		told.len += MIB(1) + 2;
+	}
+	tell(buf_slice(&told), 0, &answer);
+	ok(slice_equal(slice_of(answer.data + answer.len - 5, 4), SLICE_LIT("more")), "but not those of several requests");
 	buf_fini(&answer);
 	buf_fini(&told);
 }
