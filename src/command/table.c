@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{"BITFIELD_RO", -2, R, 1, 1, 1, "bitmap", "readonly fast", bitfield_ro_command},
 	{"BITOP", -4, W, 2, -1, 1, "bitmap", "write denyoom", bitop_command},
 	{"BITPOS", -3, R, 1, 1, 1, "bitmap", "readonly", bitpos_command},
+	{"BUNDLE", -2, S | W | NS, 0, 0, 0, "tally", "noscript", NULL},
 	{"CALL", -2, S | W | NS, 0, 0, 0, "tally", "noscript", NULL},
 	{"CLIENT", -2, L | NS | C, 0, 0, 0, "connection", "", NULL},
 	{"COMMAND", -1, L | C, 0, 0, 0, "server", "loading stale", command_command},

@@ -7,10 +7,11 @@
 
 #define SPACE_CHECK_US 1000000
 
-static bool may_write(const struct request *request)
+/* Scripts are asked again when they have run: they may only read. */
+static bool will_write(const struct request *request)
 {
 	for (size_t i = 0; i < request->command_count; i++) {
-		if (request->commands[i].command->flags & COMMAND_WRITE) {
+		if ((request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) == COMMAND_WRITE) {
 			return true;
 		}
 	}
@@ -39,7 +40,7 @@ enum code admission_check(struct shard *shard, const struct request *request, ui
 	if (request->user.len > ONCE_USER_MAX) {
 		return CODE_VALIDATION;
 	}
-	return may_write(request) ? admission_write(shard) : CODE_NONE;
+	return will_write(request) ? admission_write(shard) : CODE_NONE;
 }
 
 /* ---- free space: asked on a lane, every second ---- */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BUNDLE_WORDS 4 /* TALLY BUNDLE PUSH name */
+#define BUNDLE_WORDS 3 /* BUNDLE PUSH name: the session has taken TALLY away */
 
 struct compile {
 	struct env_work work;
@@ -68,8 +68,7 @@ static bool is_bundle(const struct request *request, const char *verb)
 		return false;
 	}
 	const struct request_command *c = &request->commands[0];
-	return c->argc >= 3 && slice_is_word(c->argv[0], "TALLY") && slice_is_word(c->argv[1], "BUNDLE") &&
-	       slice_is_word(c->argv[2], verb);
+	return c->argc >= 2 && slice_is_word(c->argv[0], "BUNDLE") && slice_is_word(c->argv[1], verb);
 }
 
 static void refuse_source(struct shard *shard, struct request *request, const char *reason)
@@ -120,7 +119,7 @@ bool bundle_take(struct shard *shard, struct request *request)
 	request->state = REQUEST_COMPILING;
 	c->request = request;
 	c->push = push;
-	c->name = request->commands[0].argv[3];
+	c->name = request->commands[0].argv[2];
 	c->files = files_of(request, &c->arena, &c->count);
 	env_lane_submit(shard->compile_lane, &c->work);
 	return true;
@@ -135,7 +134,7 @@ static void answer_check(struct shard *shard, struct request *request, const str
 	buf_reset(&request->reply);
 	reply_map(&reply, 2);
 	reply_bulk_text(&reply, "name");
-	reply_bulk(&reply, request->commands[0].argv[3]);
+	reply_bulk(&reply, request->commands[0].argv[2]);
 	reply_bulk_text(&reply, "hash");
 	reply_bulk_text(&reply, text);
 	request->outcome = OUTCOME_DONE;
@@ -172,7 +171,7 @@ int bundle_run(struct shard *shard, struct request *request, struct txn *txn, st
 	}
 	size_t count;
 	struct script_file *files = files_of(request, &shard->arena, &count);
-	return script_push(shard->host, txn, &shard->arena, request->commands[0].argv[3], files, count, reply);
+	return script_push(shard->host, txn, &shard->arena, request->commands[0].argv[2], files, count, reply);
 }
 
 /* ---- the active bundle ---- */

@@ -308,7 +308,7 @@ static int run_command(struct execution *x, const struct request_command *c, str
 		return settle(x, mark, script_rows(shard->host, x->txn, &shard->arena, c->argv + 1, c->argc - 1, reply), reply,
 		              begin, verdict);
 	}
-	if (slice_is_word(c->argv[0], "TALLY")) {
+	if (c->command == shard->bundle) {
 		return settle(x, mark, bundle_run(shard, x->request, x->txn, reply), reply, begin, verdict);
 	}
 	return c->command->flags & COMMAND_LOCAL ? run_local(c, reply, verdict) : run_redis(x, c, reply, verdict);

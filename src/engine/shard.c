@@ -217,6 +217,7 @@ static struct shard *shard_new(const struct shard_config *config)
 	list_init(&shard->compiles);
 	list_init(&shard->hashes);
 	shard->call = command_find(SLICE_LIT("CALL"));
+	shard->bundle = command_find(SLICE_LIT("BUNDLE"));
 	shard->row = command_find(SLICE_LIT("ROW"));
 	shard->rows = command_find(SLICE_LIT("ROWS"));
 	return shard;

@@ -147,7 +147,7 @@ struct shard {
 	struct arena arena;            /* of the request that runs */
 	struct buf once_reply[2];      /* RESP3 replies on their way into a record: of the request, of a CALL inside it */
 	struct once_new *once_new;     /* keys of records that the running transaction made, in its arena */
-	const struct command *call, *row, *rows;
+	const struct command *bundle, *call, *row, *rows;
 
 	/* proposing */
 	struct env_turn turn;

@@ -244,6 +244,10 @@ void session_request(struct conn *conn, const struct slice *argv, size_t argc)
 	}
 	argv += skip;
 	argc -= skip;
+	if (argc > 1 && slice_is_word(argv[0], "tally") && slice_is_word(argv[1], "bundle")) {
+		argv++; /* the one word of TALLY that is the leader's: a command of its own from here on */
+		argc--;
+	}
 	const struct command *command = command_find(argv[0]);
 	if (command == NULL && is_http(argv[0])) {
 		log_event(conn->node->log, LOG_WARN, "http_on_client_port", "id=%llu addr=%s",
