@@ -1,0 +1,50 @@
+# Sourced by ./check for the tiers `full` and `soak`: what takes longer than a
+# commit may wait. Each item counts as one passed or failed test.
+
+FULL_LOGS=build/full
+mkdir -p "$FULL_LOGS"
+
+item() { # name command...
+	local name=$1
+	shift
+	step "$name"
+	if "$@" >"$FULL_LOGS/$name.log" 2>&1 </dev/null; then
+		PASSED=$((PASSED + 1))
+		tail -n 1 "$FULL_LOGS/$name.log" | sed 's/^/    /'
+	else
+		FAILED=$((FAILED + 1))
+		say "  FAILED: $name; the end of $FULL_LOGS/$name.log:"
+		tail -n 20 "$FULL_LOGS/$name.log" | sed 's/^/    /'
+	fi
+}
+
+fuzz() { # name seconds: the same body as in make check, under libFuzzer with both sanitizers
+	local name=$1 seconds=$2
+	mkdir -p "$FULL_LOGS/corpus-$name"
+	# shellcheck disable=SC2046
+	clang -g -O1 -std=gnu11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-I. -Isrc -o "$FULL_LOGS/fuzz_$name" "tests/fuzz/fuzz_$name.c" src/wire/*.c src/base/*.c \
+		$(pkg-config --libs libxxhash jansson) -lm &&
+		"$FULL_LOGS/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 \
+			"$FULL_LOGS/corpus-$name" "tests/fuzz/corpus/$name"
+}
+
+setup_packages clang libclang-rt-14-dev valgrind strace iproute2 nftables
+
+SEEDS=1000 NEMESIS=full FUZZ_S=30 KILLS=30
+if [ "$TIER" = soak ]; then
+	SEEDS=30000 NEMESIS=soak FUZZ_S=3600 KILLS=200
+fi
+
+item seeds build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs "$(nproc)"
+for program in $(list build fuzz_programs); do
+	name=${program##*fuzz_}
+	item "fuzz-$name" fuzz "$name" "$FUZZ_S"
+done
+item failover build/tally bench failover --local 3 --kills "$KILLS"
+item restart build/tally bench restart --local 3 --mib 1024
+item nemesis tests/nemesis/nemesis suite "$NEMESIS"
+
+setup_build build-tsan --enable-sanitize=thread
+# shellcheck disable=SC2046
+run_tests build-tsan "units under the thread sanitizer" 1 $(list build-tsan unit_programs)
