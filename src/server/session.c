@@ -40,6 +40,17 @@ static void session_say(struct conn *conn, bool muted, answer_fn say, const char
 	conn_reply_end(conn, &answer);
 }
 
+/* Tells the error that was written to nowhere: only then does it take a place in the order. */
+static void session_tell(struct conn *conn, bool muted)
+{
+	if (muted) {
+		return;
+	}
+	struct conn_reply answer = conn_reply_begin(conn, false);
+	buf_append_slice(answer.reply.out, buf_slice(&conn->node->nowhere));
+	conn_reply_end(conn, &answer);
+}
+
 /* ---- prefixes ---- */
 
 /* Cheap look before request_envelope_parse: ONCE, DEADLINE, SETTLE, DRYRUN, EXPLAIN. */
@@ -63,7 +74,6 @@ static bool may_be_prefix(struct slice word)
 static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t argc, bool muted,
                              struct request_envelope *envelope, size_t *skip)
 {
-	struct conn_reply answer;
 	if (!may_be_prefix(argv[0])) {
 		return true;
 	}
@@ -78,12 +88,7 @@ static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t
 		reply_code(&scratch, CODE_VALIDATION, "\"message\":\"there is no command behind the prefix\"");
 	}
 	transaction_spoil(&conn->session.transaction);
-	if (muted) {
-		return false;
-	}
-	answer = conn_reply_begin(conn, false);
-	buf_append_slice(answer.reply.out, buf_slice(&conn->node->nowhere));
-	conn_reply_end(conn, &answer);
+	session_tell(conn, muted);
 	return false;
 }
 
@@ -184,27 +189,12 @@ static bool session_check(struct conn *conn, const struct command *command, cons
 	if (fine) {
 		return true;
 	}
-	if (transaction->open && command != NULL && is_word(command, "EXEC")) {
-		/* An EXEC that cannot be read ends the transaction, and says so instead. */
-		struct slice text = buf_slice(&node->nowhere);
-		char *words = arena_printf(&node->arena, "EXECABORT Transaction discarded because of: %.*s",
-		                           (int)(text.len > 7 ? text.len - 7 : 0), (const char *)text.data + 5);
-		transaction_reset(transaction);
-		session_say(conn, muted, say_error, words);
-		return false;
+	if (command != NULL && is_word(command, "EXEC")) {
+		transaction_reset(transaction); /* an EXEC that cannot be read ends the transaction */
 	}
 	transaction_spoil(transaction);
 	node->counters.errors++;
-	struct slice text = buf_slice(&node->nowhere);
-	if (muted) {
-		return false;
-	}
-	struct buf *to = &node->nowhere;
-	struct slice copy = arena_copy(&node->arena, text);
-	struct conn_reply answer = conn_reply_begin(conn, false);
-	assert(answer.reply.out != to);
-	buf_append_slice(answer.reply.out, copy);
-	conn_reply_end(conn, &answer);
+	session_tell(conn, muted);
 	return false;
 }
 

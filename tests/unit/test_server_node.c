@@ -1,0 +1,789 @@
+/* A node over a shard of straw: what is sent where, and in which order answers leave.
+ * The shard below keeps every request until the test answers it. */
+#include "server/node.h"
+
+#include "env/uv_env.h"
+#include "server/config.h"
+#include "server/forward.h"
+#include "server/node_private.h"
+#include "tests/lib/tap.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HEAR_MS 10000
+#define MAX 4096
+
+/* ---- the shard of straw ---- */
+
+struct shard {
+	struct shard_config config;
+	enum shard_role role;
+	uint64_t leader_id;
+	struct request *requests[MAX]; /* submitted, not answered; NULL: answered or cancelled */
+	char words[MAX][64];           /* of each: its commands' words */
+	size_t count, cancelled;
+	struct replica_forward *forwards[MAX];
+	struct buf frames[MAX];
+	uint64_t to[MAX];
+	size_t forward_count;
+	struct buf reply; /* the last frame given to shard_forward_reply */
+	size_t reply_count;
+	void (*closed)(void *owner);
+};
+static struct shard straw; /* one node at a time, in a test program */
+
+int shard_open(const struct shard_config *config, struct shard **shard, struct err *err)
+{
+	straw.config = *config;
+	buf_init(&straw.reply, LIMIT_FRAME);
+	*shard = &straw;
+	return 0;
+}
+int shard_start(struct shard *shard, struct err *err)
+{
+	return 0;
+}
+void shard_stop(struct shard *shard, void (*closed)(void *owner))
+{
+	shard->closed = closed;
+}
+void shard_free(struct shard *shard)
+{
+	for (size_t i = 0; i < straw.forward_count; i++) {
+		buf_fini(&straw.frames[i]);
+	}
+	buf_fini(&straw.reply);
+	memset(&straw, 0, sizeof straw);
+}
+enum shard_role shard_role(const struct shard *shard, uint64_t *leader_id)
+{
+	*leader_id = shard->leader_id;
+	return shard->role;
+}
+void shard_submit(struct shard *shard, struct request *request)
+{
+	char *at = shard->words[shard->count];
+	assert(shard->count < MAX);
+	for (size_t i = 0; i < request->command_count; i++) {
+		for (size_t a = 0; a < request->commands[i].argc && strlen(at) < 40; a++) {
+			sprintf(at + strlen(at), "%s%.*s", at[0] == '\0' ? "" : " ",
+			        (int)(request->commands[i].argv[a].len > 16 ? 16 : request->commands[i].argv[a].len),
+			        (const char *)request->commands[i].argv[a].data);
+		}
+	}
+	for (size_t i = 0; i < request->watch_count && strlen(at) < 40; i++) {
+		sprintf(at + strlen(at), " @%.*s=%llu", (int)request->watches[i].key.len,
+		        (const char *)request->watches[i].key.data, (unsigned long long)request->watches[i].version);
+	}
+	shard->requests[shard->count++] = request;
+}
+void shard_cancel(struct shard *shard, struct request *request)
+{
+	for (size_t i = 0; i < shard->count; i++) {
+		if (shard->requests[i] == request) {
+			shard->requests[i] = NULL;
+			shard->cancelled++;
+		}
+	}
+}
+void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame,
+                   uint64_t timeout_ms)
+{
+	size_t at = shard->forward_count++;
+	assert(at < MAX);
+	buf_init(&shard->frames[at], LIMIT_FRAME);
+	buf_append_slice(&shard->frames[at], frame);
+	shard->forwards[at] = forward;
+	shard->to[at] = to_id;
+}
+void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, struct slice frame)
+{
+	buf_reset(&shard->reply);
+	buf_append_slice(&shard->reply, frame);
+	shard->reply_count++;
+}
+void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms, void (*cb)(void *owner, int status),
+                    void *owner)
+{
+	cb(owner, ERR_NOT_LEADER);
+}
+void shard_stats(const struct shard *shard, struct shard_stats *stats)
+{
+}
+void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index), void *owner)
+{
+}
+void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry), void *owner)
+{
+}
+
+static void answer(size_t at, const char *text)
+{
+	struct request *request = straw.requests[at];
+	assert(request != NULL);
+	straw.requests[at] = NULL;
+	buf_append_text(&request->reply, text);
+	request->done(request);
+}
+
+static void answer_forward(size_t at, int status, const char *text)
+{
+	struct request request;
+	struct buf frame;
+	request_init(&request);
+	buf_init(&frame, LIMIT_FRAME);
+	buf_append_text(&request.reply, text);
+	forward_encode_answer(&frame, &request);
+	straw.forwards[at]->cb(straw.forwards[at], status, status == 0 ? buf_slice(&frame) : SLICE_NONE);
+	buf_fini(&frame);
+	request_fini(&request);
+}
+
+/* ---- the node and its clients ---- */
+
+struct house {
+	struct env *env;
+	struct node *node;
+	struct log log;
+};
+
+static void quiet(void *owner, enum log_level level, const char *text)
+{
+}
+
+static void house_open_as(struct house *house, enum shard_role role, uint64_t leader_id, uint64_t deadline_ms)
+{
+	static unsigned number; /* directories of this program */
+	struct node_config config;
+	struct err err = {0};
+	config_defaults(&config);
+	config.id = 1;
+	config.default_deadline_ms = deadline_ms;
+	snprintf(config.dir, sizeof config.dir, "%s/node%u", tap_dir(), number++);
+	strcpy(config.listen, "127.0.0.1:0");
+	for (uint64_t id = 1; id <= 3; id++) {
+		struct node_member *member = &config.members[config.member_count++];
+		member->id = id;
+		snprintf(member->peer, sizeof member->peer, "127.0.0.1:%d", 7500 + (int)id);
+		snprintf(member->client, sizeof member->client, "127.0.0.1:%d", 7400 + (int)id);
+	}
+	config_finish(&config, &err);
+	house->log = (struct log){LOG_ERROR, "n1", quiet, NULL};
+	house->env = uv_env_new(NULL);
+	straw.role = role;
+	straw.leader_id = leader_id;
+	if (node_open(house->env, &config, &house->log, &house->node, &err) != 0 ||
+	    node_start(house->node, &err) != 0) {
+		tap_note("%s", err.text);
+		abort();
+	}
+}
+
+static void house_open(struct house *house, enum shard_role role, uint64_t leader_id)
+{
+	house_open_as(house, role, leader_id, 60000);
+}
+
+static void house_close(struct house *house)
+{
+	node_free(house->node);
+	uv_env_free(house->env, NULL, NULL);
+}
+
+static bool never(void *owner)
+{
+	return false;
+}
+
+/* Several turns of the loop, however slow the machine is. */
+static void turns(struct house *house)
+{
+	for (int i = 0; i < 6; i++) {
+		uv_env_run_until(house->env, never, NULL, 4);
+	}
+}
+
+struct wish {
+	const uint64_t *now;
+	uint64_t want;
+};
+
+static bool fulfilled(void *owner)
+{
+	const struct wish *wish = owner;
+	return *wish->now >= wish->want;
+}
+
+static bool fewer(void *owner)
+{
+	const struct wish *wish = owner;
+	return *wish->now <= wish->want;
+}
+
+/* The node has noticed that clients went. */
+static void await_clients(struct house *house, size_t count)
+{
+	struct wish wish = {(const uint64_t *)&house->node->listener.count, count};
+	uv_env_run_until(house->env, fewer, &wish, HEAR_MS);
+	turns(house);
+}
+_Static_assert(sizeof(size_t) == sizeof(uint64_t), "a count is looked at as a number");
+
+static void set_role(struct house *house, enum shard_role role, uint64_t leader_id)
+{
+	straw.role = role;
+	straw.leader_id = leader_id;
+	straw.config.on_role(straw.config.owner, role == SHARD_LEADS ? REPLICA_LEADER : REPLICA_FOLLOWER, leader_id);
+	turns(house);
+}
+
+static int client_open(struct house *house)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+	                         .sin_port = htons((uint16_t)node_client_port(house->node)),
+	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+		abort();
+	}
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+static void say(struct house *house, int fd, const char *text)
+{
+	size_t len = strlen(text);
+	struct wish wish = {&house->node->counters.bytes_in, house->node->counters.bytes_in + len};
+	if (write(fd, text, len) != (ssize_t)len) {
+		tap_note("short write");
+	}
+	uv_env_run_until(house->env, fulfilled, &wish, HEAR_MS);
+	turns(house);
+}
+
+struct ear {
+	int fd;
+	char bytes[65536];
+	size_t len, want;
+	bool closed;
+};
+
+static bool heard(void *owner)
+{
+	struct ear *ear = owner;
+	ssize_t n = read(ear->fd, ear->bytes + ear->len, sizeof ear->bytes - 1 - ear->len);
+	if (n > 0) {
+		ear->len += (size_t)n;
+	}
+	ear->closed = n == 0;
+	return ear->closed || ear->len >= ear->want;
+}
+
+/* Until the client has got as many bytes as text has; they must be text. */
+static void hear(struct house *house, int fd, const char *text, const char *sentence)
+{
+	static struct ear ear;
+	memset(&ear, 0, sizeof ear);
+	ear.fd = fd;
+	ear.want = strlen(text);
+	for (int i = 0; i < HEAR_MS / 20 && !heard(&ear); i++) {
+		uv_env_run_until(house->env, never, NULL, 20);
+	}
+	is_str(ear.bytes, text, "%s", sentence);
+}
+
+static bool silent(struct house *house, int fd)
+{
+	char byte;
+	turns(house);
+	return read(fd, &byte, 1) < 0;
+}
+
+static void hear_end(struct house *house, int fd, const char *sentence)
+{
+	static struct ear ear;
+	memset(&ear, 0, sizeof ear);
+	ear.fd = fd;
+	ear.want = 1;
+	for (int i = 0; i < HEAR_MS / 20 && !heard(&ear); i++) {
+		uv_env_run_until(house->env, never, NULL, 20);
+	}
+	ok(ear.closed && ear.len == 0, "%s", sentence);
+}
+
+/* ---- order ---- */
+
+static void test_order(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\nPING\r\nGET a\r\nECHO x\r\n");
+	is_int(straw.count, 2, "the leader's shard gets the data commands");
+	is_str(straw.words[0], "SET a 1", "as they were asked");
+	answer(1, "$1\r\n1\r\n");
+	ok(silent(&house, fd), "an answer waits for those before it");
+	answer(0, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n+PONG\r\n$1\r\n1\r\n$1\r\nx\r\n", "answers come in the order of asking");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_pieces(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	const char *text = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nv\r\nxy\r\nPING\r\n";
+	for (const char *at = text; *at != '\0'; at++) {
+		char one[2] = {*at, '\0'};
+		say(&house, fd, one);
+	}
+	is_str(straw.words[0], "SET k v\r\nxy", "a request may come byte by byte");
+	answer(0, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n+PONG\r\n", "and is answered");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_protocol_error(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "GET a\r\n*1\r\n:5\r\nPING\r\n");
+	answer(0, "$-1\r\n");
+	hear(&house, fd, "$-1\r\n-ERR Protocol error: expected '$', got ':'\r\n",
+	     "a protocol error is told behind the answers before it");
+	hear_end(&house, fd, "and the connection closed");
+	close(fd);
+	fd = client_open(&house);
+	say(&house, fd, "POST / HTTP/1.1\r\nHost: x\r\n\r\n");
+	hear_end(&house, fd, "a browser is shown the door");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_client_leaves(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\nSET b 2\r\nQUIT\r\nSET c 3\r\n");
+	answer(0, "+OK\r\n");
+	answer(1, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n+OK\r\n+OK\r\n", "QUIT is answered in its turn");
+	hear_end(&house, fd, "and ends the connection");
+	is_int(straw.count, 2, "what came behind it is not run");
+	close(fd);
+	fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\n");
+	struct linger hard = {1, 0};
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	close(fd);
+	await_clients(&house, 0);
+	is_int(straw.cancelled, 1, "the request of a client that is gone is cancelled");
+	fd = client_open(&house);
+	say(&house, fd, "SET d 4\r\n");
+	shutdown(fd, SHUT_WR);
+	turns(&house);
+	answer(3, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n", "a client that ended its half gets what it waits for");
+	hear_end(&house, fd, "then the other half ends");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_silence(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "CLIENT REPLY SKIP\r\nSET a 1\r\nPING\r\n");
+	answer(0, "+OK\r\n");
+	hear(&house, fd, "+PONG\r\n", "SKIP drops one answer");
+	say(&house, fd, "CLIENT REPLY OFF\r\nPING\r\nfoo\r\nGET a\r\nCLIENT REPLY ON\r\n");
+	answer(1, "$1\r\n1\r\n");
+	hear(&house, fd, "+OK\r\n", "OFF drops all until ON, which is answered");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_kill(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int one = client_open(&house), two = client_open(&house);
+	say(&house, one, "SET a 1\r\n");
+	say(&house, two, "CLIENT KILL ID 1 TYPE normal\r\n");
+	hear(&house, two, ":1\r\n", "one client is killed by another");
+	hear_end(&house, one, "and is gone");
+	is_int(straw.cancelled, 1, "with what it had asked");
+	close(one);
+	say(&house, two, "CLIENT KILL ID 2 SKIPME no\r\n");
+	hear(&house, two, ":1\r\n", "a client may kill itself and hears so");
+	hear_end(&house, two, "before it goes");
+	close(two);
+	house_close(&house);
+}
+
+/* ---- transactions ---- */
+
+static void test_multi(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "MULTI\r\nMULTI\r\nWATCH a\r\nSET a 1\r\nEXEC\r\n");
+	is_str(straw.words[0], "SET a 1", "EXEC sends the queue");
+	answer(0, "*1\r\n+OK\r\n");
+	hear(&house, fd,
+	     "+OK\r\n-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not allowed\r\n+QUEUED\r\n"
+	     "*1\r\n+OK\r\n",
+	     "errors that do not spoil a queue");
+	say(&house, fd, "MULTI\r\nfoo\r\nGET\r\nCLIENT FOO\r\nSET a 1\r\nEXEC\r\nEXEC\r\nDISCARD\r\n");
+	hear(&house, fd,
+	     "+OK\r\n-ERR unknown command 'foo', with args beginning with: \r\n"
+	     "-ERR wrong number of arguments for 'get' command\r\n-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"
+	     "+QUEUED\r\n-EXECABORT Transaction discarded because of previous errors.\r\n"
+	     "-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n",
+	     "errors that do, and what comes after");
+	say(&house, fd, "MULTI\r\nEXEC x\r\nMULTI\r\nDISCARD x\r\nDISCARD\r\nMULTI\r\nEXEC\r\n");
+	hear(&house, fd,
+	     "+OK\r\n-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+	     "+OK\r\n-ERR wrong number of arguments for 'discard' command\r\n+OK\r\n+OK\r\n*0\r\n",
+	     "EXEC and DISCARD with too many words; nothing queued");
+	is_int(straw.count, 1, "none of these asked the leader");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_splice(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "MULTI\r\nPING\r\nSET a 1\r\nSELECT 3\r\nGET b\r\nECHO e\r\nEXEC\r\nCLIENT GETNAME\r\n");
+	is_str(straw.words[0], "SET a 1 GET b", "the leader gets its part of the queue");
+	is_int(straw.requests[0]->commands[0].db, 0, "each command in its database");
+	is_int(straw.requests[0]->commands[1].db, 3, "after the SELECT in the queue");
+	answer(0, "*2\r\n+OK\r\n$-1\r\n");
+	hear(&house, fd,
+	     "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+	     "*5\r\n+PONG\r\n+OK\r\n+OK\r\n$-1\r\n$1\r\ne\r\n$-1\r\n",
+	     "answers of here and there are put together");
+	say(&house, fd, "MULTI\r\nCLIENT SETNAME n\r\nSET a 1\r\nEXEC\r\n");
+	answer(1, "-LEADER_LOST {\"outcome\":\"retry\"}\r\n");
+	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-LEADER_LOST {\"outcome\":\"retry\"}\r\n", "an EXEC that failed");
+	say(&house, fd, "CLIENT GETNAME\r\nGET x\r\n");
+	is_int(straw.requests[2]->db, 3, "the SELECT lasts");
+	answer(2, "$-1\r\n");
+	hear(&house, fd, "$-1\r\n$-1\r\n", "and has run nothing here");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_watch(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "WATCH a b a\r\nMULTI\r\nSET a 1\r\nONCE id-1 EXEC\r\nPING\r\n");
+	is_int(straw.count, 1, "what follows a WATCH waits for its versions");
+	ok(straw.requests[0]->kind == REQUEST_WATCH && straw.requests[0]->watch_count == 2, "each key once");
+	answer(0, "*2\r\n:7\r\n:0\r\n");
+	turns(&house);
+	is_str(straw.words[1], "SET a 1 @a=7 @b=0", "EXEC carries them");
+	ok(slice_equal(straw.requests[1]->envelope.once, SLICE_LIT("id-1")), "and its prefix");
+	answer(1, "*-1\r\n");
+	hear(&house, fd, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n+PONG\r\n", "all in order");
+	say(&house, fd, "WATCH a\r\n");
+	answer(2, "*1\r\n:9\r\n");
+	say(&house, fd, "UNWATCH\r\nMULTI\r\nGET a\r\nEXEC\r\n");
+	is_str(straw.words[3], "GET a", "UNWATCH forgets");
+	answer(3, "*1\r\n$-1\r\n");
+	hear(&house, fd, "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n", "and all is answered");
+	say(&house, fd, "WATCH a\r\n");
+	answer(4, "-NO_QUORUM {\"outcome\":\"retry\"}\r\n");
+	say(&house, fd, "MULTI\r\nGET a\r\nEXEC\r\n");
+	is_str(straw.words[5], "GET a", "a WATCH that failed watches nothing");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_prefix(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "ONCE o1 DEADLINE 250 SET a 1\r\n");
+	is_str(straw.words[0], "SET a 1", "prefixes are taken off");
+	is_int(straw.requests[0]->envelope.deadline_ms, 250, "and understood");
+	answer(0, "+OK\r\n");
+	say(&house, fd, "DEADLINE x GET a\r\nMULTI\r\nONCE o2 SET a 1\r\nEXEC\r\n");
+	hear(&house, fd,
+	     "+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to "
+	     "3600000\"}\r\n+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"message\":\"inside MULTI a prefix stands in front "
+	     "of EXEC, not of a queued command\"}\r\n-EXECABORT Transaction discarded because of previous errors.\r\n",
+	     "a wrong one, and one in a queue, are refused");
+	close(fd);
+	house_close(&house);
+}
+
+/* ---- other nodes ---- */
+
+static void test_forward(void)
+{
+	struct house house;
+	house_open(&house, SHARD_FOLLOWS, 2);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\nGET a\r\nPING\r\nSET b 2\r\nGET b\r\n");
+	is_int(straw.forward_count, 4, "a follower sends requests on");
+	is_int(straw.to[0], 2, "to the leader's node");
+	answer_forward(0, 0, "+OK\r\n");
+	answer_forward(1, 0, "$1\r\n1\r\n");
+	answer_forward(2, ERR_CLOSED, "");
+	answer_forward(3, ERR_TIMEOUT, "");
+	hear(&house, fd,
+	     "+OK\r\n$1\r\n1\r\n+PONG\r\n-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n-NO_QUORUM "
+	     "{\"outcome\":\"retry\"}\r\n",
+	     "without an answer a mutation is unknown, a read a retry");
+	is_int(straw.forward_count, 4, "nothing was sent again");
+	say(&house, fd, "SET c 3\r\n");
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
+	turns(&house);
+	answer_forward(4, 0, "+OK\r\n");
+	ok(true, "an answer for a client that is gone is dropped");
+	house_close(&house);
+}
+
+static void test_parked(void)
+{
+	struct house house;
+	house_open(&house, SHARD_UNKNOWN, 0);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\nGET a\r\n");
+	ok(straw.count == 0 && straw.forward_count == 0, "without a leader requests wait");
+	set_role(&house, SHARD_LEADS, 1);
+	is_str(straw.words[0], "SET a 1", "when this node leads they run here");
+	is_str(straw.words[1], "GET a", "in order");
+	answer(0, "+OK\r\n");
+	answer(1, "$1\r\n1\r\n");
+	hear(&house, fd, "+OK\r\n$1\r\n1\r\n", "and are answered");
+	set_role(&house, SHARD_UNKNOWN, 0);
+	say(&house, fd, "SET b 1\r\n");
+	set_role(&house, SHARD_FOLLOWS, 3);
+	is_int(straw.to[0], 3, "or are sent on when another does");
+	answer_forward(0, ERR_NOT_FOUND, "");
+	for (int i = 0; i < 200 && straw.forward_count < 2; i++) {
+		turns(&house);
+	}
+	is_int(straw.forward_count, 2, "what was never sent is tried again");
+	answer_forward(1, 0, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n", "until it is");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_parked_deadline(void)
+{
+	struct house house;
+	house_open_as(&house, SHARD_UNKNOWN, 0, 40);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\nPING\r\n");
+	hear(&house, fd, "-NOT_LEADER {\"outcome\":\"retry\"}\r\n+PONG\r\n", "a request waits until its deadline");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_change_of_leader(void)
+{
+	struct house house;
+	house_open(&house, SHARD_FOLLOWS, 2);
+	int fd = client_open(&house), other = client_open(&house);
+	say(&house, fd, "SET a 1\r\n");
+	set_role(&house, SHARD_LEADS, 1);
+	say(&house, fd, "SET a 2\r\nSET a 3\r\n");
+	is_int(straw.count, 0, "while a request is under way elsewhere the next of its client waits");
+	say(&house, other, "SET z 1\r\n");
+	is_int(straw.count, 1, "another client does not");
+	answer_forward(0, ERR_CLOSED, "");
+	turns(&house);
+	is_str(straw.words[1], "SET a 2", "then it goes on");
+	is_str(straw.words[2], "SET a 3", "in order");
+	answer(1, "+OK\r\n");
+	answer(2, "+OK\r\n");
+	hear(&house, fd, "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n+OK\r\n+OK\r\n", "and so do the answers");
+	close(fd);
+	close(other);
+	house_close(&house);
+}
+
+static void foreign(const char *line, struct house *house)
+{
+	/* A second look at the first node's own frames: what it sends is what it takes. */
+	struct slice words[8];
+	size_t count = 0;
+	for (const char *at = line; *at != '\0'; at += strspn(at, " ")) {
+		size_t len = strcspn(at, " ");
+		words[count++] = slice_of(at, len);
+		at += len;
+	}
+	struct request request;
+	struct request_command command = {command_find(words[0]), words, count, 0};
+	struct buf frame;
+	request_init(&request);
+	buf_init(&frame, LIMIT_FRAME);
+	request.kind = REQUEST_ONE;
+	request.protocol = 3;
+	request.user = SLICE_LIT("default");
+	request.commands = &command;
+	request.command_count = 1;
+	forward_encode(&frame, &request, 500);
+	straw.config.on_forwarded(straw.config.owner, 3, 99, buf_slice(&frame));
+	buf_fini(&frame);
+	request_fini(&request);
+}
+
+static bool foreign_said(const char *text, enum outcome outcome)
+{
+	struct request request;
+	request_init(&request);
+	bool fine = forward_decode_answer(buf_slice(&straw.reply), &request) == 0 && request.outcome == outcome &&
+	            slice_equal(buf_slice(&request.reply), slice_str(text));
+	request_fini(&request);
+	return fine;
+}
+
+static void test_foreign(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	foreign("SET a 1", &house);
+	is_str(straw.words[0], "SET a 1", "another node's request runs here");
+	is_int(straw.requests[0]->protocol, 3, "in its client's protocol");
+	is_int(straw.requests[0]->envelope.deadline_ms, 500, "with what is left of its deadline");
+	answer(0, "+OK\r\n");
+	ok(straw.reply_count == 1 && foreign_said("+OK\r\n", OUTCOME_DONE), "and is answered, once");
+	set_role(&house, SHARD_FOLLOWS, 2);
+	foreign("SET a 2", &house);
+	ok(foreign_said("-NOT_LEADER {\"outcome\":\"retry\"}\r\n", OUTCOME_RETRY), "a node that does not lead says so");
+	straw.config.on_forwarded(straw.config.owner, 3, 100, SLICE_LIT("\1nonsense"));
+	ok(straw.reply_count == 3, "nonsense is answered too");
+	is_int(straw.count, 1, "and not run");
+	house_close(&house);
+}
+
+/* ---- bounds ---- */
+
+static void test_slow_reader(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	size_t before = 0, sent = 0;
+	char *big = malloc(300001);
+	memset(big, 'x', 300000);
+	memcpy(big, "+", 1);
+	memcpy(big + 299998, "\r\n", 3);
+	for (int i = 0; i < 64 && straw.count < 64; i++) {
+		for (size_t r = before; r < straw.count; r++) {
+			answer(r, big);
+		}
+		before = straw.count;
+		sent += write(fd, "GET a\r\n", 7) == 7;
+		turns(&house);
+	}
+	ok(straw.count < sent, "a client that does not read is not read (%zu of %zu)", straw.count, sent);
+	close(fd);
+	turns(&house);
+	free(big);
+	house_close(&house);
+}
+
+static void test_max_clients(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fds[4];
+	for (int i = 0; i < 4; i++) {
+		fds[i] = client_open(&house);
+	}
+	say(&house, fds[0], "INFO clients\r\n");
+	static struct ear ear;
+	memset(&ear, 0, sizeof ear);
+	ear.fd = fds[0];
+	ear.want = 100;
+	for (int i = 0; i < 100 && !heard(&ear); i++) {
+		turns(&house);
+	}
+	ok(strstr(ear.bytes, "connected_clients:4\r\n") != NULL, "INFO counts clients");
+	for (int i = 0; i < 4; i++) {
+		close(fds[i]);
+	}
+	house_close(&house);
+}
+
+/* ---- stopping ---- */
+
+static void stopped_cb(void *owner)
+{
+	*(bool *)owner = true;
+}
+
+static bool is_set(void *owner)
+{
+	return *(bool *)owner;
+}
+
+static void test_stop(void)
+{
+	struct house house;
+	bool stopped = false;
+	house_open(&house, SHARD_UNKNOWN, 0);
+	int waits = client_open(&house), asks = client_open(&house);
+	say(&house, waits, "SET a 1\r\n");
+	node_stop(house.node, stopped_cb, &stopped);
+	hear(&house, waits, "-STOPPING {\"outcome\":\"retry\"}\r\n", "who waits for a leader is told to go elsewhere");
+	say(&house, asks, "GET a\r\n");
+	hear(&house, asks, "-STOPPING {\"outcome\":\"retry\"}\r\n", "so is who asks now");
+	straw.closed(straw.config.owner);
+	uv_env_run_until(house.env, is_set, &stopped, HEAR_MS);
+	ok(stopped, "when the shard is closed the node is");
+	hear_end(&house, waits, "and clients are let go");
+	close(waits);
+	close(asks);
+	house_close(&house);
+}
+
+int main(void)
+{
+	test_order();
+	test_pieces();
+	test_protocol_error();
+	test_client_leaves();
+	test_silence();
+	test_kill();
+	test_multi();
+	test_splice();
+	test_watch();
+	test_prefix();
+	test_forward();
+	test_parked();
+	test_parked_deadline();
+	test_change_of_leader();
+	test_foreign();
+	test_slow_reader();
+	test_max_clients();
+	test_stop();
+	return tap_done();
+}
