@@ -30,7 +30,7 @@ struct command {
 	int first_key, last_key, key_step; /* as COMMAND INFO tells */
 	const char *group; /* "string", "generic", "connection", … */
 	const char *redis_flags; /* space separated, for COMMAND: "write denyoom" */
-	/* NULL for SCRIPT and for most LOCAL commands: their rooms run them. PING, ECHO, COMMAND and TIME are LOCAL and have a
+	/* NULL for SCRIPT and for most LOCAL commands: their rooms run them. PING, ECHO and TIME are LOCAL and have a
 	 * body for EXEC and scripts (only TIME uses txn). ONCE, DEADLINE, SETTLE, DRYRUN and EXPLAIN are envelope words: in the
 	 * table for COMMAND, never run. Writes exactly one
 	 * reply. 0, or ERR_IO/ERR_CORRUPT (store), ERR_FULL/ERR_TOO_LARGE (transaction bound): then the reply is

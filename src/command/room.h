@@ -66,7 +66,7 @@ bool pattern_match(struct slice pattern, struct slice text);
  * the arena. */
 struct slice pattern_prefix(struct slice pattern, struct arena *arena);
 
-/* ---- introspection (describe.c) ---- */
+/* ---- subcommands (subcommand.c) ---- */
 
 struct subcommand {
 	const char *container, *name; /* upper case */
@@ -79,7 +79,7 @@ const struct subcommand *subcommand_find(const struct command *container, struct
 /* ---- every command ---- */
 
 #define COMMAND_BODIES(X)                                                                                    \
-	X(append) X(bitcount) X(bitfield) X(bitfield_ro) X(bitop) X(bitpos) X(command) X(copy) X(dbsize)     \
+	X(append) X(bitcount) X(bitfield) X(bitfield_ro) X(bitop) X(bitpos) X(copy) X(dbsize)     \
 	X(decr) X(decrby) X(del) X(echo) X(exists) X(expire) X(expireat) X(expiretime) X(flushall)           \
 	X(flushdb) X(get) X(getbit) X(getdel) X(getex) X(getrange) X(getset) X(incr) X(incrby)               \
 	X(incrbyfloat) X(keys) X(lcs) X(mget) X(move) X(mset) X(msetnx) X(object) X(persist) X(pexpire)      \

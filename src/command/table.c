@@ -26,7 +26,7 @@ static const struct command commands[] = {
 	{"BUNDLE", -2, S | W | NS, 0, 0, 0, "tally", "noscript", NULL},
 	{"CALL", -2, S | W | NS, 0, 0, 0, "tally", "noscript", NULL},
 	{"CLIENT", -2, L | NS | C, 0, 0, 0, "connection", "", NULL},
-	{"COMMAND", -1, L | C, 0, 0, 0, "server", "loading stale", command_command},
+	{"COMMAND", -1, L | C, 0, 0, 0, "server", "loading stale", NULL},
 	{"CONFIG", -2, L | NS | C, 0, 0, 0, "server", "", NULL},
 	{"COPY", -3, W, 1, 2, 1, "generic", "write denyoom", copy_command},
 	{"DBSIZE", 1, R | SLOW, 0, 0, 0, "server", "readonly fast", dbsize_command},

@@ -1,12 +1,10 @@
-/* What the commands tell about themselves: COMMAND, and the subcommands of containers. */
+/* The subcommands of containers, for the checks before a command runs; and the commands that need nothing: PING, ECHO, TIME. */
 #include "command/room.h"
-
-#include <assert.h>
 
 #define ADMIN "admin noscript loading stale"
 #define QUIET "noscript loading stale"
 
-/* In the order of their containers. Only what is served is here: another one is an unknown subcommand. */
+/* In the order of their containers, as Redis 7.0.15 has them: another word is an unknown subcommand. */
 static const struct subcommand subcommands[] = {
 	{"CLIENT", "CACHING", 3, QUIET},
 	{"CLIENT", "GETNAME", 2, QUIET},
@@ -100,11 +98,5 @@ int time_command(struct command_call *call)
 	reply_array(call->reply, 2);
 	reply_bulk(call->reply, number_text((int64_t)(now_ms / 1000), text));
 	reply_bulk(call->reply, number_text((int64_t)(now_ms % 1000) * 1000, text));
-	return 0;
-}
-
-int command_command(struct command_call *call)
-{
-	reply_error(call->reply, "ERR not yet");
 	return 0;
 }
