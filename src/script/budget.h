@@ -37,16 +37,16 @@ struct budget {
 	lua_State *running; /* thread whose code runs now */
 	int64_t left;       /* steps; below 0: gone */
 	int64_t granted;
-	bool active;        /* between budget_start and budget_stop */
-	bool counting;      /* the count hook is armed */
+	bool active;   /* between budget_start and budget_stop */
+	bool counting; /* the count hook is armed */
 	enum budget_end end;
-	uint64_t ticks;     /* hook calls, for a watchdog */
-	size_t footprint;   /* bytes taken from the system */
+	uint64_t ticks;   /* hook calls, for a watchdog */
+	size_t footprint; /* bytes taken from the system */
 	size_t footprint_max;
-	size_t live;        /* bytes in use by Lua */
+	size_t live;         /* bytes in use by Lua */
 	size_t live_settled; /* after the last collection */
 	size_t live_base;    /* after budget_settle */
-	size_t longest;     /* string made in this call */
+	size_t longest;      /* string made in this call */
 	struct budget_block *free_blocks[BUDGET_CLASSES];
 	struct budget_slab *slabs;
 	uint8_t *slab_next, *slab_end;
@@ -69,7 +69,10 @@ int64_t budget_stop(struct budget *b);
  * has grown so large that it should be thrown away (budget_close) and made anew. */
 bool budget_tidy(struct budget *b);
 
-static inline struct budget *budget_of(lua_State *L) { return *(struct budget **)lua_getextraspace(L); }
+static inline struct budget *budget_of(lua_State *L)
+{
+	return *(struct budget **)lua_getextraspace(L);
+}
 
 /* Ends the call: does not return. The message is what lua_pcall's caller finds on the stack. */
 _Noreturn void budget_raise(lua_State *L, enum budget_end end);
@@ -83,9 +86,13 @@ static inline void budget_charge(lua_State *L, size_t steps)
 	}
 }
 /* Charges for work linear in bytes. */
-static inline void budget_charge_bytes(lua_State *L, size_t bytes) { budget_charge(L, 1 + bytes / 64); }
+static inline void budget_charge_bytes(lua_State *L, size_t bytes)
+{
+	budget_charge(L, 1 + bytes / 64);
+}
 
-/* After a lua_pcall or lua_resume returned status: notes memory as the end, and tells whether the call is over. */
+/* After a lua_pcall or lua_resume returned status: notes memory as the end, and tells whether the call is
+ * over. */
 bool budget_ended(lua_State *L, int status);
 
 #endif /* SCRIPT_BUDGET_H */

@@ -4,8 +4,8 @@
  * setmetatable takes no __gc, __close and __mode; patterns run on our own matcher;
  * whatever works on much data charges the budget (budget.h).
  *
- * Two flavours: procedures (integers only) and Redis (what Lua 5.1 scripts expect of these: floats, coroutines,
- * unpack; cjson and the like are added by whoever serves them). */
+ * Two flavours: procedures (integers only) and Redis (what Lua 5.1 scripts expect of these: floats,
+ * coroutines, unpack; cjson and the like are added by whoever serves them). */
 #ifndef SCRIPT_SANDBOX_H
 #define SCRIPT_SANDBOX_H
 
@@ -38,7 +38,8 @@ const char *sandbox_error_text(lua_State *L, int index);
 /* ---- inside the room: the libraries ---- */
 
 /* Each sets its functions in the table on top of the stack. */
-void sandbox_string_open(lua_State *L, enum sandbox_flavour flavour); /* needs Lua's own string library at index -2 */
+void sandbox_string_open(lua_State *L,
+			 enum sandbox_flavour flavour); /* needs Lua's own string library at index -2 */
 void sandbox_table_open(lua_State *L, enum sandbox_flavour flavour);
 void sandbox_coroutine_open(lua_State *L);
 void sandbox_pairs_open(lua_State *L);

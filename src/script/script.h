@@ -36,18 +36,19 @@ struct script_bundle;
 /* Compiles and checks everything that can be checked without data. Touches nothing shared:
  * for any thread. On ERR_INVALID err says `file:line: reason`. */
 int script_compile(struct slice bundle_name, const struct script_file *files, size_t count,
-                   struct script_bundle **bundle, struct err *err);
-void script_bundle_free(struct script_bundle *bundle); /* one that was never installed */
+		   struct script_bundle **bundle, struct err *err);
+void script_bundle_free(struct script_bundle *bundle);               /* one that was never installed */
 struct chain script_bundle_hash(const struct script_bundle *bundle); /* of names and sources */
 /* Gives a compiled bundle to the host's cache (consumed); a few are kept by hash. */
 void script_install(struct script_host *host, struct script_bundle *bundle);
 bool script_installed(const struct script_host *host, struct chain hash);
 
-/* Writes sources and the active version into the transaction; the bundle is installed. Reply: map of name, version, procedures.
- * Refused when tables changed in a way old rows cannot follow. */
+/* Writes sources and the active version into the transaction; the bundle is installed. Reply: map of name,
+ * version, procedures. Refused when tables changed in a way old rows cannot follow. */
 int script_push(struct script_host *host, struct txn *txn, struct arena *arena, struct slice bundle_name,
-                const struct script_file *files, size_t count, struct reply *reply);
-/* Reads the active bundle's name, version, hash and files through the txn; ERR_NOT_FOUND when none. For compiling at apply and at start. */
+		const struct script_file *files, size_t count, struct reply *reply);
+/* Reads the active bundle's name, version, hash and files through the txn; ERR_NOT_FOUND when none. For
+ * compiling at apply and at start. */
 struct script_active {
 	struct slice name;
 	uint64_t version;
@@ -70,7 +71,8 @@ struct script_call; /* one call, in the arena */
  * VALIDATION, …) and ERR_DENIED returned. ERR_BUSY: the active bundle is not compiled
  * here yet; the caller compiles and tries again. */
 int script_prepare(struct script_host *host, struct txn *txn, struct arena *arena, struct slice procedure,
-                   const struct slice *args, size_t arg_count, struct script_call **call, struct reply *reply);
+		   const struct slice *args, size_t arg_count, struct script_call **call,
+		   struct reply *reply);
 bool script_call_writes(const struct script_call *call);
 /* The argument declared as request id, or SLICE_NONE. */
 struct slice script_call_once(const struct script_call *call);
@@ -78,13 +80,15 @@ struct slice script_call_once(const struct script_call *call);
 bool script_call_keeps_refusals(const struct script_call *call);
 /* Procedure and parsed arguments, independent of order and spelling. */
 struct chain script_call_fingerprint(const struct script_call *call);
-/* Runs it. On 0 the reply is the result: a map in RESP3, one bulk string of JSON in RESP2. *code tells how it ended
- * (a declared code of the procedure counts as CODE_NONE; outcome is right in any case). */
+/* Runs it. On 0 the reply is the result: a map in RESP3, one bulk string of JSON in RESP2. *code tells how it
+ * ended (a declared code of the procedure counts as CODE_NONE; outcome is right in any case). */
 int script_run(struct script_call *call, struct reply *reply, enum outcome *outcome);
 
 /* ROW table key… and ROWS table from… [TO key…] [LIMIT n]: argv after the word. */
-int script_row(struct script_host *host, struct txn *txn, struct arena *arena, const struct slice *argv, size_t argc, struct reply *reply);
-int script_rows(struct script_host *host, struct txn *txn, struct arena *arena, const struct slice *argv, size_t argc, struct reply *reply);
+int script_row(struct script_host *host, struct txn *txn, struct arena *arena, const struct slice *argv,
+	       size_t argc, struct reply *reply);
+int script_rows(struct script_host *host, struct txn *txn, struct arena *arena, const struct slice *argv,
+		size_t argc, struct reply *reply);
 
 /* ---- EVAL, EVALSHA, SCRIPT, FUNCTION, FCALL and their _RO forms, as Redis 7 ---- */
 

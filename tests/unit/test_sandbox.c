@@ -180,6 +180,8 @@ static void budgets(void)
 	ends("while true do end", BUDGET_STEPS, "a loop ends (row 61)");
 	ends("while true do pcall(function() while true do end end) end", BUDGET_STEPS,
 	     "pcall does not hold it (row 62)");
+	ends("local function f() while true do end end while true do pcall(f) end", BUDGET_STEPS,
+	     "also when nothing is allocated");
 	ends("while true do xpcall(function() while true do end end, function() while true do end end) end",
 	     BUDGET_STEPS, "nor xpcall and its handler");
 	ends("local function f() while true do end end\n"

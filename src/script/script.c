@@ -1,0 +1,521 @@
+/* The door: hosts, compiled bundles, calls. */
+#include "script/host.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include <lauxlib.h>
+
+#include "script/sandbox.h"
+#include "wire/json.h"
+
+/* ---- hosts ---- */
+
+struct script_host *script_host_new(struct log *log)
+{
+	struct script_host *host = calloc(1, sizeof *host);
+	if (host == NULL) {
+		fatal("out of memory: script host");
+	}
+	host->log = log;
+	return host;
+}
+
+void script_host_free(struct script_host *host)
+{
+	if (host == NULL) {
+		return;
+	}
+	while (host->bundles != NULL) {
+		struct script_bundle *next = host->bundles->next;
+		script_bundle_free(host->bundles);
+		host->bundles = next;
+	}
+	if (host->redis != NULL && host->redis_free != NULL) {
+		host->redis_free(host->redis);
+	}
+	free(host);
+}
+
+void script_stats(const struct script_host *host, struct script_stats *stats)
+{
+	*stats = host->stats;
+}
+
+/* ---- bundles ---- */
+
+static int compare_files(const void *left, const void *right)
+{
+	return slice_compare(((const struct script_file *)left)->name,
+			     ((const struct script_file *)right)->name);
+}
+
+/* Of names and sources in the order of names, each with its length. */
+static struct chain hash_files(struct slice bundle_name, const struct script_file *files, size_t count)
+{
+	struct buf bytes;
+	buf_init(&bytes, LIMIT_BUNDLE_BYTES + MIB(1));
+	buf_append_varint(&bytes, bundle_name.len);
+	buf_append_slice(&bytes, bundle_name);
+	for (size_t i = 0; i < count; i++) {
+		buf_append_varint(&bytes, files[i].name.len);
+		buf_append_slice(&bytes, files[i].name);
+		buf_append_varint(&bytes, files[i].source.len);
+		buf_append_slice(&bytes, files[i].source);
+	}
+	assert(!buf_failed(&bytes));
+	struct chain hash = checksum128(buf_slice(&bytes));
+	buf_fini(&bytes);
+	return hash;
+}
+
+static int check_files(struct slice bundle_name, const struct script_file *files, size_t count,
+		       struct err *err)
+{
+	size_t bytes = 0;
+	bool good = bundle_name.len > 0 && bundle_name.len <= SCHEMA_NAME_MAX;
+	for (size_t i = 0; i < bundle_name.len && good; i++) {
+		uint8_t c = bundle_name.data[i];
+		good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+	}
+	if (!good) {
+		return err_set(err, ERR_INVALID,
+			       "a bundle's name is small letters, digits, _ and -, at most %d",
+			       SCHEMA_NAME_MAX);
+	}
+	if (count == 0 || count > LIMIT_BUNDLE_FILES) {
+		return err_set(err, ERR_INVALID, "a bundle has 1 to %d files", LIMIT_BUNDLE_FILES);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (files[i].source.len > LIMIT_SCRIPT_SOURCE) {
+			return err_set(err, ERR_INVALID, "%.*s:1: the source is larger than 64 KiB",
+				       (int)files[i].name.len, (const char *)files[i].name.data);
+		}
+		bytes += files[i].name.len + files[i].source.len;
+	}
+	if (bytes > LIMIT_BUNDLE_BYTES) {
+		return err_set(err, ERR_INVALID, "the bundle is larger than %zu KiB",
+			       LIMIT_BUNDLE_BYTES / 1024);
+	}
+	return 0;
+}
+
+int script_compile(struct slice bundle_name, const struct script_file *files, size_t count,
+		   struct script_bundle **made, struct err *err)
+{
+	int status = check_files(bundle_name, files, count, err);
+	if (status < 0) {
+		return status;
+	}
+	struct script_bundle *bundle = calloc(1, sizeof *bundle);
+	if (bundle == NULL) {
+		fatal("out of memory: script bundle");
+	}
+	arena_init(&bundle->kept, KIB(64));
+	bundle->name = arena_copy(&bundle->kept, bundle_name);
+	bundle->file_count = count;
+	bundle->files = arena_alloc(&bundle->kept, count * sizeof *bundle->files);
+	for (size_t i = 0; i < count; i++) {
+		bundle->files[i].name = arena_copy(&bundle->kept, files[i].name);
+		bundle->files[i].source = arena_copy(&bundle->kept, files[i].source);
+	}
+	qsort(bundle->files, count, sizeof *bundle->files, compare_files);
+	bundle->hash = hash_files(bundle->name, bundle->files, count);
+	for (size_t i = 1; i < count && status == 0; i++) {
+		if (slice_equal(bundle->files[i - 1].name, bundle->files[i].name)) {
+			status = err_set(err, ERR_INVALID, "%s is in the bundle twice",
+					 (const char *)bundle->files[i].name.data);
+		}
+	}
+	if (status == 0) {
+		status = bundle_build(bundle, err);
+	}
+	if (status < 0) {
+		arena_fini(&bundle->kept);
+		free(bundle);
+		return status;
+	}
+	*made = bundle;
+	return 0;
+}
+
+void script_bundle_free(struct script_bundle *bundle)
+{
+	if (bundle == NULL) {
+		return;
+	}
+	bundle_unbuild(bundle);
+	arena_fini(&bundle->kept);
+	free(bundle);
+}
+
+struct chain script_bundle_hash(const struct script_bundle *bundle)
+{
+	return bundle->hash;
+}
+
+struct script_bundle *host_find(struct script_host *host, struct chain hash)
+{
+	for (struct script_bundle *bundle = host->bundles; bundle != NULL; bundle = bundle->next) {
+		if (chain_equal(bundle->hash, hash)) {
+			return bundle;
+		}
+	}
+	return NULL;
+}
+
+/* The same files may come in another order. */
+struct script_bundle *host_find_files(struct script_host *host, struct slice name,
+				      const struct script_file *files, size_t count)
+{
+	if (check_files(name, files, count, NULL) < 0) {
+		return NULL;
+	}
+	struct script_file sorted[LIMIT_BUNDLE_FILES];
+	memcpy(sorted, files, count * sizeof *files);
+	qsort(sorted, count, sizeof *sorted, compare_files);
+	return host_find(host, hash_files(name, sorted, count));
+}
+
+/* Frees the bundle that was used longest ago, when there are too many. */
+static void evict(struct script_host *host)
+{
+	size_t count = 0;
+	struct script_bundle **oldest = &host->bundles;
+	for (struct script_bundle **at = &host->bundles; *at != NULL; at = &(*at)->next) {
+		count++;
+		if ((*at)->used < (*oldest)->used) {
+			oldest = at;
+		}
+	}
+	if (count > HOST_BUNDLES) {
+		struct script_bundle *gone = *oldest;
+		*oldest = gone->next;
+		if (host->active == gone) {
+			host->active = NULL;
+			host->active_row_len = 0;
+		}
+		script_bundle_free(gone);
+	}
+}
+
+void script_install(struct script_host *host, struct script_bundle *bundle)
+{
+	host->stats.compiled++;
+	struct script_bundle *same = host_find(host, bundle->hash);
+	if (same != NULL) {
+		same->used = ++host->uses;
+		script_bundle_free(bundle);
+		return;
+	}
+	bundle->used = ++host->uses;
+	bundle->next = host->bundles;
+	host->bundles = bundle;
+	evict(host);
+}
+
+bool script_installed(const struct script_host *host, struct chain hash)
+{
+	return host_find((struct script_host *)(uintptr_t)host, hash) != NULL;
+}
+
+/* ---- preparing a call ---- */
+
+static int refuse(struct reply *reply, enum code code, const char *details)
+{
+	reply_code(reply, code, details);
+	return ERR_DENIED;
+}
+
+static const char *quoted(struct arena *arena, struct slice text)
+{
+	struct buf out;
+	buf_init(&out, KIB(4));
+	json_write_text(&out, slice_of(text.data, text.len > 200 ? 200 : text.len));
+	const char *copy = (const char *)arena_copy(arena, buf_slice(&out)).data;
+	buf_fini(&out);
+	return copy;
+}
+
+static int refuse_argument(struct arena *arena, struct reply *reply, struct slice name, const char *why)
+{
+	return refuse(reply, CODE_VALIDATION,
+		      arena_printf(arena, "\"argument\":%s,\"reason\":%s", quoted(arena, name),
+				   quoted(arena, slice_str(why))));
+}
+
+static int find_argument(const struct fields *fields, struct slice name, size_t likely)
+{
+	if (likely < fields->count && slice_equal(fields->items[likely].name, name)) {
+		return (int)likely;
+	}
+	return fields_find_name(fields, name);
+}
+
+static int parse_arguments(struct script_call *call, const struct slice *args, size_t count,
+			   struct reply *reply)
+{
+	const struct fields *fields = &call->procedure->args;
+	if (count % 2 != 0) {
+		return refuse(reply, CODE_VALIDATION, "\"reason\":\"arguments are pairs of name and value\"");
+	}
+	call->args = arena_alloc(call->arena, (fields->count + 1) * sizeof *call->args);
+	for (size_t i = 0; i < fields->count; i++) {
+		call->args[i].kind = CELL_NOTHING;
+	}
+	for (size_t i = 0; i < count; i += 2) {
+		int place = find_argument(fields, args[i], i / 2);
+		if (place < 0) {
+			return refuse_argument(call->arena, reply, args[i], "is not declared");
+		}
+		if (call->args[place].kind != CELL_NOTHING) {
+			return refuse_argument(call->arena, reply, args[i], "is there twice");
+		}
+		const struct value *nested = NULL;
+		const char *why = value_parse(call->arena, &fields->items[place].type, args[i + 1],
+					      &call->args[place], &nested);
+		if (why != NULL) {
+			return refuse_argument(call->arena, reply, args[i], why);
+		}
+		if (nested != NULL) {
+			if (call->values == NULL) {
+				call->values =
+					arena_zalloc(call->arena, fields->count * sizeof *call->values);
+			}
+			call->values[place] = nested;
+		}
+	}
+	for (size_t i = 0; i < fields->count; i++) {
+		if (call->args[i].kind == CELL_NOTHING && !fields->items[i].type.optional) {
+			return refuse_argument(call->arena, reply, fields->items[i].name, "is missing");
+		}
+	}
+	return 0;
+}
+
+int script_prepare(struct script_host *host, struct txn *txn, struct arena *arena, struct slice name,
+		   const struct slice *args, size_t arg_count, struct script_call **made, struct reply *reply)
+{
+	struct script_bundle *bundle;
+	uint64_t version;
+	int status = host_active(host, txn, &bundle, &version);
+	if (status < 0 && status != ERR_NOT_FOUND) {
+		return status;
+	}
+	const struct procedure *procedure = status == 0 ? bundle_procedure(bundle, name) : NULL;
+	if (procedure == NULL) {
+		return refuse(reply, CODE_NO_SUCH_PROCEDURE,
+			      arena_printf(arena, "\"procedure\":%s", quoted(arena, name)));
+	}
+	struct script_call *call = arena_zalloc(arena, sizeof *call);
+	call->host = host;
+	call->bundle = bundle;
+	call->procedure = procedure;
+	call->txn = txn;
+	call->arena = arena;
+	status = parse_arguments(call, args, arg_count, reply);
+	if (status < 0) {
+		return status;
+	}
+	*made = call;
+	return 0;
+}
+
+bool script_call_writes(const struct script_call *call)
+{
+	return call->procedure->writes;
+}
+
+struct slice script_call_once(const struct script_call *call)
+{
+	return call->procedure->once < 0 ? SLICE_NONE : cell_slice(&call->args[call->procedure->once]);
+}
+
+bool script_call_keeps_refusals(const struct script_call *call)
+{
+	return call->procedure->keeps_refusals;
+}
+
+struct chain script_call_fingerprint(const struct script_call *call)
+{
+	const struct fields *fields = &call->procedure->args;
+	struct buf *out = &call->bundle->scratch;
+	buf_reset(out);
+	buf_append_slice(out, call->procedure->name);
+	for (size_t i = 0; i < fields->count; i++) {
+		struct cell cell = call->args[i];
+		buf_append_byte(out, 0);
+		buf_append_slice(out, fields->items[i].name);
+		buf_append_byte(out, 0);
+		if (cell.kind == CELL_NESTED) {
+			json_write(out, call->values[i]);
+			continue;
+		}
+		uint8_t *room = buf_reserve(out, cell_bytes_max(&cell));
+		if (room != NULL) {
+			out->len += (size_t)(cell_write(room, &cell) - room);
+		}
+	}
+	return checksum128(buf_slice(out));
+}
+
+/* ---- running ---- */
+
+/* call.<name> for a name that is not there: an optional argument, or a mistake. */
+static int call_index(lua_State *L)
+{
+	const struct script_call *call = bundle_of(L)->call;
+	if (lua_type(L, 2) != LUA_TSTRING || call == NULL ||
+	    fields_find(&call->procedure->args, lua_tolstring(L, 2, NULL)) < 0) {
+		return luaL_error(L, "call has no argument '%s'", luaL_tolstring(L, 2, NULL));
+	}
+	lua_pushnil(L);
+	return 1;
+}
+
+static void push_call_table(lua_State *L, const struct script_call *call)
+{
+	const struct fields *fields = &call->procedure->args;
+	struct script_bundle *bundle = call->bundle;
+	lua_createtable(L, 0, (int)fields->count);
+	for (size_t i = 0; i < fields->count; i++) {
+		if (call->args[i].kind == CELL_NOTHING) {
+			continue;
+		}
+		lua_rawgeti(L, LUA_REGISTRYINDEX, fields->items[i].name_ref);
+		if (call->args[i].kind == CELL_NESTED) {
+			value_push(L, call->values[i]);
+		} else {
+			value_push_cell(L, &call->args[i]);
+		}
+		lua_rawset(L, -3);
+	}
+	if (bundle->call_meta_ref == 0) {
+		lua_createtable(L, 0, 1);
+		lua_pushcfunction(L, call_index);
+		lua_setfield(L, -2, "__index");
+		lua_pushboolean(L, 0);
+		lua_setfield(L, -2, "__metatable");
+		bundle->call_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
+	lua_rawgeti(L, LUA_REGISTRYINDEX, bundle->call_meta_ref);
+	lua_setmetatable(L, -2);
+}
+
+static void push_function(lua_State *L, const struct script_call *call)
+{
+	const struct procedure *procedure = call->procedure;
+	if (procedure->pure) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->function_ref);
+		if (procedure->now_upvalue > 0) {
+			lua_pushinteger(L, (lua_Integer)txn_now_ms(call->txn));
+			lua_setupvalue(L, -2, procedure->now_upvalue);
+		}
+		return;
+	}
+	if (call->bundle->library_count > 0) {
+		lua_newtable(L);
+		lua_rawseti(L, LUA_REGISTRYINDEX, call->bundle->imports_ref);
+	}
+	lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->chunk_ref);
+	lua_call(L, bundle_push_names(L, call->bundle, procedure->source.uses), 1);
+}
+
+struct run {
+	struct script_call *call;
+	struct reply *reply;
+};
+
+static int run_cb(lua_State *L)
+{
+	struct run *run = lua_touserdata(L, 1);
+	push_function(L, run->call);
+	push_call_table(L, run->call);
+	lua_call(L, 1, 1);
+	result_write(L, lua_gettop(L), &run->call->procedure->results, run->reply,
+		     &run->call->bundle->scratch);
+	return 0;
+}
+
+static void write_failure(struct script_call *call, struct reply *reply)
+{
+	if (!call->fail_declared) {
+		reply_code(reply, code_find(call->fail_code), call->fail_details);
+		return;
+	}
+	reply_error(reply, "%.*s {\"outcome\":\"%s\"%s%s}", (int)call->fail_code.len,
+		    (const char *)call->fail_code.data, outcome_name(call->fail_outcome),
+		    call->fail_details == NULL || call->fail_details[0] == '\0' ? "" : ",",
+		    call->fail_details == NULL ? "" : call->fail_details);
+}
+
+static void write_error(struct script_call *call, struct reply *reply, const char *text)
+{
+	reply_code(reply, CODE_SCRIPT_ERROR,
+		   arena_printf(call->arena, "\"message\":%s", quoted(call->arena, slice_str(text))));
+}
+
+/* The call did not return a result: says so. */
+static int end_badly(struct script_call *call, struct reply *reply, enum outcome *outcome)
+{
+	struct script_bundle *bundle = call->bundle;
+	struct script_stats *stats = &call->host->stats;
+	stats->failures++;
+	*outcome = OUTCOME_REFUSED;
+	switch (bundle->budget.end) {
+	case BUDGET_STEPS:
+		stats->budget_exceeded++;
+		reply_code(reply, CODE_BUDGET_EXCEEDED, NULL);
+		return ERR_DENIED;
+	case BUDGET_MEMORY:
+		stats->memory_exceeded++;
+		bundle->spoiled = true;
+		reply_code(reply, CODE_MEMORY_EXCEEDED, NULL);
+		return ERR_DENIED;
+	case BUDGET_RAISED:
+		if (call->status < 0) {
+			return call->status;
+		}
+		*outcome = call->fail_outcome;
+		write_failure(call, reply);
+		return ERR_DENIED;
+	case BUDGET_OPEN:
+		break;
+	}
+	write_error(call, reply, sandbox_error_text(bundle->budget.state, -1));
+	return ERR_DENIED;
+}
+
+int script_run(struct script_call *call, struct reply *reply, enum outcome *outcome)
+{
+	struct script_bundle *bundle = call->bundle;
+	lua_State *L = bundle->budget.state;
+	size_t begin = reply->out->len;
+	struct run run = {call, reply};
+	assert(bundle->call == NULL && lua_gettop(L) == 0);
+
+	bundle->call = call;
+	call->id = ++bundle->calls;
+	call->host->stats.calls++;
+	budget_start(&bundle->budget, LIMIT_SCRIPT_STEPS, call->procedure->source.loops);
+	lua_pushcfunction(L, run_cb);
+	lua_pushlightuserdata(L, &run);
+	int lua_status = lua_pcall(L, 1, 0, 0);
+	budget_ended(L, lua_status);
+	call->host->stats.steps += (uint64_t)budget_stop(&bundle->budget);
+	db_close_cursors(call);
+
+	int status = 0;
+	*outcome = OUTCOME_DONE;
+	if (lua_status != LUA_OK) {
+		reply->out->len = begin;
+		status = end_badly(call, reply, outcome);
+	}
+	lua_settop(L, 0);
+	bundle->call = NULL;
+	if (!budget_tidy(&bundle->budget)) {
+		bundle->spoiled = true;
+	}
+	return status;
+}
