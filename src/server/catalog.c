@@ -190,7 +190,7 @@ void catalog_info(struct local_call *call)
 	for (size_t i = 2; i < call->argc; i++) {
 		const struct command *command = command_find(call->argv[i]);
 		if (command == NULL) {
-			reply_null_array(call->reply);
+			reply_null(call->reply);
 		} else {
 			put_command(call->reply, command);
 		}

@@ -194,11 +194,3 @@ void connection_wait(struct local_call *call)
 	}
 	reply_integer(call->reply, (int64_t)(call->conn->node->config.member_count / 2));
 }
-
-void connection_lolwut(struct local_call *call)
-{
-	static const char art[] = "  |||| |||| |||| ||\n"
-	                          "  A stick was split, and both parties kept the same count.\n"
-	                          "Tally ver. " VERSION_TALLY "\n";
-	reply_verbatim(call->reply, "txt", SLICE_LIT(art));
-}

@@ -1,4 +1,4 @@
-/* PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT, UNWATCH, TIME, LOLWUT: a client and its connection. */
+/* PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT, UNWATCH, TIME, WAIT: a client and its connection. */
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
@@ -13,7 +13,6 @@ void connection_reset(struct local_call *call);
 void connection_quit(struct local_call *call);
 void connection_unwatch(struct local_call *call);
 void connection_time(struct local_call *call);
-void connection_lolwut(struct local_call *call);
 /* An answer to a write came when a majority held it, so there is nothing to wait for. */
 void connection_wait(struct local_call *call);
 void connection_ok(struct local_call *call); /* accepted, nothing to do */

@@ -20,7 +20,6 @@ static const struct local table[] = {
 	{"QUIT", NULL, 0, LOCAL_ALWAYS, connection_quit},
 	{"UNWATCH", NULL, 0, 0, connection_unwatch},
 	{"TIME", NULL, 0, 0, connection_time},
-	{"LOLWUT", NULL, 0, 0, connection_lolwut},
 	{"WAIT", NULL, 0, 0, connection_wait},
 	{"READONLY", NULL, 0, 0, connection_ok},
 	{"READWRITE", NULL, 0, 0, connection_ok},
