@@ -88,7 +88,7 @@ int cluster_add(struct cluster *cluster, const char *servers, struct err *err)
 
 void cluster_learn(struct cluster *cluster, struct slice address)
 {
-	if (address_valid(address) && memchr(address.data, 0, address.len) == NULL) {
+	if (!cluster->direct && address_valid(address) && memchr(address.data, 0, address.len) == NULL) {
 		cluster_add_one(cluster, address);
 	}
 }
@@ -171,7 +171,8 @@ static struct probe *cluster_best_leader(const struct cluster *cluster)
 	struct probe *best = NULL;
 	for (size_t i = 0; i < cluster->count; i++) {
 		struct probe *probe = cluster->probes[i];
-		if (cluster_fresh(cluster, probe) && probe->leads && (best == NULL || probe->term > best->term)) {
+		bool will_do = probe->leads || cluster->direct;
+		if (cluster_fresh(cluster, probe) && will_do && (best == NULL || probe->term > best->term)) {
 			best = probe;
 		}
 	}
@@ -321,7 +322,7 @@ void cluster_busy(struct cluster *cluster)
 
 void cluster_told(struct cluster *cluster, struct probe *node, struct slice reply)
 {
-	if (!probe_read(node, reply, cluster_now_us(cluster)) || node != cluster->target) {
+	if (!probe_read(node, reply, cluster_now_us(cluster)) || node != cluster->target || cluster->direct) {
 		return;
 	}
 	if (node->leads != cluster->target_leads) {

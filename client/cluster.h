@@ -35,6 +35,7 @@ struct cluster {
 
 	struct probe *target; /* NULL: none yet */
 	bool target_leads;
+	bool direct; /* any node will do, and no other is learned of */
 	bool seeking;
 	bool quiet;   /* seeking, but the target goes on serving */
 	bool suspect; /* the target is silent */

@@ -58,8 +58,13 @@ const struct tally_value *tally_call_meta(const struct tally_call *public)
 	return (const struct tally_value *)call->meta;
 }
 
+/* CALL's own map tells it; other answers have room only in an attribute. */
 bool tally_call_replayed(const struct tally_call *public)
 {
+	const struct tally_value *mark = tally_value_get(tally_call_value(public), "replayed");
+	if (tally_value_type(mark) == TALLY_BOOL && tally_value_int(mark, 0) != 0) {
+		return true;
+	}
 	const struct tally_value *replayed = tally_value_get(tally_call_meta(public), "replayed");
 	return replayed != NULL && tally_value_int(replayed, 0) != 0;
 }

@@ -39,6 +39,7 @@ struct tally_options {
 	unsigned connections;      /* to the leader; 0 means 1. Requests are spread over them */
 	unsigned pipeline_max;     /* requests under way a connection before starts queue; 0 means 1024 */
 	const char *user;          /* scope of request ids; NULL means "default" */
+	bool direct;               /* for tools that ask one node: the first of servers that answers, whoever leads */
 };
 
 /* NULL when servers cannot be parsed or loop is NULL; nothing is waited for. Why goes to error (size bytes), if not NULL. */

@@ -1,0 +1,209 @@
+/* bench flash: how many sales (or refusals) a second one hot item bears, in a
+ * closed loop. bench sale: a whole sale, see sale.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/tool/bench.h"
+#include "client/tool/commands.h"
+#include "client/tool/json_out.h"
+#include "client/tool/print.h"
+#include "client/tool/sale.h"
+
+/* More than any run sells. */
+#define FLASH_UNITS UINT64_C(1000000000)
+
+struct flash {
+	struct bench bench;
+	bool refusals;
+	char run[24], campaign[40];
+	struct load load;
+	uint64_t index_before, index_after; /* the log must not grow under refusals */
+};
+
+static void flash_next(struct load_slot *slot)
+{
+	struct flash *flash = slot->load->owner;
+	char *order_id = slot->text[0];
+	char *customer = slot->text[1];
+	snprintf(order_id, sizeof(slot->text[0]), "%s-%010llu", flash->run, (unsigned long long)slot->seq);
+	snprintf(customer, sizeof(slot->text[1]), "c%010llu", (unsigned long long)slot->seq);
+	const struct tally_arg args[] = {tally_str("order_id", order_id), tally_str("campaign", flash->campaign),
+	                                 tally_str("sku", "phone-x"), tally_str("customer", customer),
+	                                 tally_int("qty", 1)};
+	tally_call_start_once(flash->bench.tally, &slot->call, order_id, "order.flash_buy", args, 5,
+	                      (unsigned)flash->bench.tool->timeout_ms, load_cb);
+}
+
+static uint64_t flash_last_index(struct flash *flash)
+{
+	static const char *const words[] = {"TALLY", "STATUS"};
+	const struct tally_call *call = tool_ask(flash->bench.tool, NULL, words, NULL, 2, TALLY_READ);
+	bool fine = call != NULL && tally_call_outcome(call) == TALLY_DONE;
+	return fine ? (uint64_t)tally_value_int(tally_value_get(tally_call_value(call), "last_index"), 0) : 0;
+}
+
+static int flash_prepare(struct flash *flash)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	snprintf(flash->run, sizeof(flash->run), "b%012llx",
+	         (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000);
+	snprintf(flash->campaign, sizeof(flash->campaign), "bench-%s", flash->run);
+	int code = bench_push(&flash->bench);
+	code = code == 0 ? sale_allot(&flash->bench, flash->campaign, flash->refusals ? 1 : FLASH_UNITS, 1) : code;
+	if (code == 0 && flash->refusals) {
+		const struct tally_call *call;
+		const struct tally_arg args[] = {tally_str("order_id", flash->run), tally_str("campaign", flash->campaign),
+		                                 tally_str("sku", "phone-x"), tally_str("customer", "first"),
+		                                 tally_int("qty", 1)};
+		code = bench_call(&flash->bench, "order.flash_buy", args, 5, &call);
+	}
+	return code;
+}
+
+static int flash_report(struct flash *flash)
+{
+	struct load *load = &flash->load;
+	const struct histogram *latency = flash->refusals ? &load->refused : &load->done;
+	uint64_t lost = load->outcomes[TALLY_RETRY] + load->outcomes[TALLY_UNKNOWN] + load->outcomes[TALLY_CONFLICT];
+	bool quiet = !flash->refusals || flash->index_before == flash->index_after;
+	if (flash->bench.tool->json) {
+		struct buf out;
+		buf_init(&out, MIB(1));
+		buf_append_byte(&out, '{');
+		json_out_int(&out, "sales_per_s", (int64_t)load_rate(load, TALLY_DONE));
+		json_out_int(&out, "refused_per_s", (int64_t)load_rate(load, TALLY_REFUSED));
+		json_out_int(&out, "p50_us", (int64_t)histogram_quantile(latency, 500));
+		json_out_int(&out, "p99_us", (int64_t)histogram_quantile(latency, 990));
+		json_out_int(&out, "p50_ms", (int64_t)histogram_quantile(latency, 500) / 1000);
+		json_out_int(&out, "p99_ms", (int64_t)histogram_quantile(latency, 990) / 1000);
+		json_out_int(&out, "unanswered", (int64_t)lost);
+		json_out_int(&out, "connections", (int64_t)flash->bench.connections);
+		json_out_int(&out, "depth", (int64_t)flash->bench.depth);
+		json_out_int(&out, "index_before", (int64_t)flash->index_before);
+		json_out_int(&out, "index_after", (int64_t)flash->index_after);
+		buf_append_byte(&out, '}');
+		json_out_print(&out);
+	} else {
+		char rate[32];
+		printf("%s %s/s · %llu connections x %llu · %llu s\n", flash->refusals ? "refusals" : "sales",
+		       print_count(load_rate(load, flash->refusals ? TALLY_REFUSED : TALLY_DONE), rate, sizeof(rate)),
+		       (unsigned long long)flash->bench.connections, (unsigned long long)flash->bench.depth,
+		       (unsigned long long)flash->bench.seconds);
+		bench_table_head();
+		bench_table_row("sold", &load->done);
+		bench_table_row("refused", &load->refused);
+		if (flash->refusals) {
+			printf("last index %llu before, %llu after: a refusal %s the log\n",
+			       (unsigned long long)flash->index_before, (unsigned long long)flash->index_after,
+			       quiet ? "costs nothing in" : "WAS WRITTEN TO");
+		}
+		if (lost > 0) {
+			printf("%llu requests without a result\n", (unsigned long long)lost);
+		}
+	}
+	bool wrong = flash->refusals ? load->outcomes[TALLY_DONE] > 0 : load->outcomes[TALLY_REFUSED] > 0;
+	return wrong || !quiet || latency->count == 0 ? TOOL_FAILED : TOOL_DONE;
+}
+
+static int flash_run(struct flash *flash)
+{
+	int code = bench_open(&flash->bench);
+	code = code == 0 ? flash_prepare(flash) : code;
+	if (code == 0) {
+		flash->load = (struct load){.bench = &flash->bench,
+		                            .name = flash->refusals ? "refusals" : "sales",
+		                            .next = flash_next,
+		                            .owner = flash};
+		flash->index_before = flash_last_index(flash);
+		load_run(&flash->load);
+		flash->index_after = flash_last_index(flash);
+		code = flash->bench.interrupted ? TOOL_FAILED : flash_report(flash);
+	}
+	bench_close(&flash->bench);
+	return code;
+}
+
+/* ---- a whole sale ---- */
+
+/* A sale waits in queues when it is too large; a buyer does not mind which connection he is on. */
+static int sale_whole(struct bench *bench, uint64_t units, uint64_t buyers, bool kill_leader)
+{
+	if (units < 1 || buyers < 1 || units > UINT32_MAX || buyers > 10000000) {
+		return tool_fail(bench->tool, TOOL_USAGE, "at least one unit and one buyer, at most ten million buyers");
+	}
+	if (kill_leader && (bench->local_options.nodes < 3 || buyers <= units)) {
+		return tool_fail(bench->tool, TOOL_USAGE,
+		                 "--kill-leader needs --local 3 or more, and more buyers than units");
+	}
+	struct sale *sale = calloc(1, sizeof(*sale));
+	if (sale == NULL) {
+		return tool_fail(bench->tool, TOOL_FAILED, "out of memory");
+	}
+	*sale = (struct sale){.bench = bench, .units = units, .buyers = buyers, .kill_leader = kill_leader};
+	int code = bench_open(bench);
+	code = code == 0 ? bench_push(bench) : code;
+	code = code == 0 ? sale_run(sale) : code;
+	code = code == 0 ? sale_judge(sale) : code;
+	if (code == 0) {
+		if (bench->tool->json) {
+			sale_report_json(sale);
+		} else {
+			sale_report(sale);
+		}
+		code = sale_holds(sale) ? TOOL_DONE : TOOL_FAILED;
+		if (bench->local_options.keep && !bench->tool->json) {
+			printf("\nThe cluster goes on, in %s. Its nodes: %s\n", bench->local.dir, bench->local.servers);
+		}
+	}
+	bench_close(bench);
+	sale_free(sale);
+	free(sale);
+	return code;
+}
+
+int cmd_bench_flash(struct tool *tool, int argc, char **argv)
+{
+	struct flash *flash = calloc(1, sizeof(*flash));
+	struct option options[BENCH_OPTIONS + 4];
+	uint64_t units = 0;
+	uint64_t buyers = 0;
+	bool kill_leader = false;
+	if (flash == NULL) {
+		return tool_fail(tool, TOOL_FAILED, "out of memory");
+	}
+	bench_init(&flash->bench, tool, options);
+	options[BENCH_OPTIONS] = (struct option){"refusals", OPTION_FLAG, &flash->refusals, NULL, "of a sale that is sold out"};
+	options[BENCH_OPTIONS + 1] = (struct option){"units", OPTION_COUNT, &units, "N", "a whole sale of so many units"};
+	options[BENCH_OPTIONS + 2] = (struct option){"buyers", OPTION_COUNT, &buyers, "N", "to so many buyers"};
+	options[BENCH_OPTIONS + 3] = (struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL, "kill -9 it in the middle"};
+	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
+	if (code == 0 && (units > 0 || buyers > 0)) {
+		code = sale_whole(&flash->bench, units, buyers, kill_leader);
+	} else if (code == 0) {
+		code = flash_run(flash);
+	}
+	free(flash);
+	return code;
+}
+
+int cmd_bench_sale(struct tool *tool, int argc, char **argv)
+{
+	struct bench bench;
+	struct option options[BENCH_OPTIONS + 4];
+	uint64_t units = 10000;
+	uint64_t buyers = 40000;
+	bool kill_leader = false;
+	bool report = false;
+	bench_init(&bench, tool, options);
+	bench.depth = 1024;
+	options[BENCH_OPTIONS] = (struct option){"units", OPTION_COUNT, &units, "N", "to sell (10000)"};
+	options[BENCH_OPTIONS + 1] = (struct option){"buyers", OPTION_COUNT, &buyers, "N", "who each want one (40000)"};
+	options[BENCH_OPTIONS + 2] = (struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL,
+	                                             "kill -9 between 30 % and 70 % of the stock"};
+	options[BENCH_OPTIONS + 3] = (struct option){"report", OPTION_FLAG, &report, NULL, "print the report (always)"};
+	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
+	return code == 0 ? sale_whole(&bench, units, buyers, kill_leader) : code;
+}

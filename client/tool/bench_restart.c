@@ -1,0 +1,196 @@
+/* bench restart: fill the cluster, kill -9 every node at once, start them all:
+ * how long until a write is acknowledged again. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/tool/bench.h"
+#include "client/tool/commands.h"
+#include "client/tool/json_out.h"
+#include "client/tool/nodes.h"
+#include "client/tool/print.h"
+
+#define FILL_SLOTS 64
+#define TIMES_MAX 100
+#define WRITE_MS 60000
+
+struct restart {
+	struct bench bench;
+	uint64_t mib, times, bytes;
+	uint64_t wait_us[TIMES_MAX];
+	uint64_t done;
+
+	struct load_slot slots[FILL_SLOTS];
+	uint64_t next, count, running, failed;
+	char *value;
+	struct tally_call first;
+	bool first_ended, first_done;
+};
+
+/* ---- filling ---- */
+
+static void fill_cb(struct tally_call *call);
+
+static void fill_next(struct restart *restart, struct load_slot *slot)
+{
+	if (restart->next == restart->count || restart->bench.stop) {
+		restart->running--;
+		return;
+	}
+	size_t len = (size_t)snprintf(slot->text[0], sizeof(slot->text[0]), "fill:%010llu", (unsigned long long)restart->next);
+	/* Noise, or compression would make a small database of it. */
+	prng_fill(&restart->bench.prng, restart->value, restart->bytes);
+	restart->next++;
+	const char *const words[] = {"SET", slot->text[0], restart->value};
+	const size_t lens[] = {3, len, restart->bytes};
+	tally_command_start(restart->bench.tally, &slot->call, NULL, words, lens, 3, 0, WRITE_MS, fill_cb);
+}
+
+static void fill_cb(struct tally_call *call)
+{
+	struct load_slot *slot = call->data;
+	struct restart *restart = slot->owner;
+	restart->failed += tally_call_outcome(call) != TALLY_DONE;
+	if (restart->next % 1024 == 0) {
+		bench_progress(&restart->bench, "filling: %llu of %llu MiB",
+		               (unsigned long long)(restart->next * restart->bytes >> 20), (unsigned long long)restart->mib);
+	}
+	fill_next(restart, slot);
+}
+
+static bool fill_is_over(void *owner)
+{
+	return ((struct restart *)owner)->running == 0;
+}
+
+static int restart_fill(struct restart *restart)
+{
+	restart->count = (restart->mib << 20) / restart->bytes;
+	for (size_t i = 0; i < FILL_SLOTS; i++) {
+		restart->slots[i].owner = restart;
+		restart->slots[i].call.data = &restart->slots[i];
+		restart->running++;
+		fill_next(restart, &restart->slots[i]);
+	}
+	bench_wait(&restart->bench, fill_is_over, restart);
+	bench_progress_end(&restart->bench);
+	if (restart->failed > 0) {
+		return tool_fail(restart->bench.tool, TOOL_FAILED, "%llu writes were not acknowledged",
+		                 (unsigned long long)restart->failed);
+	}
+	return restart->bench.interrupted ? TOOL_FAILED : 0;
+}
+
+/* ---- killing all ---- */
+
+static void first_cb(struct tally_call *call)
+{
+	struct restart *restart = call->data;
+	restart->first_ended = true;
+	restart->first_done = tally_call_outcome(call) == TALLY_DONE;
+}
+
+static bool first_is_over(void *owner)
+{
+	return ((struct restart *)owner)->first_ended;
+}
+
+static int restart_once(struct restart *restart)
+{
+	struct bench *bench = &restart->bench;
+	for (size_t i = 0; i < bench->local.count; i++) {
+		local_kill(&bench->local, i);
+	}
+	int code = 0;
+	/* The clock starts when the first process is started: kill -9 of all is over by then. */
+	uint64_t started_us = 0;
+	for (size_t i = 0; i < bench->local.count && code == 0; i++) {
+		code = local_revive(&bench->local, i);
+		started_us = started_us == 0 ? env_now_us(bench->env) : started_us;
+	}
+	if (code != 0) {
+		return code;
+	}
+	restart->first_ended = restart->first_done = false;
+	restart->first.data = restart;
+	tally_set_start(bench->tally, &restart->first, "restart", 7, "x", 1, WRITE_MS, first_cb);
+	bench_wait(bench, first_is_over, restart);
+	if (!restart->first_done) {
+		return bench->interrupted ? TOOL_FAILED
+		                          : tool_fail(bench->tool, TOOL_FAILED, "no write in %d s after the restart", WRITE_MS / 1000);
+	}
+	restart->wait_us[restart->done++] = env_now_us(bench->env) - started_us;
+	return 0;
+}
+
+static int restart_report(struct restart *restart)
+{
+	struct node_list nodes;
+	struct node_hash hashes[NODES_MAX];
+	bool equal = nodes_find(restart->bench.tool, &nodes) && nodes_hash(restart->bench.tool, &nodes, hashes);
+	if (restart->bench.tool->json) {
+		struct buf out;
+		buf_init(&out, MIB(1));
+		buf_append_byte(&out, '{');
+		json_out_int(&out, "mib", (int64_t)restart->mib);
+		json_out_name(&out, "ms");
+		for (uint64_t i = 0; i < restart->done; i++) {
+			buf_appendf(&out, "%s%llu", i == 0 ? "[" : ",", (unsigned long long)restart->wait_us[i] / 1000);
+		}
+		buf_append_byte(&out, ']');
+		json_out_bool(&out, "same_bytes", equal);
+		buf_append_byte(&out, '}');
+		json_out_print(&out);
+	} else {
+		char room[32];
+		printf("%llu MiB, all nodes killed and started at once; the next write was acknowledged after",
+		       (unsigned long long)restart->mib);
+		for (uint64_t i = 0; i < restart->done; i++) {
+			printf("%s %s", i == 0 ? "" : ",", print_us(restart->wait_us[i], room, sizeof(room)));
+		}
+		printf("\n%s\n", equal ? "the same bytes on every node" : "NOT THE SAME BYTES ON EVERY NODE");
+	}
+	return equal ? TOOL_DONE : TOOL_FAILED;
+}
+
+int cmd_bench_restart(struct tool *tool, int argc, char **argv)
+{
+	struct restart *restart = calloc(1, sizeof(*restart));
+	struct option options[BENCH_OPTIONS + 3];
+	if (restart == NULL) {
+		return tool_fail(tool, TOOL_FAILED, "out of memory");
+	}
+	bench_init(&restart->bench, tool, options);
+	restart->bench.local_options.nodes = 3;
+	restart->bench.connections = 1;
+	restart->mib = 64;
+	restart->times = 3;
+	restart->bytes = 4096;
+	options[BENCH_OPTIONS] = (struct option){"mib", OPTION_COUNT, &restart->mib, "N", "of values before the first kill (64)"};
+	options[BENCH_OPTIONS + 1] = (struct option){"times", OPTION_COUNT, &restart->times, "N", "how often (3)"};
+	options[BENCH_OPTIONS + 2] = (struct option){"bytes", OPTION_COUNT, &restart->bytes, "N", "of a value (4096)"};
+	int code = options_parse(tool, options, BENCH_OPTIONS + 3, &argc, argv);
+	bool sane = restart->times >= 1 && restart->times <= TIMES_MAX && restart->bytes >= 1 &&
+	            restart->bytes <= LIMIT_VALUE && restart->bench.local_options.nodes >= 1 && restart->mib <= 1048576;
+	if (code == 0 && !sane) {
+		code = tool_fail(tool, TOOL_USAGE, "1 to %d times, values up to 1 MiB, local nodes only", TIMES_MAX);
+	}
+	if (code != 0) {
+		free(restart);
+		return code;
+	}
+	restart->value = malloc(restart->bytes);
+	code = bench_open(&restart->bench);
+	code = code == 0 ? restart_fill(restart) : code;
+	for (uint64_t i = 0; i < restart->times && code == 0; i++) {
+		code = restart_once(restart);
+		bench_progress(&restart->bench, "restart %llu of %llu", (unsigned long long)i + 1,
+		               (unsigned long long)restart->times);
+	}
+	bench_progress_end(&restart->bench);
+	code = code == 0 ? restart_report(restart) : code;
+	bench_close(&restart->bench);
+	free(restart->value);
+	free(restart);
+	return code;
+}

@@ -1,0 +1,154 @@
+/* status, hash, transfer, version: the cluster as an operator sees it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/slice.h"
+#include "client/tool/commands.h"
+#include "client/tool/json_out.h"
+#include "client/tool/nodes.h"
+#include "client/tool/options.h"
+#include "client/tool/print.h"
+
+static const char *text_of(const struct tally_value *map, const char *key)
+{
+	const char *text = tally_value_text(tally_value_get(map, key), NULL);
+	return text != NULL ? text : "";
+}
+
+static long long int_of(const struct tally_value *map, const char *key)
+{
+	return (long long)tally_value_int(tally_value_get(map, key), 0);
+}
+
+struct status_report {
+	struct tool *tool;
+	struct buf json;
+	int64_t leader_commit; /* as the leader tells, -1 when it did not */
+	unsigned answered, leads;
+};
+
+static void status_visit(void *owner, const char *address, const struct tally_call *call)
+{
+	struct status_report *report = owner;
+	bool fine = call != NULL && tally_call_outcome(call) == TALLY_DONE;
+	const struct tally_value *status = fine ? tally_call_value(call) : NULL;
+	report->answered += fine;
+	report->leads += fine && strcmp(text_of(status, "role"), "leader") == 0;
+	if (report->tool->json) {
+		if (report->json.len > 1) {
+			buf_append_byte(&report->json, ',');
+		}
+		buf_append_byte(&report->json, '{');
+		json_out_text(&report->json, "address", address);
+		json_out_name(&report->json, "status");
+		json_out_value(&report->json, status);
+		buf_append_byte(&report->json, '}');
+		return;
+	}
+	if (!fine) {
+		printf("%-6s %-22s does not answer\n", "?", address);
+		return;
+	}
+	char uptime[64];
+	char requests[32];
+	printf("%-6s %-22s %-10s term %-4lld applied %-10lld log %lld-%lld  requests %s  up %s\n", text_of(status, "name"),
+	       address, text_of(status, "role"), int_of(status, "term"), int_of(status, "applied_index"),
+	       int_of(status, "first_index"), int_of(status, "last_index"),
+	       print_count((uint64_t)int_of(status, "requests"), requests, sizeof(requests)),
+	       print_duration((uint64_t)int_of(status, "uptime_ms"), uptime, sizeof(uptime)));
+}
+
+int cmd_status(struct tool *tool, int argc, char **argv)
+{
+	int status = options_parse(tool, NULL, 0, &argc, argv);
+	if (status != 0) {
+		return status;
+	}
+	struct node_list nodes;
+	struct status_report report = {.tool = tool};
+	if (!nodes_find(tool, &nodes)) {
+		return tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
+	}
+	buf_init(&report.json, SIZE_MAX / 4);
+	buf_append_byte(&report.json, '[');
+	const char *const words[] = {"TALLY", "STATUS"};
+	nodes_ask(tool, &nodes, words, 2, status_visit, &report);
+	buf_append_byte(&report.json, ']');
+	if (tool->json) {
+		json_out_print(&report.json);
+	} else {
+		buf_fini(&report.json);
+		printf("%u of %zu nodes answer; %s\n", report.answered, nodes.count,
+		       report.leads > 0 ? "one leads" : "none leads");
+	}
+	return report.leads > 0 ? TOOL_DONE : TOOL_RETRY;
+}
+
+int cmd_hash(struct tool *tool, int argc, char **argv)
+{
+	int status = options_parse(tool, NULL, 0, &argc, argv);
+	if (status != 0) {
+		return status;
+	}
+	struct node_list nodes;
+	struct node_hash hashes[NODES_MAX];
+	if (!nodes_find(tool, &nodes)) {
+		return tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
+	}
+	bool equal = nodes_hash(tool, &nodes, hashes);
+	struct buf json;
+	buf_init(&json, SIZE_MAX / 4);
+	buf_append_byte(&json, '[');
+	for (size_t i = 0; i < nodes.count; i++) {
+		if (!tool->json) {
+			printf("%-22s index %-10llu %s\n", nodes.addresses[i], (unsigned long long)hashes[i].index,
+			       hashes[i].text);
+			continue;
+		}
+		buf_append_text(&json, i > 0 ? ",{" : "{");
+		json_out_text(&json, "address", nodes.addresses[i]);
+		json_out_int(&json, "index", (int64_t)hashes[i].index);
+		json_out_text(&json, "hash", hashes[i].text);
+		buf_append_byte(&json, '}');
+	}
+	buf_append_byte(&json, ']');
+	if (tool->json) {
+		json_out_print(&json);
+	} else {
+		buf_fini(&json);
+		printf(equal ? "the same bytes on every node\n" : "not the same index or not the same bytes everywhere\n");
+	}
+	return equal ? TOOL_DONE : TOOL_FAILED;
+}
+
+int cmd_transfer(struct tool *tool, int argc, char **argv)
+{
+	int status = options_parse(tool, NULL, 0, &argc, argv);
+	if (status != 0) {
+		return status;
+	}
+	if (argc > 1) {
+		return tool_fail(tool, TOOL_USAGE, "at most one node id");
+	}
+	const char *const words[] = {"TALLY", "TRANSFER", argc > 0 ? argv[0] : ""};
+	const struct tally_call *call = tool_ask(tool, NULL, words, NULL, argc > 0 ? 3 : 2, 0);
+	if (call == NULL) {
+		return TOOL_USAGE;
+	}
+	if (tally_call_outcome(call) != TALLY_DONE) {
+		return tool_refused(tool, call);
+	}
+	printf("another node leads\n");
+	return TOOL_DONE;
+}
+
+int cmd_version(struct tool *tool, int argc, char **argv)
+{
+	int status = options_parse(tool, NULL, 0, &argc, argv);
+	if (status != 0) {
+		return status;
+	}
+	printf(tool->json ? "{\"version\":\"%s\"}\n" : "tally %s\n", TALLY_VERSION);
+	return TOOL_DONE;
+}

@@ -1,0 +1,18 @@
+/* JSON for programs: one object or value a line on standard output. */
+#ifndef CLIENT_TOOL_JSON_OUT_H
+#define CLIENT_TOOL_JSON_OUT_H
+
+#include "base/buf.h"
+#include "client/tally.h"
+
+/* Texts that are not UTF-8 get U+FFFD. */
+void json_out_value(struct buf *out, const struct tally_value *value);
+/* "name": — with the comma before it when the object already has members. */
+void json_out_name(struct buf *out, const char *name);
+void json_out_text(struct buf *out, const char *name, const char *text);
+void json_out_int(struct buf *out, const char *name, int64_t value);
+void json_out_bool(struct buf *out, const char *name, bool value);
+/* Prints out and a newline to standard output, and frees it. */
+void json_out_print(struct buf *out);
+
+#endif /* CLIENT_TOOL_JSON_OUT_H */

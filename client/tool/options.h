@@ -1,0 +1,30 @@
+/* Flags of a command: `--name value`, `--name=value`, in any place; what is left
+ * are the command's words. `--` ends the flags. `--help` prints from the same table. */
+#ifndef CLIENT_TOOL_OPTIONS_H
+#define CLIENT_TOOL_OPTIONS_H
+
+#include "base/limits.h"
+#include "client/tool/tool.h"
+
+enum option_kind {
+	OPTION_FLAG, /* bool, no value */
+	OPTION_TEXT, /* const char * */
+	OPTION_COUNT, /* uint64_t */
+	OPTION_MS    /* uint64_t milliseconds: "500ms", "2s", "1m" or a plain number of ms */
+};
+struct option {
+	const char *name; /* without dashes */
+	enum option_kind kind;
+	void *to;
+	const char *placeholder;
+	const char *meaning;
+};
+
+#define OPTIONS_HELP (-1) /* the help was printed: exit 0 */
+
+/* Takes options (and those every command has) out of argv; *argc is what is left. 0, TOOL_USAGE or OPTIONS_HELP. */
+int options_parse(struct tool *tool, const struct option *options, size_t count, int *argc, char **argv);
+/* "2s" as milliseconds. */
+bool options_ms(const char *text, uint64_t *ms);
+
+#endif /* CLIENT_TOOL_OPTIONS_H */
