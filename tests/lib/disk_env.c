@@ -162,8 +162,10 @@ static void settle(struct disk *disk, struct inode *inode, enum disk_loss loss)
 		}
 	}
 	inode->len = inode->synced_len = len;
-	memset(inode->bytes + len, 0, inode->cap - len);
-	memset(inode->synced + len, 0, inode->cap - len);
+	if (inode->cap > len) {
+		memset(inode->bytes + len, 0, inode->cap - len);
+		memset(inode->synced + len, 0, inode->cap - len);
+	}
 }
 
 void disk_recover(struct disk *disk, enum disk_loss loss)

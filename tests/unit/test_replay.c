@@ -20,7 +20,9 @@ static const char *shown(const struct command *const *commands, size_t count, bo
 	}
 	struct replay replay = {slice_str(kept), c, count, exec, &call, mark};
 	int rc = replay_write(&replay, &arena, &reply);
-	memcpy(text, out.data, out.len);
+	if (out.len > 0) {
+		memcpy(text, out.data, out.len);
+	}
 	text[out.len] = 0;
 	buf_fini(&out);
 	arena_fini(&arena);

@@ -1,6 +1,7 @@
 /* One RocksDB database: applying, crashing, flushing, walking, hashing, running out of space. */
 #include "store/store.h"
 
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +132,7 @@ static void test_deletes(struct store_disk *disk)
 	struct store_meta meta = meta_at(2);
 	store_apply(store, &view, &meta, NULL);
 	ok(holds(store, "key-000001", NULL), "a deleted key is not found");
-	ok(holds(store, "last", "1"), "its neighbour is");
+	ok(holds(store, "last", last), "its neighbour is");
 	buf_fini(&payload);
 	store_close(store, false);
 }
@@ -269,6 +270,17 @@ static bool mount_small(const char *dir)
 	       mount("tmpfs", dir, "tmpfs", 0, "size=6m") == 0;
 }
 
+static void fill(const char *path)
+{
+	static const uint8_t zeroes[4096];
+	FILE *file = fopen(path, "a");
+	while (file != NULL && fwrite(zeroes, sizeof(zeroes), 1, file) == 1 && fflush(file) == 0) {
+	}
+	if (file != NULL) {
+		fclose(file);
+	}
+}
+
 static void test_no_space(void)
 {
 	char dir[300], filler[400];
@@ -281,20 +293,19 @@ static void test_no_space(void)
 	char db[320];
 	snprintf(db, sizeof(db), "%s/db", dir);
 	struct store *store = open_store(db, NULL);
-	FILE *file = fopen(filler, "w");
-	static const uint8_t zeroes[4096];
-	while (file != NULL && fwrite(zeroes, sizeof(zeroes), 1, file) == 1) {
-	}
-	if (file != NULL) {
-		fclose(file);
-	}
 	int status = 0;
 	uint64_t index = 0, durable;
-	apply_one(store, ++index);
-	status = store_flush(store, &durable, NULL);
+	/* RocksDB gives room back behind our back (files it preallocated): fill until nothing is left. */
+	for (int tries = 0; status == 0 && tries < 50; tries++) {
+		fill(filler);
+		apply_one(store, ++index);
+		status = store_flush(store, &durable, NULL);
+	}
+	char last[24];
+	snprintf(last, sizeof(last), "%" PRIu64, index);
 	is_int(status, ERR_NO_SPACE, "a flush on a full disk says that there is no space");
 	is_int(apply_one(store, index + 1), ERR_NO_SPACE, "an apply behind it says the same");
-	ok(holds(store, "last", "1"), "reads go on");
+	ok(holds(store, "last", last), "reads go on");
 	struct store_stats stats;
 	store_stats(store, &stats);
 	ok(stats.no_space, "and the figures tell");
@@ -307,7 +318,7 @@ static void test_no_space(void)
 	}
 	is_int(status, 0, "when space returns the same apply succeeds");
 	is_int(store_flush(store, &durable, NULL), 0, "and so does a flush");
-	is_int(durable, 2, "which makes both durable");
+	is_int(durable, index + 1, "which makes both durable");
 	store_close(store, false);
 	umount(dir);
 }
