@@ -108,7 +108,7 @@ void tally_get_start(struct tally *tally, struct tally_call *call, const char *k
 void tally_set_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, const void *value,
                      size_t value_len, unsigned timeout_ms, tally_call_cb cb);
 void tally_del_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, unsigned timeout_ms, tally_call_cb cb);
-/* Keys in [from, to), at most limit (1 to 10,000): a LIST of key, value, key, value … */
+/* Keys in [from, to), at most limit (1 to 10,000): a MAP of key to value, in the order of keys. */
 void tally_range_start(struct tally *tally, struct tally_call *call, const char *from, const char *to, unsigned limit,
                        unsigned timeout_ms, tally_call_cb cb);
 

@@ -64,6 +64,25 @@ static int print_call_json(const struct tally_call *call)
 	return TOOL_DONE;
 }
 
+/* What the procedure declares as money; asked before the call, whose answer is to stay the last one. */
+static void call_types(struct tool *tool, const char *procedure, struct print_money *money)
+{
+	static const char *const words[] = {"TALLY", "BUNDLE", "LIST"};
+	const struct tally_value *found = NULL;
+	if (!tool->json) {
+		const struct tally_call *call = tool_ask(tool, NULL, words, NULL, 3, TALLY_READ);
+		const struct tally_value *list = tally_call_outcome(call) == TALLY_DONE ? tally_call_value(call) : NULL;
+		for (size_t i = 0; i < tally_value_count(list); i++) {
+			const struct tally_value *at = tally_value_at(list, i);
+			const char *name = tally_value_text(tally_value_get(at, "name"), NULL);
+			if (name != NULL && strcmp(name, procedure) == 0) {
+				found = tally_value_get(at, "result");
+			}
+		}
+	}
+	print_money_init(money, found);
+}
+
 int cmd_call(struct tool *tool, int argc, char **argv)
 {
 	const char *once = NULL;
@@ -103,9 +122,11 @@ int cmd_call(struct tool *tool, int argc, char **argv)
 		lens[count++] = strlen(equals + 1);
 	}
 	char id[TALLY_ID_SIZE];
+	struct print_money money;
 	if (tool_client(tool) == NULL) {
 		return TOOL_USAGE;
 	}
+	call_types(tool, argv[0], &money);
 	tally_id_make(tally_sync_client(tool->sync), id);
 	unsigned flags = (dryrun ? TALLY_DRYRUN : 0) | (explain ? TALLY_READ : 0);
 	const struct tally_call *call = tool_ask(tool, once != NULL ? once : id, words, lens, count, flags);
@@ -115,7 +136,7 @@ int cmd_call(struct tool *tool, int argc, char **argv)
 	if (tool->json) {
 		return print_call_json(call);
 	}
-	print_result(stdout, tally_call_value(call), wall_ms());
+	print_result(stdout, tally_call_value(call), wall_ms(), &money);
 	print_done(call);
 	return TOOL_DONE;
 }
@@ -143,11 +164,11 @@ static int print_rows(struct tool *tool, const struct tally_call *call, const ch
 		return TOOL_REFUSED;
 	}
 	if (tally_value_type(value) != TALLY_LIST) {
-		print_result(stdout, value, wall_ms());
+		print_result(stdout, value, wall_ms(), NULL);
 		return TOOL_DONE;
 	}
 	for (size_t i = 0; i < tally_value_count(value); i++) {
-		print_result(stdout, tally_value_at(value, i), wall_ms());
+		print_result(stdout, tally_value_at(value, i), wall_ms(), NULL);
 	}
 	return TOOL_DONE;
 }

@@ -168,13 +168,15 @@ int cmd_range(struct tool *tool, int argc, char **argv)
 	if (tool->json) {
 		return kv_print_json(list);
 	}
-	for (size_t i = 0; i + 1 < tally_value_count(list); i += 2) {
-		for (size_t part = 0; part < 2; part++) {
-			size_t len = 0;
-			const char *text = tally_value_text(tally_value_at(list, i + part), &len);
-			print_text(stdout, text != NULL ? text : "", len);
-			fputc(part == 0 ? '\t' : '\n', stdout);
-		}
+	for (size_t i = 0; i < tally_value_count(list); i++) {
+		size_t len = 0;
+		const char *key = tally_value_key_at(list, i, &len);
+		print_text(stdout, key != NULL ? key : "", len);
+		fputc('\t', stdout);
+		len = 0;
+		const char *text = tally_value_text(tally_value_at(list, i), &len);
+		print_text(stdout, text != NULL ? text : "", len);
+		fputc('\n', stdout);
 	}
 	return TOOL_DONE;
 }

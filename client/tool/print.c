@@ -1,6 +1,7 @@
 #include "client/tool/print.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -90,7 +91,31 @@ static unsigned currency_exponent(const char *currency)
 	return 2;
 }
 
-static void print_money(FILE *out, int64_t amount, const char *currency)
+void print_money_init(struct print_money *money, const struct tally_value *types)
+{
+	const char *currency = getenv("TALLY_CURRENCY");
+	*money = (struct print_money){0};
+	snprintf(money->currency, sizeof(money->currency), "%s", currency != NULL ? currency : "CNY");
+	for (size_t i = 0; i < tally_value_count(types) && money->count < 16; i++) {
+		const char *name = tally_value_key_at(types, i, NULL);
+		const char *type = tally_value_text(tally_value_at(types, i), NULL);
+		if (name != NULL && type != NULL && strncmp(type, "money", 5) == 0) {
+			snprintf(money->names[money->count++], sizeof(money->names[0]), "%s", name);
+		}
+	}
+}
+
+static bool print_is_money(const struct print_money *money, const char *name)
+{
+	for (size_t i = 0; money != NULL && i < money->count; i++) {
+		if (strcmp(money->names[i], name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void print_amount(FILE *out, int64_t amount, const char *currency)
 {
 	unsigned exponent = currency_exponent(currency);
 	uint64_t scale = exponent == 0 ? 1 : exponent == 2 ? 100 : 1000;
@@ -100,18 +125,6 @@ static void print_money(FILE *out, int64_t amount, const char *currency)
 		fprintf(out, ".%0*" PRIu64, (int)exponent, size % scale);
 	}
 	fprintf(out, " %s", currency);
-}
-
-/* A map {amount, currency}, which is what a procedure's result declares as money. */
-static bool print_if_money(FILE *out, const struct tally_value *value)
-{
-	const struct tally_value *amount = tally_value_get(value, "amount");
-	const char *currency = tally_value_text(tally_value_get(value, "currency"), NULL);
-	if (tally_value_count(value) != 2 || tally_value_type(amount) != TALLY_INT || currency == NULL) {
-		return false;
-	}
-	print_money(out, tally_value_int(amount, 0), currency);
-	return true;
 }
 
 /* From 2001 on; smaller numbers are durations. */
@@ -167,9 +180,6 @@ static void print_inline(FILE *out, const struct tally_value *value)
 	case TALLY_MAP:
 		break;
 	}
-	if (print_if_money(out, value)) {
-		return;
-	}
 	bool map = tally_value_type(value) == TALLY_MAP;
 	fputc(map ? '{' : '[', out);
 	for (size_t i = 0; i < tally_value_count(value); i++) {
@@ -184,12 +194,10 @@ static void print_inline(FILE *out, const struct tally_value *value)
 	fputc(map ? '}' : ']', out);
 }
 
-void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms)
+void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms, const struct print_money *money)
 {
-	if (tally_value_type(value) != TALLY_MAP || print_if_money(out, value)) {
-		if (tally_value_type(value) != TALLY_MAP) {
-			print_value(out, value);
-		}
+	if (tally_value_type(value) != TALLY_MAP) {
+		print_value(out, value);
 		return;
 	}
 	bool first = true;
@@ -211,6 +219,8 @@ void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms)
 			print_time(out, number, wall_ms);
 		} else if (time && number >= 0) {
 			fputs(print_duration((uint64_t)number, room, sizeof(room)), out);
+		} else if (tally_value_type(field) == TALLY_INT && print_is_money(money, key)) {
+			print_amount(out, number, money->currency);
 		} else {
 			print_inline(out, field);
 		}

@@ -7,8 +7,17 @@
 
 #include "client/tally.h"
 
-/* A map on one line, `name value · name value`; anything else as print_value. */
-void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms);
+/* Names of the fields that a procedure declares as money (whole minor units); borrowed from nobody. */
+struct print_money {
+	char names[16][64];
+	size_t count;
+	char currency[16]; /* $TALLY_CURRENCY, else CNY */
+};
+/* From a map of field names to types as TALLY BUNDLE LIST tells them. */
+void print_money_init(struct print_money *money, const struct tally_value *types);
+
+/* A map on one line, `name value · name value`; anything else as print_value. money may be NULL. */
+void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms, const struct print_money *money);
 /* As redis-cli would: nested lists and maps over lines. */
 void print_value(FILE *out, const struct tally_value *value);
 /* ` name=value name=value` of an error's details. */

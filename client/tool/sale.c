@@ -69,13 +69,14 @@ static uint64_t wall_now_ms(void)
 int sale_allot(struct bench *bench, const char *campaign, uint64_t units, uint64_t per_customer)
 {
 	const struct tally_arg args[] = {
+		tally_str("allot_id", campaign),
 		tally_str("campaign", campaign),
 		tally_str("sku", "phone-x"),
 		tally_int("qty", (int64_t)units),
 		tally_int("from_ms", (int64_t)(wall_now_ms() - HOUR_MS)),
 		tally_int("until_ms", (int64_t)(wall_now_ms() + 24 * HOUR_MS)),
 		tally_int("per_customer", (int64_t)per_customer),
-		tally_str("price", "1999.00 CNY"),
+		tally_int("price", 199900),
 		tally_int("pay_ttl_ms", HOUR_MS),
 	};
 	const struct tally_call *call;

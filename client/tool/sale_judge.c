@@ -126,24 +126,36 @@ static int judge_left(struct sale *sale)
 	return 0;
 }
 
-/* audit.check knows the equations of the data model; it is a second opinion, not the judge. */
+/* audit.check knows the equations of the data model; it is a second opinion, not the judge. It works in pages. */
 static void judge_audit(struct sale *sale)
 {
 	struct tally_sync *sync = tool_client(sale->bench->tool);
+	char *resume = NULL;
+	uint64_t found = 0;
+	bool done = false;
 	sale->verdict.audit = UINT64_MAX;
-	if (sync == NULL) {
-		return;
+	while (!done && sync != NULL) {
+		struct tally_arg args[] = {tally_str("resume", resume != NULL ? resume : "")};
+		const struct tally_call *call =
+			tally_sync_call(sync, NULL, "audit.check", args, resume != NULL ? 1 : 0, HASH_MS);
+		free(resume);
+		resume = NULL;
+		if (tally_call_outcome(call) != TALLY_DONE) {
+			fprintf(stderr, "audit.check: %s\n", tally_call_message(call));
+			return;
+		}
+		const struct tally_value *value = tally_call_value(call);
+		const char *text = tally_value_text(tally_value_get(value, "resume"), NULL);
+		const struct tally_value *list = tally_value_get(value, "violations");
+		for (size_t i = 0; i < tally_value_count(list); i++) {
+			fprintf(stderr, "audit.check: %s\n", tally_value_text(tally_value_get(tally_value_at(list, i), "rule"), NULL));
+		}
+		found += tally_value_count(list);
+		resume = text != NULL ? strdup(text) : NULL;
+		done = resume == NULL;
 	}
-	const struct tally_arg args[] = {tally_str("campaign", sale->campaign)};
-	const struct tally_call *call = tally_sync_call(sync, NULL, "audit.check", args, 1, HASH_MS);
-	if (tally_call_outcome(call) != TALLY_DONE) {
-		fprintf(stderr, "audit.check: %s\n", tally_call_message(call));
-		return;
-	}
-	const struct tally_value *value = tally_call_value(call);
-	const struct tally_value *found = tally_value_get(value, "violations");
-	sale->verdict.audit = tally_value_type(found) == TALLY_INT ? (uint64_t)tally_value_int(found, 0)
-	                                                           : tally_value_count(found);
+	free(resume);
+	sale->verdict.audit = found;
 }
 
 static void judge_bytes(struct sale *sale)
