@@ -21,6 +21,7 @@ struct key {
 #define FIELD(f) offsetof(struct node_config, f), sizeof(((struct node_config *)0)->f)
 #define SIZE_MAX_SET ((uint64_t)1 << 46)
 #define DAY_MS (uint64_t)86400000
+#define FILE_BYTES_MAX KIB(256)
 
 static const struct key keys[] = {
 	{"id", KIND_INT, FIELD(id), 1, 1u << 30, "N", "this node, one of the members; never reused"},
@@ -331,29 +332,41 @@ int config_set(struct config_reader *reader, const char *name, const char *text)
 /* inih tells its handler no line number, so the reader beneath it counts. */
 struct file_walk {
 	struct config_reader *reader;
-	FILE *file;
+	struct slice rest;
 	int status;
-	bool too_long;
 };
+
+static int walk_error(struct file_walk *walk, const char *wrong)
+{
+	struct config_reader *reader = walk->reader;
+	walk->status = err_set(reader->err, ERR_INVALID, "%s:%u: %s", reader->file, reader->line, wrong);
+	return walk->status;
+}
 
 static char *walk_line(char *out, int size, void *stream)
 {
 	struct file_walk *walk = stream;
-	if (walk->status != 0) {
+	if (walk->status != 0 || walk->rest.len == 0) {
 		return NULL;
 	}
-	char *line = fgets(out, size, walk->file);
-	if (line == NULL) {
-		return NULL;
-	}
+	const uint8_t *end = memchr(walk->rest.data, '\n', walk->rest.len);
+	size_t len = end == NULL ? walk->rest.len : (size_t)(end - walk->rest.data) + 1;
 	walk->reader->line++;
-	size_t len = strlen(line);
-	if (len + 1 >= (size_t)size && line[len - 1] != '\n') {
-		walk->status = err_set(walk->reader->err, ERR_INVALID, "%s:%u: the line is too long (%d bytes at most)",
-		                       walk->reader->file, walk->reader->line, size - 3);
+	if (len + 1 > (size_t)size) {
+		walk_error(walk, "the line is too long");
 		return NULL;
 	}
-	return line;
+	for (size_t i = 0; i < len; i++) {
+		uint8_t byte = walk->rest.data[i];
+		if ((byte < ' ' && strchr("\t\r\n", byte) == NULL) || byte == 0) {
+			walk_error(walk, "the line holds a control character");
+			return NULL;
+		}
+	}
+	memcpy(out, walk->rest.data, len);
+	out[len] = '\0';
+	walk->rest = slice_skip(walk->rest, len);
+	return out;
 }
 
 static int walk_pair(void *user, const char *section, const char *name, const char *value)
@@ -372,29 +385,42 @@ static int walk_pair(void *user, const char *section, const char *name, const ch
 	return walk->status == 0;
 }
 
+/* The whole file; it is small or it is none of ours. */
+static int read_whole(const char *path, struct buf *text, struct err *err)
+{
+	FILE *file = fopen(path, "re");
+	if (file == NULL) {
+		return err_set(err, ERR_NOT_FOUND, "%s:0: cannot be opened: %m", path);
+	}
+	uint8_t *room = buf_reserve(text, FILE_BYTES_MAX);
+	text->len = fread(room, 1, FILE_BYTES_MAX, file);
+	bool unread = ferror(file) != 0;
+	fclose(file);
+	if (unread) {
+		return err_set(err, ERR_IO, "%s:0: cannot be read", path);
+	}
+	return text->len < FILE_BYTES_MAX ? 0 : err_set(err, ERR_TOO_LARGE, "%s:0: is too large for settings", path);
+}
+
 int config_file(struct config_reader *reader, const char *path)
 {
-	struct file_walk walk = {reader, fopen(path, "re"), 0, false};
+	struct buf text;
+	buf_init(&text, FILE_BYTES_MAX);
 	reader->file = path;
 	reader->line = 0;
 	reader->seen = 0;
-	if (walk.file == NULL) {
-		return err_set(reader->err, ERR_NOT_FOUND, "%s:0: cannot be opened: %m", path);
+	int status = read_whole(path, &text, reader->err);
+	if (status == 0) {
+		/* walk is both ends of inih: what reads lines and what takes pairs. */
+		struct file_walk walk = {reader, buf_slice(&text), 0};
+		int line = ini_parse_stream(walk_line, &walk, walk_pair, &walk);
+		status = walk.status;
+		if (status == 0 && line != 0) {
+			status = err_set(reader->err, ERR_INVALID, "%s:%d: this is no `key = value`", path, line);
+		}
 	}
-	/* walk is both ends of inih: what reads lines and what takes pairs. */
-	int line = ini_parse_stream(walk_line, &walk, walk_pair, &walk);
-	bool unread = ferror(walk.file) != 0;
-	fclose(walk.file);
-	if (walk.status != 0) {
-		return walk.status;
-	}
-	if (unread) {
-		return err_set(reader->err, ERR_IO, "%s:0: cannot be read", path);
-	}
-	if (line != 0) {
-		return err_set(reader->err, ERR_INVALID, "%s:%d: this is no `key = value`", path, line);
-	}
-	return 0;
+	buf_fini(&text);
+	return status;
 }
 
 /* The value of a flag: behind its '=', or the next word. NULL when there is none. */

@@ -143,6 +143,7 @@ static void test_bad_files(void)
 		{"id = 1\nlog-level = loud\n", ":2: log-level: \"loud\" is none of debug, info, warn, error"},
 		{"id = 1\nname =\n", ":2: name: \"\" is empty"},
 		{"[node]\nid = 1\n", ":2: [node]: there are no sections"},
+		{"id = 1\n\1name = x\n", ":2: the line holds a control character"},
 		{"id = 1\nwhat is this\n", ":2: this is no `key = value`"},
 		{"id = 1\nelection = 100ms\n", NULL},
 		{"id = 1\nmemory = 64MiB\nmemtable = 65MiB\n", NULL},
