@@ -50,7 +50,7 @@ static bool element_match(struct slice pattern, size_t at, uint8_t c, size_t *ne
 	}
 }
 
-bool pattern_match(struct slice pattern, struct slice text)
+bool glob_match(struct slice pattern, struct slice text)
 {
 	size_t p = 0, t = 0, star = SIZE_MAX, star_text = 0;
 

@@ -155,7 +155,7 @@ int keys_command(struct command_call *call)
 		return rc;
 	}
 	while (found.bytes <= COMMAND_ANSWER_MAX && walk_next(&walk, &key, &row)) {
-		if (pattern_match(pattern, key)) {
+		if (glob_match(pattern, key)) {
 			gather_add(&found, call->arena, key);
 		}
 	}
@@ -461,7 +461,7 @@ static int scan_step(struct command_call *call, const struct scan_options *optio
 	}
 	walk.rows_max = options->count;
 	while (found.bytes <= COMMAND_ANSWER_MAX && walk_next(&walk, &key, &row)) {
-		if (!options->other_type && (all || pattern_match(options->pattern, key))) {
+		if (!options->other_type && (all || glob_match(options->pattern, key))) {
 			gather_add(&found, call->arena, key);
 		}
 	}

@@ -92,7 +92,7 @@ static void test_patterns(void)
 			text[c] = letters[prng_below(&prng, 2)];
 		}
 		pattern[p] = text[t] = '\0';
-		bool matched = pattern_match(slice_str(pattern), slice_str(text));
+		bool matched = glob_match(slice_str(pattern), slice_str(text));
 		matches += matched;
 		different += matched != naive_match(pattern, text);
 	}
@@ -103,7 +103,7 @@ static void test_patterns(void)
 		big[i] = '*';
 	}
 	big[64] = 'b';
-	ok(!pattern_match(slice_of(big, 65), slice_of(big + 65, 1024)), "a pattern of many stars is refused in time");
+	ok(!glob_match(slice_of(big, 65), slice_of(big + 65, 1024)), "a pattern of many stars is refused in time");
 }
 
 /* ---- expiry ---- */
