@@ -434,9 +434,28 @@ static void cut_before(struct recovery *r)
 	}
 }
 
+/* A process that ended between writing the last head and its sync left it in memory only. The new
+ * segment will lean on that head, so it must be on the disk first. */
+static int sync_last(struct recovery *r)
+{
+	char path[WAL_PATH_BYTES];
+	struct env_file *file;
+	wal_path(r->wal, r->numbers[r->used - 1], path);
+	int status = env_file_open(r->wal->config.env, path, ENV_FILE_READ | ENV_FILE_WRITE, &file);
+	if (status == 0) {
+		status = env_file_sync(file);
+		env_file_close(file);
+	}
+	return status == 0 ? 0 : err_set(r->err, status, "cannot sync %s: %s", path, err_name(status));
+}
+
 static int open_segment(struct recovery *r)
 {
 	struct wal *wal = r->wal;
+	int status = r->used > 0 ? sync_last(r) : 0;
+	if (status != 0) {
+		return status;
+	}
 	uint64_t number = r->used == 0 ? (r->count > 0 ? r->numbers[0] : 1) : r->numbers[r->used - 1] + 1;
 	char path[WAL_PATH_BYTES];
 	for (size_t i = r->count; i > 0 && r->numbers[i - 1] > number; i--) {
@@ -451,7 +470,7 @@ static int open_segment(struct recovery *r)
 	wal->file_bytes = need > wal->config.segment_bytes ? need : wal->config.segment_bytes;
 	wal_path(wal, number, path);
 	unsigned flags = ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE;
-	int status = env_file_open(wal->config.env, path, flags, &wal->file);
+	status = env_file_open(wal->config.env, path, flags, &wal->file);
 	if (status == 0) {
 		status = write_segment(r, wal->file, wal->file_bytes);
 	}

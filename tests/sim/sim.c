@@ -169,6 +169,7 @@ struct sim_host *sim_host_new(struct sim *sim, const char *name)
 
 const char *sim_host_name(const struct sim_host *host) { return host->name; }
 bool sim_host_up(const struct sim_host *host) { return host->env != NULL; }
+bool sim_host_crashing(const struct sim_host *host) { return host->crashing; }
 struct env *sim_host_env(struct sim_host *host) { return host->env == NULL ? NULL : &host->env->env; }
 bool sim_host_paused(const struct sim_host *host) { return host->paused; }
 struct sim_disk_faults *sim_disk_faults(struct sim_host *host) { return &host->faults; }

@@ -56,6 +56,7 @@ const char *sim_host_name(const struct sim_host *host);
 /* Starts a program: the env it gets. The host must be down. */
 struct env *sim_host_start(struct sim_host *host);
 bool sim_host_up(const struct sim_host *host);
+bool sim_host_crashing(const struct sim_host *host); /* the power went inside a disk call; on_crash comes at once */
 struct env *sim_host_env(struct sim_host *host); /* NULL when down */
 
 enum sim_kill {
@@ -111,6 +112,8 @@ void sim_disk_crash_after(struct sim_host *host, uint64_t calls);
 void sim_on_crash(struct sim *sim, void (*crashed)(void *owner, struct sim_host *host), void *owner);
 /* Flips a bit at rest in a random file whose path contains part; false when there is none. */
 bool sim_disk_flip(struct sim_host *host, const char *part);
+/* How often this host's disk failed, lied or flipped a bit so far (a full disk is not counted). */
+uint64_t sim_disk_wounds(const struct sim_host *host);
 /* Removes all files, as a new disk would. The host must be down. */
 void sim_disk_wipe(struct sim_host *host);
 /* Makes to's disk the same as from's is now (all of it durable). Both must be down. */

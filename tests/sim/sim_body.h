@@ -37,6 +37,7 @@ struct sim_host {
 	struct sim_env *env;
 	struct sim_disk *disk;
 	struct sim_disk_faults faults;
+	uint64_t wounds;
 	uint64_t crash_after; /* disk calls; 0: none planned */
 	bool crashing;        /* power is gone; the kill is on its way */
 	struct sim_event crash;

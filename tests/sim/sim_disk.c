@@ -355,6 +355,7 @@ static int disk_call(struct sim_env *e, size_t bytes)
 static int disk_error(struct sim_env *e, const char *kind)
 {
 	e->sim->stats.disk_errors++;
+	e->host->wounds++;
 	sim_trace(e->sim, e->host, kind, SLICE_NONE);
 	return ERR_IO;
 }
@@ -409,6 +410,7 @@ void sim_disk_copy(struct sim_host *from, struct sim_host *to)
 	copy_dir(to->disk, to->disk->root, from->disk->root);
 }
 
+uint64_t sim_disk_wounds(const struct sim_host *host) { return host->wounds; }
 uint64_t sim_disk_used(const struct sim_host *host) { return host->disk->used; }
 
 /* ---- the power cut ---- */
@@ -632,6 +634,7 @@ int sim_disk_read(struct env_file *base, uint64_t offset, void *bytes, size_t le
 			inode->old.bytes[at] ^= bit;
 		}
 		e->sim->stats.flips++;
+		e->host->wounds++;
 		sim_trace(e->sim, e->host, "rot", slice_of(&at, sizeof(at)));
 	}
 	if (take > 0) {
@@ -704,6 +707,7 @@ int sim_disk_write(struct env_file *base, uint64_t offset, const void *bytes, si
 	if (offset >= SECTOR && chance(e->host, e->host->faults.misdirect_per_million)) {
 		sim_trace(e->sim, e->host, "misdirect", SLICE_NONE);
 		e->sim->stats.flips++;
+		e->host->wounds++;
 		offset -= SECTOR;
 	}
 	sim_trace(e->sim, e->host, "write", slice_of(bytes, len));
@@ -970,6 +974,7 @@ bool sim_disk_flip(struct sim_host *host, const char *part)
 		file->old.bytes[at] ^= bit;
 	}
 	host->sim->stats.flips++;
+	host->wounds++;
 	sim_trace(host->sim, host, "rot", slice_of(&at, sizeof(at)));
 	return true;
 }

@@ -170,8 +170,6 @@ struct env *sim_host_start(struct sim_host *host)
 	host->env = e;
 	host->powered = true;
 	host->paused = false;
-	host->crashing = false;
-	host->crash_after = 0;
 	sim_event_cancel(host->sim, &host->crash);
 	sim_trace(host->sim, host, "start", SLICE_NONE);
 	return &e->env;

@@ -1,0 +1,56 @@
+/* The judge of a simulated run: what must be true of the nodes at every
+ * moment, and what the clients' histories must show at the end. Pure: it is told,
+ * it asks nobody.
+ *
+ * During the run: one leader a term; every node applies the same entries at the
+ * same index (chain, term), each life in order and without a gap, never
+ * beyond what it said before; the applied index of a life never falls.
+ * At the end: registers are linearizable, lists strictly serializable, counters
+ * counted every acknowledged INCR exactly once, the sale's equations hold. */
+#ifndef TESTS_SIM_JUDGE_H
+#define TESTS_SIM_JUDGE_H
+
+#include "base/err.h"
+#include "tests/check/history.h"
+#include "wire/entry.h"
+
+#define JUDGE_MEMBERS 16
+
+struct judge_entry {
+	uint64_t term;
+	struct chain chain;
+};
+
+struct judge_leader {
+	uint64_t term;
+	unsigned member;
+};
+
+struct judge {
+	bool failed;
+	char failure[1024];
+	struct judge_entry *entries; /* [index - 1] */
+	uint64_t entry_count, entry_cap;
+	struct judge_leader *leaders; /* by rising term of first sight */
+	size_t leader_count, leader_cap;
+	uint64_t applied[JUDGE_MEMBERS]; /* of the present life; 0: nothing yet */
+	uint64_t commits[JUDGE_MEMBERS];
+	uint64_t leader_changes;
+};
+
+void judge_init(struct judge *judge);
+void judge_fini(struct judge *judge);
+/* The first failure is kept. */
+void judge_fail(struct judge *judge, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A node began a life. */
+void judge_started(struct judge *judge, unsigned member);
+void judge_applied(struct judge *judge, unsigned member, const struct entry *entry);
+void judge_leads(struct judge *judge, unsigned member, uint64_t term);
+void judge_commit(struct judge *judge, unsigned member, uint64_t commit_index);
+
+/* A counter: adds acknowledged, adds with unknown outcome, and what was read at the end. */
+void judge_counter(struct judge *judge, const char *key, uint64_t done, uint64_t unknown, uint64_t value);
+void judge_history(struct judge *judge, const struct history *registers, const struct history *lists);
+
+#endif /* TESTS_SIM_JUDGE_H */

@@ -1,0 +1,51 @@
+/* The faults of a simulated run. Each kind lives by itself: it waits, begins,
+ * lasts, ends, waits again. A seed switches a random subset on, with random rates.
+ *
+ * Lasting damage (rot, a disk that fails or lies) strikes at most as many members as the
+ * cluster can lose, always the same ones: the others' disks only lose what was not synced. */
+#ifndef TESTS_SIM_NEMESIS_H
+#define TESTS_SIM_NEMESIS_H
+
+#include "tests/sim/cluster.h"
+#include "tests/sim/shop.h"
+
+#define NEMESIS_KINDS_MAX 48
+
+struct nemesis;
+struct fault_kind;
+
+struct fault {
+	struct nemesis *nemesis;
+	const struct fault_kind *kind;
+	struct sim_event event;
+	bool on;     /* by the seed */
+	bool active; /* now */
+	uint64_t every_us, lasts_us;
+	unsigned victim, other;
+	uint64_t fired;
+};
+
+struct nemesis {
+	struct sim *sim;
+	struct cluster *cluster;
+	struct shops *shops;
+	struct judge *judge;
+	struct fault faults[NEMESIS_KINDS_MAX];
+	unsigned count;
+	bool running;
+	unsigned frail[JUDGE_MEMBERS]; /* members whose disks may be damaged for good */
+	unsigned frail_count;
+};
+
+/* only: names of kinds, comma-separated, or NULL for the seed's choice. "none" for none. */
+void nemesis_init(struct nemesis *nemesis, struct cluster *cluster, struct shops *shops, const char *only);
+/* Ends every fault and heals the world. */
+void nemesis_stop(struct nemesis *nemesis);
+/* All members but a majority are taken away for good (or none, by chance); the rest is started. */
+void nemesis_leave_majority(struct nemesis *nemesis);
+/* A kind that is on and never fired, or NULL. */
+const char *nemesis_idle(const struct nemesis *nemesis);
+unsigned nemesis_kind_count(void);
+const char *nemesis_kind_name(unsigned at);
+
+#endif /* TESTS_SIM_NEMESIS_H */

@@ -1,0 +1,201 @@
+#include "tests/sim/run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIVENESS_US 60000000
+#define DRAIN_US 30000000
+
+/* What a seed must have seen to count. */
+#define ACKNOWLEDGED_MIN 500
+#define LEADER_CHANGES_MIN 2
+#define RESTARTS_MIN 1
+
+struct run {
+	struct sim *sim;
+	struct judge judge;
+	struct cluster cluster;
+	struct shops shops;
+	struct nemesis nemesis;
+};
+
+static bool run_failed(void *owner) { return ((struct run *)owner)->judge.failed; }
+static bool shops_idle(void *owner)
+{
+	struct run *run = owner;
+	return run->shops.busy == 0 || run->judge.failed;
+}
+static bool acknowledged(void *owner)
+{
+	struct run *run = owner;
+	return run->shops.last_done_us + 1 > run->shops.healed_us || run->judge.failed;
+}
+static bool read_back(void *owner)
+{
+	struct run *run = owner;
+	return shops_are_read(&run->shops) || run->judge.failed;
+}
+static bool converged(void *owner)
+{
+	struct run *run = owner;
+	return cluster_converged(&run->cluster) || run->judge.failed;
+}
+
+/* ---- the nodes' bytes ---- */
+
+struct hash_wait {
+	bool done;
+	int status;
+	struct chain hash;
+	uint64_t index;
+};
+static void hashed(void *owner, int status, struct chain hash, uint64_t index)
+{
+	struct hash_wait *wait = owner;
+	*wait = (struct hash_wait){true, status, hash, index};
+}
+static bool hash_done(void *owner) { return ((struct hash_wait *)owner)->done; }
+
+static void compare_bytes(struct run *run)
+{
+	struct hash_wait first = {0};
+	for (unsigned i = 0; i < run->cluster.count && !run->judge.failed; i++) {
+		struct member *m = &run->cluster.members[i];
+		if (m->state != MEMBER_UP) {
+			continue;
+		}
+		struct hash_wait wait = {0};
+		shard_hash(node_shard(m->node), hashed, &wait);
+		if (!sim_run_until(run->sim, hash_done, &wait, DRAIN_US) || wait.status != 0) {
+			judge_fail(&run->judge, "n%u gives no hash of its database: %d", i + 1, wait.status);
+		}
+		if (first.done && first.index == wait.index && !chain_equal(first.hash, wait.hash)) {
+			judge_fail(&run->judge, "the databases differ at index %" PRIu64 " (n%u)", wait.index, i + 1);
+		}
+		if (!first.done) {
+			first = wait;
+		}
+	}
+}
+
+/* ---- the phases ---- */
+
+static void safety(struct run *run, const struct run_options *options)
+{
+	uint64_t minutes = options->minutes == 0 ? 1 : options->minutes;
+	sim_run_until(run->sim, run_failed, run, minutes * 60000000);
+}
+
+static void liveness(struct run *run)
+{
+	nemesis_stop(&run->nemesis);
+	nemesis_leave_majority(&run->nemesis);
+	run->shops.healed_us = sim_now_us(run->sim);
+	if (!sim_run_until(run->sim, acknowledged, run, LIVENESS_US)) {
+		judge_fail(&run->judge, "nothing was acknowledged for %d s after the faults ended", LIVENESS_US / 1000000);
+		return;
+	}
+	shops_close(&run->shops);
+	if (!sim_run_until(run->sim, shops_idle, run, DRAIN_US)) {
+		judge_fail(&run->judge, "%u requests never ended", run->shops.busy);
+		return;
+	}
+	if (run->judge.failed) {
+		return;
+	}
+	shops_read_back(&run->shops);
+	if (!sim_run_until(run->sim, read_back, run, LIVENESS_US)) {
+		judge_fail(&run->judge, "after %d s, %zu of %zu keys were read back", LIVENESS_US / 1000000,
+			   run->shops.final_done, run->shops.final_count);
+		return;
+	}
+	if (!sim_run_until(run->sim, converged, run, LIVENESS_US)) {
+		judge_fail(&run->judge, "the nodes do not converge within %d s", LIVENESS_US / 1000000);
+	}
+}
+
+static void verdict(struct run *run)
+{
+	shops_judge(&run->shops);
+	if (run->shops.acknowledged < ACKNOWLEDGED_MIN) {
+		judge_fail(&run->judge, "void: %" PRIu64 " requests were acknowledged, fewer than %d", run->shops.acknowledged,
+			   ACKNOWLEDGED_MIN);
+	}
+	if (run->judge.leader_changes < LEADER_CHANGES_MIN) {
+		judge_fail(&run->judge, "void: leadership changed %" PRIu64 " times", run->judge.leader_changes);
+	}
+	if (run->cluster.restarts < RESTARTS_MIN) {
+		judge_fail(&run->judge, "void: no node started again");
+	}
+	const char *idle = nemesis_idle(&run->nemesis);
+	if (idle != NULL) {
+		judge_fail(&run->judge, "void: the fault %s is on and never struck", idle);
+	}
+}
+
+static void fill_result(struct run *run, struct run_result *result)
+{
+	result->failed = run->judge.failed;
+	memcpy(result->failure, run->judge.failure, sizeof(result->failure));
+	result->trace = sim_trace_hash(run->sim);
+	result->events = sim_event_count(run->sim);
+	result->sim_us = sim_now_us(run->sim);
+	result->acknowledged = run->shops.acknowledged;
+	result->refused = run->shops.refused;
+	result->retried = run->shops.retried;
+	result->unknown = run->shops.unknown;
+	result->started = run->shops.started;
+	result->leader_changes = run->judge.leader_changes;
+	result->restarts = run->cluster.restarts;
+	result->truth_lost = run->cluster.truth_lost;
+	result->lost = cluster_lost(&run->cluster);
+	result->entries = run->judge.entry_count;
+	result->longest_gap_us = run->shops.longest_gap_us;
+	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
+		result->fired[i] = run->nemesis.faults[i].fired;
+	}
+}
+
+void run_seed(const struct run_options *options, struct run_result *result)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	if (run == NULL) {
+		fatal("out of memory for a run");
+	}
+	run->sim = sim_new(options->seed);
+	sim_trace_print(run->sim, options->trace);
+	struct prng *prng = sim_prng(run->sim);
+	unsigned nodes = options->nodes != 0 ? options->nodes : prng_chance(prng, 1, 4) ? 5 : 3;
+	judge_init(&run->judge);
+	cluster_init(&run->cluster, run->sim, &run->judge, nodes, options->log);
+	for (unsigned i = 0; i < nodes; i++) {
+		cluster_start_in(&run->cluster, i, 1 + prng_below(prng, 50000));
+	}
+	shops_init(&run->shops, &run->cluster, &run->judge, 3 + (unsigned)prng_below(prng, 3),
+		   1 + (unsigned)prng_below(prng, 4), 20000 + (unsigned)prng_below(prng, 400000));
+	nemesis_init(&run->nemesis, &run->cluster, &run->shops, options->only);
+	safety(run, options);
+	if (!run->judge.failed) {
+		liveness(run);
+	}
+	if (!run->judge.failed) {
+		compare_bytes(run);
+	}
+	if (!run->judge.failed) {
+		verdict(run);
+	}
+	fill_result(run, result);
+	if (run->judge.failed && !options->log) {
+		cluster_print(&run->cluster);
+	}
+	if (run->nemesis.running) {
+		nemesis_stop(&run->nemesis);
+	}
+	shops_fini(&run->shops);
+	cluster_fini(&run->cluster);
+	sim_free(run->sim);
+	judge_fini(&run->judge);
+	free(run);
+}

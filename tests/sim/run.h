@@ -1,0 +1,33 @@
+/* One seed: a world, a cluster, its clients and its faults, from the first event
+ * to the verdict.
+ *
+ *   SAFETY    clients ask, faults strike
+ *   LIVENESS  faults end for good, a majority stays; a write must be acknowledged and all
+ *             live nodes must agree within a bounded time
+ *   VERDICT   every key is read back, the judges look at it all */
+#ifndef TESTS_SIM_RUN_H
+#define TESTS_SIM_RUN_H
+
+#include "tests/sim/nemesis.h"
+
+struct run_options {
+	uint64_t seed;
+	unsigned nodes;   /* 0: the seed's choice of 3 and 5 */
+	uint64_t minutes; /* of the safety phase; 0: one */
+	const char *only; /* faults, or NULL */
+	bool trace;       /* every event */
+	bool log;         /* log lines of nodes */
+};
+
+struct run_result {
+	bool failed;
+	char failure[1024];
+	uint64_t trace; /* hash */
+	uint64_t events, sim_us, acknowledged, refused, retried, unknown, started;
+	uint64_t leader_changes, restarts, truth_lost, lost, entries, longest_gap_us;
+	uint64_t fired[NEMESIS_KINDS_MAX];
+};
+
+void run_seed(const struct run_options *options, struct run_result *result);
+
+#endif /* TESTS_SIM_RUN_H */
