@@ -406,7 +406,8 @@ static int db_get(lua_State *L)
 {
 	struct target target = find_target(L, running(L), lua_gettop(L));
 	if (!target.present) {
-		return 0;
+		lua_pushnil(L);
+		return 1;
 	}
 	push_row(L, target.table, target.cells, target.key, target.value, false);
 	return 1;

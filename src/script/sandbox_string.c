@@ -9,7 +9,7 @@
 #include <lualib.h>
 
 #include "base/err.h"
-#include "script/pattern.h"
+#include "script/luapattern.h"
 
 static struct slice check_text(lua_State *L, int arg)
 {
@@ -26,12 +26,12 @@ static void push_slice(lua_State *L, struct slice s)
 /* ---- captures ---- */
 
 /* One attempt at place at. Charges what it took; raises what is wrong with the pattern. */
-static bool try_match(lua_State *L, struct pattern *p, size_t at, size_t *end)
+static bool try_match(lua_State *L, struct luapattern *p, size_t at, size_t *end)
 {
 	struct budget *b = budget_of(L);
 	int64_t granted = b->active ? b->left : INT64_MAX;
 	p->steps = granted;
-	int status = pattern_match(p, at, end);
+	int status = luapattern_match(p, at, end);
 	if (b->active) {
 		budget_charge(L, (size_t)(granted - (p->steps < 0 ? -1 : p->steps)));
 	}
@@ -43,7 +43,7 @@ static bool try_match(lua_State *L, struct pattern *p, size_t at, size_t *end)
 }
 
 /* The n-th capture, or the whole match when there is none and n is 0. */
-static void push_capture(lua_State *L, const struct pattern *p, int n, size_t from, size_t end)
+static void push_capture(lua_State *L, const struct luapattern *p, int n, size_t from, size_t end)
 {
 	if (n >= p->capture_count) {
 		if (n != 0) {
@@ -52,15 +52,15 @@ static void push_capture(lua_State *L, const struct pattern *p, int n, size_t fr
 		push_slice(L, slice_of(p->subject.data + from, end - from));
 		return;
 	}
-	const struct pattern_capture *capture = &p->captures[n];
-	if (capture->len == PATTERN_POSITION) {
+	const struct luapattern_capture *capture = &p->captures[n];
+	if (capture->len == LUAPATTERN_POSITION) {
 		lua_pushinteger(L, (lua_Integer)capture->start + 1);
 	} else {
 		push_slice(L, slice_of(p->subject.data + capture->start, (size_t)capture->len));
 	}
 }
 
-static int push_captures(lua_State *L, const struct pattern *p, bool whole, size_t from, size_t end)
+static int push_captures(lua_State *L, const struct luapattern *p, bool whole, size_t from, size_t end)
 {
 	int count = p->capture_count == 0 && whole ? 1 : p->capture_count;
 	luaL_checkstack(L, count, "too many captures");
@@ -93,9 +93,9 @@ static int search(lua_State *L, bool find)
 		lua_pushnil(L);
 		return 1;
 	}
-	if (find && (lua_toboolean(L, 4) || pattern_is_plain(what))) {
+	if (find && (lua_toboolean(L, 4) || luapattern_is_plain(what))) {
 		budget_charge_bytes(L, subject.len - at + what.len);
-		size_t found = pattern_find_plain(subject, at, what);
+		size_t found = luapattern_find_plain(subject, at, what);
 		if (found == SIZE_MAX) {
 			lua_pushnil(L);
 			return 1;
@@ -104,7 +104,7 @@ static int search(lua_State *L, bool find)
 		lua_pushinteger(L, (lua_Integer)(found + what.len));
 		return 2;
 	}
-	struct pattern p = {.subject = subject, .pattern = what};
+	struct luapattern p = {.subject = subject, .pattern = what};
 	bool anchored = what.len > 0 && what.data[0] == '^';
 	if (anchored) {
 		p.pattern = slice_skip(what, 1);
@@ -138,8 +138,8 @@ static int str_match(lua_State *L)
 
 static int gmatch_next(lua_State *L)
 {
-	struct pattern p = {.subject = check_text(L, lua_upvalueindex(1)),
-			    .pattern = check_text(L, lua_upvalueindex(2))};
+	struct luapattern p = {.subject = check_text(L, lua_upvalueindex(1)),
+			       .pattern = check_text(L, lua_upvalueindex(2))};
 	size_t at = (size_t)lua_tointeger(L, lua_upvalueindex(3));
 	size_t last = (size_t)lua_tointeger(L, lua_upvalueindex(4));
 	for (; at <= p.subject.len; at++) {
@@ -170,7 +170,7 @@ static int str_gmatch(lua_State *L)
 /* ---- gsub ---- */
 
 struct substitution {
-	struct pattern p;
+	struct luapattern p;
 	size_t from, end; /* of the match */
 	int kind;         /* type of argument 3 */
 	luaL_Buffer out;
@@ -241,7 +241,7 @@ static int str_gsub(lua_State *L)
 			 sub.kind == LUA_TNUMBER || sub.kind == LUA_TSTRING || sub.kind == LUA_TFUNCTION ||
 				 sub.kind == LUA_TTABLE,
 			 3, "string/function/table");
-	sub.p = (struct pattern){.subject = subject, .pattern = anchored ? slice_skip(what, 1) : what};
+	sub.p = (struct luapattern){.subject = subject, .pattern = anchored ? slice_skip(what, 1) : what};
 	luaL_buffinit(L, &sub.out);
 	while (count < most) {
 		if (try_match(L, &sub.p, at, &sub.end) && sub.end != last) {

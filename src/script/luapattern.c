@@ -1,4 +1,4 @@
-#include "script/pattern.h"
+#include "script/luapattern.h"
 
 #include <stdint.h>
 
@@ -15,13 +15,13 @@ struct choice {
 };
 
 struct matcher {
-	struct pattern *p;
+	struct luapattern *p;
 	size_t s, i; /* positions in subject and pattern */
 	size_t choice_count;
-	struct choice choices[PATTERN_CHOICES];
+	struct choice choices[LUAPATTERN_CHOICES];
 };
 
-static int invalid(struct pattern *p, const char *why)
+static int invalid(struct luapattern *p, const char *why)
 {
 	p->why = why;
 	return ERR_INVALID;
@@ -91,7 +91,7 @@ static bool in_class(uint8_t c, uint8_t class)
 }
 
 /* Behind the item that begins at i, or 0 with why. */
-static size_t item_end(struct pattern *p, size_t i)
+static size_t item_end(struct luapattern *p, size_t i)
 {
 	const uint8_t *pat = p->pattern.data;
 	size_t len = p->pattern.len;
@@ -120,7 +120,7 @@ static size_t item_end(struct pattern *p, size_t i)
 }
 
 /* Set from i ('[') to end (behind ']'). */
-static bool in_set(struct pattern *p, uint8_t c, size_t i, size_t end)
+static bool in_set(struct luapattern *p, uint8_t c, size_t i, size_t end)
 {
 	const uint8_t *pat = p->pattern.data;
 	bool wanted = true;
@@ -151,7 +151,7 @@ static bool in_set(struct pattern *p, uint8_t c, size_t i, size_t end)
 	return !wanted;
 }
 
-static bool single(struct pattern *p, size_t s, size_t i, size_t end)
+static bool single(struct luapattern *p, size_t s, size_t i, size_t end)
 {
 	if (s >= p->subject.len) {
 		return false;
@@ -174,7 +174,7 @@ static bool single(struct pattern *p, size_t s, size_t i, size_t end)
 
 static int push(struct matcher *m, struct choice choice)
 {
-	if (m->choice_count == PATTERN_CHOICES) {
+	if (m->choice_count == LUAPATTERN_CHOICES) {
 		return invalid(m->p, "pattern too complex");
 	}
 	m->choices[m->choice_count++] = choice;
@@ -193,7 +193,7 @@ static int back(struct matcher *m)
 			m->choice_count--;
 			break;
 		case UNDO_CLOSE:
-			m->p->captures[choice->item].len = PATTERN_UNCLOSED;
+			m->p->captures[choice->item].len = LUAPATTERN_UNCLOSED;
 			m->choice_count--;
 			break;
 		case WITHOUT:
@@ -224,22 +224,22 @@ static int back(struct matcher *m)
 
 static int open_capture(struct matcher *m)
 {
-	struct pattern *p = m->p;
-	if (p->capture_count == PATTERN_CAPTURES) {
+	struct luapattern *p = m->p;
+	if (p->capture_count == LUAPATTERN_CAPTURES) {
 		return invalid(p, "too many captures");
 	}
 	bool position = m->i + 1 < p->pattern.len && p->pattern.data[m->i + 1] == ')';
 	p->captures[p->capture_count++] =
-		(struct pattern_capture){m->s, position ? PATTERN_POSITION : PATTERN_UNCLOSED};
+		(struct luapattern_capture){m->s, position ? LUAPATTERN_POSITION : LUAPATTERN_UNCLOSED};
 	m->i += position ? 2 : 1;
 	return push(m, (struct choice){.kind = UNDO_OPEN});
 }
 
 static int close_capture(struct matcher *m)
 {
-	struct pattern *p = m->p;
+	struct luapattern *p = m->p;
 	int n = p->capture_count;
-	while (n > 0 && p->captures[n - 1].len != PATTERN_UNCLOSED) {
+	while (n > 0 && p->captures[n - 1].len != LUAPATTERN_UNCLOSED) {
 		n--;
 	}
 	if (n == 0) {
@@ -252,7 +252,7 @@ static int close_capture(struct matcher *m)
 
 static int balance(struct matcher *m)
 {
-	struct pattern *p = m->p;
+	struct luapattern *p = m->p;
 	if (m->i + 3 >= p->pattern.len) {
 		return invalid(p, "malformed pattern (missing arguments to '%%b')");
 	}
@@ -279,7 +279,7 @@ static int balance(struct matcher *m)
 
 static int frontier(struct matcher *m)
 {
-	struct pattern *p = m->p;
+	struct luapattern *p = m->p;
 	size_t set = m->i + 2;
 	if (set >= p->pattern.len || p->pattern.data[set] != '[') {
 		return invalid(p, "missing '[' after '%%f' in pattern");
@@ -299,9 +299,9 @@ static int frontier(struct matcher *m)
 
 static int back_reference(struct matcher *m)
 {
-	struct pattern *p = m->p;
+	struct luapattern *p = m->p;
 	int n = p->pattern.data[m->i + 1] - '1';
-	if (n < 0 || n >= p->capture_count || p->captures[n].len == PATTERN_UNCLOSED) {
+	if (n < 0 || n >= p->capture_count || p->captures[n].len == LUAPATTERN_UNCLOSED) {
 		p->why_number = n + 1;
 		return invalid(p, "invalid capture index %%%d in pattern");
 	}
@@ -318,7 +318,7 @@ static int back_reference(struct matcher *m)
 
 static int repeated(struct matcher *m)
 {
-	struct pattern *p = m->p;
+	struct luapattern *p = m->p;
 	size_t item = m->i, end = item_end(p, item);
 	if (end == 0) {
 		return ERR_INVALID;
@@ -365,7 +365,7 @@ static int repeated(struct matcher *m)
 
 static int item(struct matcher *m)
 {
-	const struct pattern *p = m->p;
+	const struct luapattern *p = m->p;
 	uint8_t next = m->i + 1 < p->pattern.len ? p->pattern.data[m->i + 1] : 0;
 	switch (p->pattern.data[m->i]) {
 	case '(':
@@ -391,7 +391,7 @@ static int item(struct matcher *m)
 	}
 }
 
-int pattern_match(struct pattern *p, size_t at, size_t *end)
+int luapattern_match(struct luapattern *p, size_t at, size_t *end)
 {
 	struct matcher m;
 	m.p = p;
@@ -415,7 +415,7 @@ int pattern_match(struct pattern *p, size_t at, size_t *end)
 		}
 	}
 	for (int n = 0; n < p->capture_count; n++) {
-		if (p->captures[n].len == PATTERN_UNCLOSED) {
+		if (p->captures[n].len == LUAPATTERN_UNCLOSED) {
 			return invalid(p, "unfinished capture");
 		}
 	}
@@ -423,7 +423,7 @@ int pattern_match(struct pattern *p, size_t at, size_t *end)
 	return 1;
 }
 
-bool pattern_is_plain(struct slice pattern)
+bool luapattern_is_plain(struct slice pattern)
 {
 	for (size_t i = 0; i < pattern.len; i++) {
 		if (pattern.data[i] != 0 && strchr("^$*+?.([%-", pattern.data[i]) != NULL) {
@@ -433,7 +433,7 @@ bool pattern_is_plain(struct slice pattern)
 	return true;
 }
 
-size_t pattern_find_plain(struct slice subject, size_t at, struct slice what)
+size_t luapattern_find_plain(struct slice subject, size_t at, struct slice what)
 {
 	if (at > subject.len) {
 		return SIZE_MAX;

@@ -1,0 +1,208 @@
+/* What is refused when a bundle is pushed, with file and line; how tables may change. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/tap.h"
+#include "tests/unit/script_world.h"
+
+#define TABLES                                                                                               \
+	"tables { item = { key = {'item'}, columns = { item = id, n = count, price = optional(money) } } }"
+#define PROC(body)                                                                                           \
+	"procedure { name = 'p', writes = true, args = { a = optional(int) }, result = { v = optional(int) " \
+	"} }\n" body
+
+static struct world w;
+
+static void refused_file(const char *name, const char *source, const char *part, const char *sentence)
+{
+	const char *files[] = {"tables.lua", TABLES, name, source, NULL};
+	struct err err = {0};
+	int status = world_push(&w, files, &err);
+	if (!ok(status == ERR_INVALID && strstr(err.text, part) != NULL, "%s", sentence)) {
+		printf("# %d %s\n", status, err.text);
+	}
+}
+
+static void refused(const char *source, const char *part, const char *sentence)
+{
+	refused_file("p.lua", source, part, sentence);
+}
+
+static void accepted(const char *source, const char *sentence)
+{
+	const char *files[] = {"tables.lua", TABLES, "p.lua", source, NULL};
+	struct err err = {0};
+	int status = world_push(&w, files, &err);
+	if (!ok(status == 0, "%s", sentence)) {
+		printf("# %d %s\n", status, err.text);
+	}
+}
+
+static void tokens(void)
+{
+	refused(PROC("return function(call)\n  local x = = 1 end"),
+		"p.lua:3:", "a syntax error is told with file and line (row 58)");
+	refused("\x1bLua", "p.lua:1: not a source", "bytecode is refused (row 59, 2015-4335)");
+	refused(PROC("return function() return { v = 1 / 2 } end"), "p.lua:2: `/`", "/ is refused");
+	refused(PROC("return function() return { v = 2 ^ 3 } end"), "p.lua:2: `^`", "^ is refused");
+	refused(PROC("return function() return { v = 0.5 } end"), "p.lua:2: a number with a point",
+		"a float is refused (row 76)");
+	refused(PROC("return function() return { v = 1e3 } end"), "a number with a point",
+		"so is an exponent");
+	refused(PROC("return function() return { v = 0x1p4 } end"), "a number with a point",
+		"in hexadecimal too");
+	refused(PROC("return function() return { v = 9223372036854775808 } end"), "over 64 bits",
+		"and an integer over 64 bits");
+	accepted(PROC("return function() return { v = 9223372036854775807 // 1 - 7 % 2 } end"),
+		 "// and % are fine");
+	accepted(PROC("-- 1/2 ^ 0.5\nlocal s = '1/2^0.5' .. \"/\\\"^\" .. [[/^0.5]] .. [==[ ]] / ]==] --[[ / "
+		      "^ \n ]] --[=[ / ]=]\n"
+		      "return function() return {} end"),
+		 "texts and comments are not looked at");
+	refused(PROC("return function() _ENV.x = 1 end"), "_ENV", "_ENV is refused");
+	refused(PROC("return function() local x <close> = nil end"), "<close>", "<close> is refused");
+	refused(PROC("return function() pcall = 1 end"),
+		"p.lua:2: attempt to assign to const variable 'pcall'", "a name of ours cannot be assigned");
+	refused(PROC("return function(call) return import(call.a) end"), "import takes a plain text",
+		"import takes a plain text");
+	refused(PROC("local m = import 'lib.none' return function() end"), "imports lib.none, which is not",
+		"an import is resolved when pushed");
+	refused(PROC("return 1"), "must return its function", "a file returns a function");
+	refused("return function() end", "no `procedure", "a file declares its procedure");
+	refused(PROC("procedure { name = 'p' } return function() end"), "declares one procedure",
+		"and only one");
+	refused(PROC("while true do end return function() end"), "used up the budget",
+		"a chunk that does not end is stopped");
+	refused("procedure { name = 'p', args = { a = (function() while true do end end)() } } return "
+		"function() end",
+		"budget", "so is a declaration");
+
+	char *big = malloc(70000);
+	memset(big, ' ', 69999);
+	big[69999] = '\0';
+	size_t used = (size_t)sprintf(big, "%s", PROC("return function() end"));
+	big[used] = ' ';
+	big[LIMIT_SCRIPT_SOURCE] = '\0';
+	accepted(big, "64 KiB are accepted (row 60)");
+	big[LIMIT_SCRIPT_SOURCE] = ' ';
+	big[LIMIT_SCRIPT_SOURCE + 1] = '\0';
+	refused(big, "larger than 64 KiB", "a byte more is not");
+	used = (size_t)sprintf(big, "%s", PROC("return function() return "));
+	memset(big + used, '(', 60000 - used);
+	big[60000] = '\0';
+	refused(big, "C stack overflow", "nested parentheses are bounded");
+	used = (size_t)sprintf(big, "%s", PROC("return function() "));
+	for (int i = 0; i < 300; i++) {
+		used += (size_t)sprintf(big + used, "local a%d ", i);
+	}
+	sprintf(big + used, "end");
+	refused(big, "too many local variables", "so are locals");
+	used = (size_t)sprintf(big, "%s", PROC("return function() local t = {"));
+	for (int i = 0; i < 8000; i++) {
+		used += (size_t)sprintf(big + used, "%d,", i * 3);
+	}
+	sprintf(big + used, "} end");
+	accepted(big, "many constants are fine");
+	free(big);
+}
+
+static void declarations(void)
+{
+	refused("procedure { name = 'q' } return function() end", "the file is for p",
+		"the name is the file's");
+	refused("procedure { name = 'p', arg = {} } return function() end", "'arg' is not part",
+		"unknown parts are refused");
+	refused("procedure { name = 'p', args = { a = itn } } return function() end", "'itn' is not known",
+		"so are unknown types");
+	refused("procedure { name = 'p', args = { a = 3 } } return function() end", "a has no type",
+		"an argument has a type");
+	refused("procedure { name = 'p', args = { a = int(5, 1) } } return function() end", "empty",
+		"a range is not empty");
+	refused("procedure { name = 'p', args = { a = int }, once = 'a' } return function() end", "once: 'a'",
+		"once names an id");
+	refused("procedure { name = 'p', fails = { Lower = 'refused' } } return function() end", "not a code",
+		"codes are capitals");
+	refused("procedure { name = 'p', fails = { LOADING = 'refused' } } return function() end", "Redis",
+		"words that clients repeat are refused");
+	refused("procedure { name = 'p', fails = { OVERLOADED = 'refused' } } return function() end",
+		"own codes", "so are the store's");
+	refused("procedure { name = 'p', fails = { X = 'retry' } } return function() end",
+		"must be \"refused\"", "a procedure cannot ask for a retry");
+	refused_file("tables.lua2.lua", "return 1", "no `procedure", "stray files are refused");
+	refused_file("lib/a.lua", "local b = import 'lib.a' return {}", "imports itself",
+		     "a library cannot import itself");
+	refused_file("../x.txt", "", "ends in .lua", "a file is Lua");
+	const char *tables[][2] = {
+		{"tables { t = { key = {'x'}, columns = { y = id } } }", "no column x"},
+		{"tables { t = { key = {'x'}, columns = { x = optional(id) } } }", "cannot be optional"},
+		{"tables { t = { key = {'x'}, columns = { x = id, l = list(id) } } }", "cannot be stored"},
+		{"tables { t = { columns = { x = id } } }", "has no key"},
+		{"tables { ['a b'] = { key = {'x'}, columns = { x = id } } }", "not a name"},
+	};
+	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+		const char *files[] = {"tables.lua", tables[i][0], NULL};
+		struct err err = {0};
+		ok(world_push(&w, files, &err) == ERR_INVALID && strstr(err.text, tables[i][1]) != NULL,
+		   "a table: %s", tables[i][1]);
+	}
+}
+
+static void push_tables(const char *tables, const char *part, const char *sentence)
+{
+	const char *files[] = {
+		"tables.lua", tables, "p.lua",
+		PROC("return function(call) db.item:insert { item = 'x' .. call.a, n = 3 } return {} end"),
+		NULL};
+	struct err err = {0};
+	int status = world_push(&w, files, &err);
+	bool good =
+		part == NULL ? status == 0 : status == ERR_DENIED && strstr(world_reply(&w), part) != NULL;
+	if (!ok(good, "%s", sentence)) {
+		printf("# %d %s %s\n", status, err.text, world_reply(&w));
+	}
+}
+
+static void migration(void)
+{
+#define ITEM(columns) "tables { item = { key = {'item'}, columns = { item = id, " columns " } } }"
+	push_tables(ITEM("n = count, small = optional(int(1, 5))"), NULL, "a first bundle");
+	push_tables("tables { item = { key = {'n'}, columns = { item = id, n = count } } }", NULL,
+		    "an empty table may change at will");
+	push_tables(ITEM("n = count, small = optional(int(1, 5))"), NULL, "and back");
+	ok(world_call(&w, "p", "a", "1", NULL) == 0, "a row");
+	push_tables("tables { }", "it is gone", "a table with rows cannot go");
+	push_tables("tables { item = { key = {'n'}, columns = { item = id, n = count } } }",
+		    "its key changed", "nor its key");
+	push_tables(ITEM("n = count"), "columns were removed", "nor a column");
+	push_tables(ITEM("small = optional(int(1, 5)), n = count"), "removed, renamed or moved",
+		    "nor its place");
+	push_tables(ITEM("n = int, small = optional(int(1, 5))"), "changed its type", "nor its type");
+	push_tables(ITEM("n = count, small = optional(int(1, 4))"), "narrower", "a range cannot shrink");
+	push_tables(ITEM("n = count, small = int(1, 5)"), "was optional", "what was optional stays so");
+	push_tables(ITEM("n = count, small = optional(int(1, 5)), x = int"), "must be optional or a count",
+		    "a new column needs no value");
+	push_tables(ITEM("n = count, small = optional(int(0, 9)), x = optional(int), y = count"), NULL,
+		    "wider and longer is fine");
+	ok(world_call(&w, "p", "a", "2", NULL) == 0, "rows of both kinds");
+	const struct slice argv[] = {SLICE_LIT("item")};
+	struct txn *txn = txn_begin(w.overlay, &w.arena);
+	struct reply reply = {&w.reply, 2};
+	buf_reset(&w.reply);
+	ok(script_rows(w.host, txn, &w.arena, argv, 1, &reply) == 0, "are read");
+	txn_abort(txn);
+	ok(strstr(world_reply(&w), "{\"item\":\"x1\",\"n\":3,\"small\":null,\"x\":null,\"y\":0}") != NULL,
+	   "an old row has the new columns");
+}
+
+int main(void)
+{
+	world_open(&w);
+	tokens();
+	declarations();
+	world_close(&w);
+	world_open(&w);
+	migration();
+	world_close(&w);
+	return tap_done();
+}
