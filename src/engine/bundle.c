@@ -254,15 +254,33 @@ void bundle_refresh(struct shard *shard, bool blocking)
 	}
 }
 
+/* The job goes on without its request, whose copied words the lane still reads: they stay with the job. */
+static struct request *orphan(struct compile *c)
+{
+	struct request *request = c->request;
+	assert(c->orphaned == NULL);
+	c->orphaned = request->parked;
+	c->request = NULL;
+	request->parked = NULL;
+	return request;
+}
+
 void bundle_cancel(struct shard *shard, struct request *request)
 {
 	list_for_each(link, &shard->compiles) {
 		struct compile *c = list_entry(link, struct compile, link);
 		if (c->request == request) {
-			/* The lane reads the request's copies: they stay until it is done. */
-			c->orphaned = request->parked;
-			c->request = NULL;
-			request->parked = NULL;
+			orphan(c);
+		}
+	}
+}
+
+void bundle_refuse(struct shard *shard, enum code code)
+{
+	list_for_each(link, &shard->compiles) {
+		struct compile *c = list_entry(link, struct compile, link);
+		if (c->request != NULL) {
+			release_refuse(shard, orphan(c), code, NULL);
 		}
 	}
 }

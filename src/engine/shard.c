@@ -345,6 +345,7 @@ static void stop_now(struct shard *shard, int status)
 		release_lost(shard, CODE_STOPPING);
 		propose_drop(shard);
 	}
+	bundle_refuse(shard, CODE_STOPPING);
 	release_deliver(shard);
 	env_timer_stop(&shard->tick);
 	apply_close(shard);

@@ -282,6 +282,8 @@ int bundle_run(struct shard *shard, struct request *request, struct txn *txn, st
 /* Compiles the active bundle if this host has not; at once when blocking. */
 void bundle_refresh(struct shard *shard, bool blocking);
 void bundle_cancel(struct shard *shard, struct request *request);
+/* Whoever waits for a compilation does so no longer. */
+void bundle_refuse(struct shard *shard, enum code code);
 void bundle_close(struct shard *shard);
 
 /* handover.c */

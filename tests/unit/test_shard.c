@@ -721,6 +721,104 @@ static void test_many_bytes_in_a_turn(void)
 	world_close(&w);
 }
 
+/* ---- scripts ---- */
+
+static const char tables_lua[] = "tables { pool = { key = { 'sku' }, columns = { sku = id, avail = count } } }";
+static const char fill_lua[] = "procedure { name = 'pool.fill', writes = true,\n"
+			       "  args = { sku = id, qty = int(1, 100000) }, result = { left = int } }\n"
+			       "return function(call)\n"
+			       "  db.pool:add(call.sku, { avail = call.qty })\n"
+			       "  return { left = db.pool:need(call.sku).avail }\n"
+			       "end";
+static const char take_lua[] = "procedure { name = 'pool.take', writes = true, once = 'take_id', keep = 'success',\n"
+			       "  args = { take_id = id, sku = id, qty = int(1, 100) }, result = { left = int },\n"
+			       "  fails = { SOLD_OUT = 'refused' } }\n"
+			       "return function(call)\n"
+			       "  local pool = db.pool:need(call.sku)\n"
+			       "  db.pool:add(call.sku, { avail = -1 })\n"
+			       "  if pool.avail < call.qty then fail('SOLD_OUT') end\n"
+			       "  db.pool:add(call.sku, { avail = 1 - call.qty })\n"
+			       "  return { left = pool.avail - call.qty }\n"
+			       "end";
+
+static void start_bundle(struct world *w, struct ask *ask, const char *verb, const char *take)
+{
+	ask_init(w, ask);
+	ask_words(ask, "BUNDLE verb shop tables.lua t pool/fill.lua f pool/take.lua k");
+	ask->argv[1] = slice_str(verb);
+	ask->argv[4] = slice_str(tables_lua);
+	ask->argv[6] = slice_str(fill_lua);
+	ask->argv[8] = slice_str(take);
+	ask_send(ask);
+}
+
+static const char *bundle(struct world *w, const char *verb, const char *take)
+{
+	static char text[512];
+	struct ask ask;
+	start_bundle(w, &ask, verb, take);
+	snprintf(text, sizeof text, "%s", ask_wait(&ask));
+	ask_end(&ask);
+	return text;
+}
+
+static void test_bundles(void)
+{
+	struct world w;
+	struct ask a;
+	world_lead(&w, NULL);
+	is_int(strncmp(answer(&w, "CALL pool.take take_id t1 sku s qty 1"), "-NO_SUCH_PROCEDURE ", 19), 0,
+	       "without a bundle there is no procedure");
+	is_int(strncmp(bundle(&w, "CHECK", take_lua), "%2||$4||name||$4||shop||$4||hash||", 34), 0, "CHECK compiles");
+	is_int(replica_double_proposals(w.replica), 0, "and writes nothing");
+	const char *broken = bundle(&w, "PUSH", "procedure { name = ");
+	is_int(strncmp(broken, "-SCRIPT_INVALID ", 16), 0, "what does not compile is refused");
+	ok(strstr(broken, "pool/take.lua:1") != NULL, "with file and line");
+	ok(bundle(&w, "PUSH", take_lua)[0] == '%', "what does is pushed");
+	is_int(strncmp(answer(&w, "BUNDLE LIST"), "*2||%", 5), 0, "and listed");
+	is_str(answer(&w, "CALL pool.fill sku s qty 3"), "%1||$4||left||:3||", "a procedure runs");
+	is_str(answer(&w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:1||", "with a declared request id");
+	is_str(answer(&w, "CALL pool.take qty 2 take_id t1 sku s"), "%2||$4||left||:1||$8||replayed||#t||",
+	       "the same again is a marked replay, in any order of arguments");
+	is_int(strncmp(answer(&w, "CALL pool.take take_id t1 sku s qty 1"), "-IDEMPOTENCY_KEY_REUSED ", 24), 0,
+	       "other arguments are an error");
+	is_int(strncmp(answer(&w, "CALL pool.take take_id t2 sku s qty 2"), "-SOLD_OUT ", 10), 0, "a refusal");
+	is_str(answer(&w, "CALL pool.fill sku s qty 1"), "%1||$4||left||:2||", "took nothing back with it");
+	is_str(answer(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:0||", "and left no record");
+	ask_init(&w, &a);
+	ask_words(&a, "CALL pool.take take_id t1 sku s qty 2");
+	a.request.protocol = 2;
+	ask_send(&a);
+	is_str(ask_wait(&a), "$26||{\"left\":1,\"replayed\":true}||", "the other protocol gets it as JSON");
+	ask_end(&a);
+	ask_init(&w, &a);
+	ask_words(&a, "CALL pool.fill sku z qty 2 ; SET plain 1 ; CALL pool.take take_id t3 sku z qty 5");
+	a.request.kind = REQUEST_EXEC;
+	ask_send(&a);
+	is_int(strncmp(ask_wait(&a), "*3||%1||$4||left||:2||+OK||-SOLD_OUT ", 37), 0, "calls may stand in a queue");
+	ask_end(&a);
+	is_str(answer(&w, "CALL pool.fill sku z qty 1"), "%1||$4||left||:3||", "where a refusal undoes only itself");
+	world_close(&w);
+}
+
+static void test_push_after_the_client_left(void)
+{
+	struct world w;
+	struct ask a;
+	world_lead(&w, NULL);
+	start_bundle(&w, &a, "PUSH", take_lua);
+	shard_cancel(w.shard, &a.request);
+	ask_end(&a);
+	is_str(answer(&w, "SET k v"), "+OK||", "who leaves while its bundle compiles disturbs nobody");
+	start_bundle(&w, &a, "PUSH", take_lua);
+	shard_stop(w.shard, closed_cb);
+	uv_env_run_until(w.env, is_closed, &w, WAIT_MS);
+	ok(a.done, "who pushes while the node stops is answered");
+	ask_end(&a);
+	shard_free(w.shard);
+	uv_env_free(w.env, NULL, NULL);
+}
+
 static void test_whose_database(void)
 {
 	struct world w;
@@ -747,6 +845,8 @@ static void test_whose_database(void)
 
 int main(void)
 {
+	test_bundles();
+	test_push_after_the_client_left();
 	test_whose_database();
 	test_transfer();
 	test_hash();
