@@ -42,12 +42,14 @@ struct replica_events {
 	/* The leader may add its OPEN entry now: fill payload (entry_begin/entry_end, kind
 	 * ENTRY_OPEN). Called once per election won, before anything can be proposed. */
 	void (*on_open_payload)(void *owner, struct buf *payload);
-	/* This term's OPEN entry is committed and has been handed to on_committed: reads and writes may start. */
+	/* This term's OPEN entry is committed and has been handed to on_committed: reads and writes may
+	 * start. */
 	void (*on_open)(void *owner, uint64_t term, uint64_t open_index);
 	/* Entries up to index are committed AND durable in our own log: to be applied in
 	 * order. entries[i] are borrowed (entry_ref to keep). Every type comes, barriers and changes too. */
 	void (*on_committed)(void *owner, struct entry *const *entries, size_t count);
-	/* The commit index as the core reports it (a maximum, may run ahead of on_committed): replies may go out (D3). */
+	/* The commit index as the core reports it (a maximum, may run ahead of on_committed): replies may go
+	 * out (D3). */
 	void (*on_commit_index)(void *owner, uint64_t commit_index);
 	/* Highest stamp seen in any peer frame rose (D11). May be NULL. */
 	void (*on_stamp)(void *owner, uint64_t stamp_ms);
@@ -60,19 +62,20 @@ struct replica_events {
 
 struct replica_config {
 	struct env *env;
-	struct log *log;               /* borrowed */
-	const char *dir;               /* log directory, made if absent */
-	uint64_t cluster_id;           /* peers of another cluster are refused */
+	struct log *log;     /* borrowed */
+	const char *dir;     /* log directory, made if absent */
+	uint64_t cluster_id; /* peers of another cluster are refused */
 	uint64_t id;
 	const struct replica_member *members; /* the bootstrap configuration, sorted by id */
 	size_t member_count;
-	bool bootstrap;                /* an empty directory gets the bootstrap entry; otherwise it is refused */
-	const char *listen;            /* peer listen address; NULL: no listener (single member) */
-	uint64_t election_ms;          /* 300; the core draws one to two times this */
-	uint64_t heartbeat_ms;         /* 50 */
-	uint64_t segment_bytes;        /* size of a log segment, 64 MiB; the simulator uses KiB */
-	uint64_t keep_bytes;           /* log kept for a lagging member behind what is durable in the database, 512 MiB */
-	uint64_t cache_bytes;          /* entries kept in memory for sending, 64 MiB */
+	bool bootstrap;         /* an empty directory gets the bootstrap entry; otherwise it is refused */
+	const char *listen;     /* peer listen address; NULL: no listener (single member) */
+	uint64_t election_ms;   /* 300; the core draws one to two times this */
+	uint64_t heartbeat_ms;  /* 50 */
+	uint64_t segment_bytes; /* size of a log segment, 64 MiB; the simulator uses KiB */
+	uint64_t keep_bytes;  /* log kept for a lagging member behind what is durable in the database, 512 MiB
+			       */
+	uint64_t cache_bytes; /* entries kept in memory for sending, 64 MiB */
 	const struct replica_events *events;
 	void *owner;
 };
@@ -82,8 +85,9 @@ struct replica_config {
  * older than the log is truth lost and refused with ERR_CORRUPT. ERR_LOCKED,
  * ERR_IO, ERR_INVALID otherwise. Nothing is sent before replica_start. */
 int replica_open(const struct replica_config *config, const struct replica_applied_state *applied,
-                 struct replica **replica, struct err *err);
-/* Begins to listen, connect, vote. What the log holds above applied comes through on_committed once it is committed. */
+		 struct replica **replica, struct err *err);
+/* Begins to listen, connect, vote. What the log holds above applied comes through on_committed once it is
+ * committed. */
 int replica_start(struct replica *replica, struct err *err);
 /* Stops everything and waits for lane items; closed comes later, then the owner calls replica_free. */
 void replica_close(struct replica *replica, void (*closed)(void *owner));
@@ -110,8 +114,9 @@ size_t replica_in_flight(const struct replica *replica);
  * the commit index then, are linearizable); ERR_NOT_LEADER, ERR_TIMEOUT. All that
  * wait share one probe round. */
 struct replica_read {
-	struct list link; /* private */
-	uint64_t round, started_us, commit_index; /* private */
+	struct list link;                                      /* private */
+	uint64_t round, started_us, deadline_us, commit_index; /* private */
+	bool lost;                                             /* private */
 	void (*cb)(struct replica_read *read, int status);
 };
 void replica_read_start(struct replica *replica, struct replica_read *read, uint64_t timeout_ms);
@@ -122,7 +127,7 @@ void replica_read_cancel(struct replica *replica, struct replica_read *read);
  * The owner must stop proposing first. cb once, later: 0 when another leads,
  * ERR_TIMEOUT, ERR_NOT_LEADER. */
 void replica_transfer(struct replica *replica, uint64_t target_id, uint64_t timeout_ms,
-                      void (*cb)(void *owner, int status), void *owner);
+		      void (*cb)(void *owner, int status), void *owner);
 
 /* ---- every member ---- */
 
@@ -130,26 +135,27 @@ void replica_transfer(struct replica *replica, uint64_t target_id, uint64_t time
 void replica_applied(struct replica *replica, uint64_t index);
 /* The database is durable up to index: the log may be trimmed behind it (D5). */
 void replica_database_durable(struct replica *replica, uint64_t index);
-/* The configuration in force at the applied index, for the meta record; borrowed until the next applied change. */
+/* The configuration in force at the applied index, for the meta record; borrowed until the next applied
+ * change. */
 void replica_configuration(const struct replica *replica, uint64_t *index, struct slice *encoded);
 
 /* Forwarding over the requests connection to another member. Never repeated:
  * cb once, later, with 0 and the reply (borrowed), ERR_NOT_FOUND when it was never sent (no
  * connection: nothing happened), or ERR_CLOSED / ERR_TIMEOUT when it was sent and is unanswered. */
 struct replica_forward {
-	struct list link; /* private */
+	struct list link;                  /* private */
 	uint64_t token, sent, deadline_us; /* private */
 	void (*cb)(struct replica_forward *forward, int status, struct slice reply);
 };
 void replica_forward_start(struct replica *replica, struct replica_forward *forward, uint64_t to_id,
-                           struct slice request, uint64_t timeout_ms);
+			   struct slice request, uint64_t timeout_ms);
 void replica_reply(struct replica *replica, uint64_t to_id, uint64_t token, struct slice reply);
 
 struct replica_stats {
 	enum replica_role role;
 	uint64_t term, leader_id;
 	uint64_t first_index, last_index, durable_index, commit_index, applied_index;
-	struct chain chain;             /* at last_index */
+	struct chain chain; /* at last_index */
 	uint64_t elections, proposals, reads, read_rounds;
 	uint64_t log_bytes, log_writes, log_syncs, log_sync_us_p50, log_sync_us_p99;
 	uint64_t frames_in, frames_out, frames_bad, messages_dropped, reconnects;

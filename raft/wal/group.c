@@ -42,7 +42,8 @@ static void group_encode(struct wal_group *group)
 			.term = op->entry == NULL ? 0 : op->entry->term,
 			.chain = op->chain,
 		};
-		record_encode(out, group->number, group->offset + (uint64_t)(out - group->buffer), &record, payload);
+		record_encode(out, group->number, group->offset + (uint64_t)(out - group->buffer), &record,
+			      payload);
 		group->link = record.sum;
 		out += record_bytes(record.len);
 	}
@@ -89,7 +90,8 @@ static void group_done(struct env_work *work)
 	group_release(group);
 	if (group->status != 0) {
 		wal_fail(wal,
-			 "writing %s/%016llx.log at %llu failed (%s): what reached the disk is not known; check the "
+			 "writing %s/%016llx.log at %llu failed (%s): what reached the disk is not known; "
+			 "check the "
 			 "disk, then start again, the other members hold the data",
 			 wal->dir, (unsigned long long)group->number, (unsigned long long)group->offset,
 			 err_name(group->status));
@@ -243,7 +245,8 @@ void wal_flush(struct wal *wal)
 	if (segment_group_start(wal_active(wal)->end) + need > wal->file_bytes) {
 		if (!wal->spare.ready || wal->spare.bytes < SEGMENT_HEAD + need) {
 			uint64_t bytes = SEGMENT_HEAD + need;
-			wal_spare_prepare(wal, bytes > wal->config.segment_bytes ? bytes : wal->config.segment_bytes);
+			wal_spare_prepare(wal, bytes > wal->config.segment_bytes ? bytes
+										 : wal->config.segment_bytes);
 			return;
 		}
 		group_open_segment(wal);

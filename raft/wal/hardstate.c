@@ -66,11 +66,13 @@ static int load(struct env_file *file, struct hardstate *state)
 	for (int slot = HARDSTATE_A; slot <= HARDSTATE_B; slot++) {
 		uint8_t bytes[HARDSTATE_BYTES];
 		size_t got = 0;
-		int read = env_file_read(file, slot_offset((enum hardstate_slot)slot), bytes, sizeof(bytes), &got);
+		int read = env_file_read(file, slot_offset((enum hardstate_slot)slot), bytes, sizeof(bytes),
+					 &got);
 		if (read != 0) {
 			return read;
 		}
-		status[slot] = hardstate_decode(slice_of(bytes, got), (enum hardstate_slot)slot, &found[slot]);
+		status[slot] =
+			hardstate_decode(slice_of(bytes, got), (enum hardstate_slot)slot, &found[slot]);
 	}
 	if (status[HARDSTATE_A] != 0 && status[HARDSTATE_B] != 0) {
 		return status[HARDSTATE_A] == ERR_VERSION ? ERR_VERSION : ERR_CORRUPT;
@@ -94,12 +96,14 @@ static int store_again(struct env_file *file, const struct hardstate *state)
 	}
 	bool in_first = hardstate_decode(slice_of(bytes, got), HARDSTATE_A, &first) == 0 &&
 			first.sequence == state->sequence;
-	enum hardstate_slot order[2] = {in_first ? HARDSTATE_B : HARDSTATE_A, in_first ? HARDSTATE_A : HARDSTATE_B};
+	enum hardstate_slot order[2] = {in_first ? HARDSTATE_B : HARDSTATE_A,
+					in_first ? HARDSTATE_A : HARDSTATE_B};
 	status = hardstate_store(file, order[0], state);
 	return status != 0 ? status : hardstate_store(file, order[1], state);
 }
 
-int hardstate_open(struct env *env, const char *dir, struct hardstate *state, struct env_file **file, struct err *err)
+int hardstate_open(struct env *env, const char *dir, struct hardstate *state, struct env_file **file,
+		   struct err *err)
 {
 	char path[PATH_BYTES];
 	snprintf(path, sizeof(path), "%s/vote", dir);
@@ -115,10 +119,11 @@ int hardstate_open(struct env *env, const char *dir, struct hardstate *state, st
 	status = load(opened, &found);
 	if (status != 0) {
 		env_file_close(opened);
-		return err_set(err, status,
-			       "%s: no copy of term and vote can be read (%s); this member may have voted and must "
-			       "not take part again: remove its data and add it as a new member",
-			       path, err_name(status));
+		return err_set(
+			err, status,
+			"%s: no copy of term and vote can be read (%s); this member may have voted and must "
+			"not take part again: remove its data and add it as a new member",
+			path, err_name(status));
 	}
 	status = store_again(opened, &found);
 	if (status != 0) {

@@ -31,7 +31,8 @@ struct hardstate {
 enum hardstate_slot { HARDSTATE_A, HARDSTATE_B };
 
 /* Blocking. ERR_NOT_FOUND when dir has none; ERR_CORRUPT when no slot verifies; else errors of env. */
-int hardstate_open(struct env *env, const char *dir, struct hardstate *state, struct env_file **file, struct err *err);
+int hardstate_open(struct env *env, const char *dir, struct hardstate *state, struct env_file **file,
+		   struct err *err);
 /* Blocking; dir exists and has none. */
 int hardstate_create(struct env *env, const char *dir, const struct hardstate *state, struct err *err);
 /* Writes and syncs one slot; blocking, for a lane or start-up. After a failure nothing may be assumed. */

@@ -6,7 +6,8 @@
 #include "raft/wal/wal_private.h"
 
 /* One record at a place that is known: whatever does not verify was durable once. */
-static int read_record(struct env_file *file, uint64_t number, uint64_t offset, uint64_t index, struct entry **entry)
+static int read_record(struct env_file *file, uint64_t number, uint64_t offset, uint64_t index,
+		       struct entry **entry)
 {
 	uint8_t head[RECORD_HEAD];
 	size_t got = 0;
@@ -60,8 +61,8 @@ static void read_before(struct wal_read *read, struct env_file *file)
 		return;
 	}
 	if (env_file_read(file, 0, bytes, sizeof(bytes), &got) == 0 &&
-	    segment_head_decode(slice_of(bytes, got), read->number, &head) == 0 && head.first_index == read->first &&
-	    read->places[0] == SEGMENT_HEAD) {
+	    segment_head_decode(slice_of(bytes, got), read->number, &head) == 0 &&
+	    head.first_index == read->first && read->places[0] == SEGMENT_HEAD) {
 		read->before = head.previous_chain;
 		read->before_known = true;
 	}
@@ -83,8 +84,8 @@ static void read_run(struct env_work *work)
 	read_before(read, file);
 	while (read->count < wanted && read->status == 0 && bytes < WAL_READ_BYTES) {
 		struct entry *entry = NULL;
-		read->status = read_record(file, read->number, read->places[read->count], read->first + read->count,
-					   &entry);
+		read->status = read_record(file, read->number, read->places[read->count],
+					   read->first + read->count, &entry);
 		if (read->status == 0) {
 			bytes += entry->len;
 			read->entries[read->count++] = entry;
@@ -104,7 +105,8 @@ static void read_done(struct env_work *work)
 		}
 		read->count = 0;
 		wal_fail(wal,
-			 "%s/%016llx.log cannot be read back at index %llu (%s): an acknowledged entry is damaged; "
+			 "%s/%016llx.log cannot be read back at index %llu (%s): an acknowledged entry is "
+			 "damaged; "
 			 "check the disk, remove this member's data and add it anew",
 			 wal->dir, (unsigned long long)read->number, (unsigned long long)read->first,
 			 err_name(read->status));
@@ -126,7 +128,7 @@ static void plan(const struct wal *wal, struct wal_read *read, uint64_t first, u
 	if (first > wal->first_index && wal_place_of(wal, first - 1).number == place.number) {
 		read->before_place = (uint64_t)wal_place_of(wal, first - 1).offset * 8;
 	}
-	list_for_each(link, &wal->segments) {
+	list_for_each (link, &wal->segments) {
 		const struct wal_segment *segment = list_entry(link, struct wal_segment, link);
 		if ((uint32_t)segment->number == place.number) {
 			read->number = segment->number;

@@ -24,7 +24,10 @@ void recent_append(struct recent *r, struct entry *entry);
 void recent_truncate(struct recent *r, uint64_t index, struct chain chain);
 /* Lets the oldest go while more than bytes_max are held; never those above floor. */
 void recent_shrink(struct recent *r, size_t bytes_max, uint64_t floor);
-static inline bool recent_holds(const struct recent *r, uint64_t index) { return index >= r->first && index <= r->last; }
+static inline bool recent_holds(const struct recent *r, uint64_t index)
+{
+	return index >= r->first && index <= r->last;
+}
 /* Borrowed; NULL when not held. */
 struct entry *recent_get(const struct recent *r, uint64_t index);
 /* chain(index) for first - 1 <= index <= last. */

@@ -22,8 +22,8 @@ struct recovery {
 	struct err *err;
 	uint64_t *numbers; /* of the files, ascending */
 	size_t count, cap;
-	size_t used;       /* of them have a head: the first ones */
-	uint8_t *bytes;    /* the segment being read */
+	size_t used;    /* of them have a head: the first ones */
+	uint8_t *bytes; /* the segment being read */
 	size_t bytes_cap;
 	uint64_t link;
 
@@ -37,10 +37,11 @@ static int corrupt(struct recovery *r, uint64_t number, uint64_t offset, const c
 {
 	char path[WAL_PATH_BYTES];
 	wal_path(r->wal, number, path);
-	return err_set(r->err, ERR_CORRUPT,
-		       "%s: corrupt log at index %llu (offset %llu: %s); acknowledged entries are lost here: remove "
-		       "this member's data and add it anew, the other members hold them",
-		       path, (unsigned long long)r->wal->last_index + 1, (unsigned long long)offset, what);
+	return err_set(
+		r->err, ERR_CORRUPT,
+		"%s: corrupt log at index %llu (offset %llu: %s); acknowledged entries are lost here: remove "
+		"this member's data and add it anew, the other members hold them",
+		path, (unsigned long long)r->wal->last_index + 1, (unsigned long long)offset, what);
 }
 
 /* ---- the files ---- */
@@ -125,7 +126,8 @@ static int find_used(struct recovery *r)
 		struct segment_head head;
 		int status = read_head(r, r->numbers[i], &head);
 		if (status == ERR_VERSION) {
-			return err_set(r->err, status, "%s: a segment of another version of the log", r->wal->dir);
+			return err_set(r->err, status, "%s: a segment of another version of the log",
+				       r->wal->dir);
 		}
 		if (status == 0 && r->used < i) {
 			return corrupt(r, r->numbers[r->used], 0, "its head is damaged");
@@ -166,8 +168,9 @@ static const char *take_entry(struct recovery *r, const struct record *record, s
 	entry->chain = chain;
 	wal_note_entry(wal, entry);
 	recent_append(&wal->recent, entry);
-	wal_ops_push(&r->tail, (struct wal_op){
-				       .kind = RECORD_ENTRY, .index = entry->index, .chain = chain, .entry = entry});
+	wal_ops_push(
+		&r->tail,
+		(struct wal_op){.kind = RECORD_ENTRY, .index = entry->index, .chain = chain, .entry = entry});
 	recent_shrink(&wal->recent, wal->config.cache_bytes, wal->floor);
 	return NULL;
 }
@@ -183,13 +186,14 @@ static const char *take_truncation(struct recovery *r, const struct record *reco
 		return "a truncation of another chain";
 	}
 	wal_note_truncation(wal, record->index, record->chain);
-	wal_ops_push(&r->tail, (struct wal_op){
-				       .kind = RECORD_TRUNCATE, .index = record->index, .chain = record->chain});
+	wal_ops_push(
+		&r->tail,
+		(struct wal_op){.kind = RECORD_TRUNCATE, .index = record->index, .chain = record->chain});
 	return NULL;
 }
 
-static const char *take(struct recovery *r, struct wal_segment *segment, uint64_t offset, const struct record *record,
-			struct slice payload)
+static const char *take(struct recovery *r, struct wal_segment *segment, uint64_t offset,
+			const struct record *record, struct slice payload)
 {
 	struct wal *wal = r->wal;
 	if (record->synced != r->tail_synced) {
@@ -206,12 +210,14 @@ static const char *take(struct recovery *r, struct wal_segment *segment, uint64_
 		wrong = take_entry(r, record, payload);
 		if (wrong == NULL) {
 			wal_note_place(wal, record->index, segment->number, offset);
-			segment->highest = record->index > segment->highest ? record->index : segment->highest;
+			segment->highest =
+				record->index > segment->highest ? record->index : segment->highest;
 		}
 		break;
 	case RECORD_TRUNCATE:
 		wrong = take_truncation(r, record);
-		segment->first_index = record->index < segment->first_index ? record->index : segment->first_index;
+		segment->first_index =
+			record->index < segment->first_index ? record->index : segment->first_index;
 		break;
 	default:
 		wrong = record->index == wal->last_index ? NULL : "a mark out of order";
@@ -227,7 +233,8 @@ static int begin_segment(struct recovery *r, const struct segment_head *head, si
 	}
 	if (i == 0) {
 		wal_begin_at(wal, head->first_index, head->previous_term, head->previous_chain);
-	} else if (head->first_index != wal->last_index + 1 || !chain_equal(head->previous_chain, wal_chain(wal))) {
+	} else if (head->first_index != wal->last_index + 1 ||
+		   !chain_equal(head->previous_chain, wal_chain(wal))) {
 		return corrupt(r, head->number, 0, "it does not continue the segment before");
 	}
 	wal_segment_add(wal, head->number, head->first_index);
@@ -242,13 +249,14 @@ static int begin_segment(struct recovery *r, const struct segment_head *head, si
 }
 
 /* The record behind end: of the same group, or the first of the next one. */
-static bool next_record(struct recovery *r, struct slice bytes, uint64_t number, uint64_t end, uint64_t *offset,
-			struct record *record, struct slice *payload)
+static bool next_record(struct recovery *r, struct slice bytes, uint64_t number, uint64_t end,
+			uint64_t *offset, struct record *record, struct slice *payload)
 {
 	uint64_t places[2] = {end, segment_group_start(end)};
 	for (size_t i = 0; i < 2; i++) {
 		*offset = places[i];
-		if (record_decode(bytes, 0, number, *offset, record, payload) == 0 && record->link == r->link) {
+		if (record_decode(bytes, 0, number, *offset, record, payload) == 0 &&
+		    record->link == r->link) {
 			return true;
 		}
 	}
@@ -286,7 +294,9 @@ static int read_records(struct recovery *r, size_t i, const struct segment_head 
 	if (next != NULL) {
 		return segment->end == next->previous_end ? 0 : corrupt(r, number, segment->end, "bit rot");
 	}
-	return segment_proves(bytes, number, segment->end, r->link) ? corrupt(r, number, segment->end, "bit rot") : 0;
+	return segment_proves(bytes, number, segment->end, r->link)
+		       ? corrupt(r, number, segment->end, "bit rot")
+		       : 0;
 }
 
 static int read_all(struct recovery *r)
@@ -343,7 +353,8 @@ static void encode_tail(struct recovery *r, uint8_t *out, struct wal_segment *se
 		}
 		if (op->kind == RECORD_ENTRY) {
 			segment->highest = op->index > segment->highest ? op->index : segment->highest;
-			if (recent_get(&wal->recent, op->index) == op->entry || op->index < wal->recent.first) {
+			if (recent_get(&wal->recent, op->index) == op->entry ||
+			    op->index < wal->recent.first) {
 				wal_note_place(wal, op->index, segment->number, offset);
 			}
 		}
@@ -483,6 +494,18 @@ static int open_segment(struct recovery *r)
 	return 0;
 }
 
+/* An empty log is born with its first entry: there is no moment without it. */
+static void begin_with(struct recovery *r, struct entry *entry)
+{
+	assert(entry->index == 1 && r->used == 0);
+	wal_note_entry(r->wal, entry);
+	recent_append(&r->wal->recent, entry);
+	wal_ops_push(&r->tail, (struct wal_op){.kind = RECORD_ENTRY,
+					       .index = 1,
+					       .chain = entry->chain,
+					       .entry = entry_ref(entry)});
+}
+
 int wal_recover(struct wal *wal, struct err *err)
 {
 	struct recovery r = {.wal = wal, .err = err, .tail_synced = UINT64_MAX, .cut_end = SEGMENT_HEAD};
@@ -497,6 +520,9 @@ int wal_recover(struct wal *wal, struct err *err)
 		status = read_all(&r);
 	}
 	if (status == 0) {
+		if (wal->was_empty && wal->config.first_entry != NULL) {
+			begin_with(&r, wal->config.first_entry);
+		}
 		status = open_segment(&r);
 	}
 	wal_ops_fini(&r.tail);

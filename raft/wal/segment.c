@@ -63,7 +63,8 @@ static uint64_t position(uint64_t number, uint64_t offset)
 	return number << OFFSET_BITS ^ offset;
 }
 
-void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record *record, struct slice payload)
+void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record *record,
+		   struct slice payload)
 {
 	assert(offset % 8 == 0 && offset >> OFFSET_BITS == 0);
 	assert(record->len == payload.len);
@@ -88,7 +89,8 @@ void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record
 	memset(out + RECORD_HEAD + payload.len, 0, padding);
 }
 
-static int head_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset, struct record *record)
+static int head_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset,
+		       struct record *record)
 {
 	if (offset < base || offset - base > bytes.len || bytes.len - (offset - base) < RECORD_HEAD) {
 		return ERR_CORRUPT;
@@ -144,7 +146,8 @@ bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint
 	struct record record;
 	uint64_t next_group = segment_group_start(offset);
 	/* The next group begins, and not behind the record in front of offset: one is missing between. */
-	if (offset < next_group && head_decode(segment, 0, number, next_group, &record) == 0 && record.link != link) {
+	if (offset < next_group && head_decode(segment, 0, number, next_group, &record) == 0 &&
+	    record.link != link) {
 		return true;
 	}
 	for (uint64_t at = (offset + 7) & ~(uint64_t)7; at + RECORD_HEAD <= segment.len; at += 8) {

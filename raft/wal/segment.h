@@ -92,7 +92,8 @@ static inline uint64_t segment_group_start(uint64_t end)
 	return (end + SEGMENT_SECTOR - 1) & ~(uint64_t)(SEGMENT_SECTOR - 1);
 }
 /* Writes record_bytes() bytes that will lie at offset; sets record->sum. */
-void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record *record, struct slice payload);
+void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record *record,
+		   struct slice payload);
 /* The record at offset, where bytes is the part of the segment that begins at
  * base: 0, or ERR_CORRUPT. Checks what a record can say about itself; link and
  * order are the reader's. *payload points into bytes. */

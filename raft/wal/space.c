@@ -60,8 +60,8 @@ static void spare_done(struct env_work *work)
 			env_timer_start(&wal->space_retry, WAL_SPACE_RETRY_MS);
 		}
 	} else {
-		wal_fail(wal, "making %s/%016llx.log ready failed (%s): check the disk, then start again", wal->dir,
-			 (unsigned long long)spare->number, err_name(spare->status));
+		wal_fail(wal, "making %s/%016llx.log ready failed (%s): check the disk, then start again",
+			 wal->dir, (unsigned long long)spare->number, err_name(spare->status));
 	}
 	wal_close_tick(wal);
 }
@@ -95,18 +95,19 @@ void wal_spare_prepare(struct wal *wal, uint64_t bytes)
 
 static struct wal_segment *segment_after(const struct wal *wal, const struct wal_segment *segment)
 {
-	return segment->link.next == &wal->segments ? NULL
-						    : list_entry(segment->link.next, struct wal_segment, link);
+	return segment->link.next == &wal->segments
+		       ? NULL
+		       : list_entry(segment->link.next, struct wal_segment, link);
 }
 
 uint64_t wal_trim_point(const struct wal *wal, uint64_t durable, uint64_t kept, uint64_t keep_bytes)
 {
 	uint64_t bytes = 0;
-	list_for_each(link, &wal->segments) {
+	list_for_each (link, &wal->segments) {
 		bytes += list_entry(link, struct wal_segment, link)->end;
 	}
 	uint64_t first = wal->first_index;
-	list_for_each(link, &wal->segments) {
+	list_for_each (link, &wal->segments) {
 		const struct wal_segment *segment = list_entry(link, struct wal_segment, link);
 		const struct wal_segment *next = segment_after(wal, segment);
 		if (next == NULL || segment->highest > durable) {
@@ -151,6 +152,12 @@ static void forget_before(struct wal *wal, uint64_t first)
 	}
 	memmove(wal->terms, wal->terms + gone, (wal->term_count - gone) * sizeof(*wal->terms));
 	wal->term_count -= gone;
+	gone = 0;
+	while (gone < wal->change_count && wal->changes[gone] < first) {
+		gone++;
+	}
+	memmove(wal->changes, wal->changes + gone, (wal->change_count - gone) * sizeof(*wal->changes));
+	wal->change_count -= gone;
 	wal->first_index = first;
 }
 

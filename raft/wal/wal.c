@@ -55,8 +55,10 @@ struct wal_segment *wal_segment_add(struct wal *wal, uint64_t number, uint64_t f
 	if (segment == NULL) {
 		fatal("out of memory: a segment of the log");
 	}
-	*segment = (struct wal_segment){
-		.number = number, .first_index = first_index, .highest = first_index - 1, .end = SEGMENT_HEAD};
+	*segment = (struct wal_segment){.number = number,
+					.first_index = first_index,
+					.highest = first_index - 1,
+					.end = SEGMENT_HEAD};
 	list_append(&wal->segments, &segment->link);
 	wal->segment_count++;
 	return segment;
@@ -107,6 +109,18 @@ static void note_term(struct wal *wal, uint64_t index, uint64_t term)
 	wal->terms[wal->term_count++] = (struct wal_term){index, term};
 }
 
+static void note_change(struct wal *wal, uint64_t index)
+{
+	if (wal->change_count == wal->change_cap) {
+		wal->change_cap = wal->change_cap == 0 ? 8 : wal->change_cap * 2;
+		wal->changes = realloc(wal->changes, wal->change_cap * sizeof(*wal->changes));
+		if (wal->changes == NULL) {
+			fatal("out of memory: %zu configurations of the log", wal->change_cap);
+		}
+	}
+	wal->changes[wal->change_count++] = index;
+}
+
 void wal_note_entry(struct wal *wal, const struct entry *entry)
 {
 	assert(entry->index == wal->last_index + 1);
@@ -114,6 +128,9 @@ void wal_note_entry(struct wal *wal, const struct entry *entry)
 		grow_places(wal);
 	}
 	note_term(wal, entry->index, entry->term);
+	if (entry->type == ENTRY_CHANGE) {
+		note_change(wal, entry->index);
+	}
 	wal->last_index = entry->index;
 	*place(wal, entry->index) = (struct wal_place){0, 0};
 }
@@ -136,6 +153,9 @@ void wal_note_truncation(struct wal *wal, uint64_t index, struct chain chain)
 	recent_truncate(&wal->recent, index, chain);
 	while (wal->term_count > 0 && wal->terms[wal->term_count - 1].first_index >= index) {
 		wal->term_count--;
+	}
+	while (wal->change_count > 0 && wal->changes[wal->change_count - 1] >= index) {
+		wal->change_count--;
 	}
 	wal->last_index = index - 1;
 	if (index < wal->first_index) {
@@ -228,7 +248,8 @@ void wal_close(struct wal *wal, void (*closed)(void *owner))
 /* What waits and finds no segment to go to stays unwritten: nobody was told otherwise. */
 void wal_close_tick(struct wal *wal)
 {
-	if (wal->closing && !wal->group.busy && !wal->spare.busy && !wal->removal.busy && list_empty(&wal->reads)) {
+	if (wal->closing && !wal->group.busy && !wal->spare.busy && !wal->removal.busy &&
+	    list_empty(&wal->reads)) {
 		env_turn_arm(&wal->close_turn);
 	}
 }
@@ -252,7 +273,7 @@ void wal_free(struct wal *wal)
 		return;
 	}
 	stop_timers(wal);
-	list_for_each(link, &wal->reads) {
+	list_for_each (link, &wal->reads) {
 		struct wal_read *read = list_entry(link, struct wal_read, link);
 		for (size_t i = 0; i < WAL_READ_ENTRIES; i++) {
 			entry_unref(read->entries[i]);
@@ -272,6 +293,7 @@ void wal_free(struct wal *wal)
 	}
 	free(wal->places);
 	free(wal->terms);
+	free(wal->changes);
 	free(wal);
 }
 
@@ -305,6 +327,17 @@ uint64_t wal_first_index(const struct wal *wal)
 uint64_t wal_last_index(const struct wal *wal)
 {
 	return wal->last_index;
+}
+
+size_t wal_change_count(const struct wal *wal)
+{
+	return wal->change_count;
+}
+
+uint64_t wal_change(const struct wal *wal, size_t i)
+{
+	assert(i < wal->change_count);
+	return wal->changes[i];
 }
 
 uint64_t wal_durable_index(const struct wal *wal)
@@ -355,9 +388,9 @@ void wal_append(struct wal *wal, struct entry *entry)
 	recent_append(&wal->recent, entry);
 	wal->pending_bytes += record_bytes(entry->len);
 	wal_ops_push(&wal->pending, (struct wal_op){.kind = RECORD_ENTRY,
-						     .index = entry->index,
-						     .chain = entry->chain,
-						     .entry = entry_ref(entry)});
+						    .index = entry->index,
+						    .chain = entry->chain,
+						    .entry = entry_ref(entry)});
 }
 
 void wal_truncate(struct wal *wal, uint64_t index)
@@ -367,9 +400,9 @@ void wal_truncate(struct wal *wal, uint64_t index)
 	wal_note_truncation(wal, index, chain);
 	wal->pending_bytes += record_bytes(0);
 	wal_ops_push(&wal->pending, (struct wal_op){.kind = RECORD_TRUNCATE,
-						     .index = index,
-						     .term = wal_term_of(wal, index - 1),
-						     .chain = chain});
+						    .index = index,
+						    .term = wal_term_of(wal, index - 1),
+						    .chain = chain});
 	wal->pending_truncations++;
 	if (wal->durable_index >= index) {
 		wal->durable_index = index - 1;
@@ -408,7 +441,7 @@ void wal_stats(const struct wal *wal, struct wal_stats *stats)
 		.segments = wal->segment_count,
 		.no_space = wal->spare.no_space,
 	};
-	list_for_each(link, &wal->segments) {
+	list_for_each (link, &wal->segments) {
 		stats->bytes += list_entry(link, struct wal_segment, link)->end;
 	}
 }

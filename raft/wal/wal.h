@@ -24,11 +24,12 @@ struct wal;
 struct wal_config {
 	struct env *env;
 	struct log *log;
-	const char *dir;        /* exists; copied */
-	uint64_t log_id;        /* a segment with another id is refused */
+	const char *dir; /* exists; copied */
+	uint64_t log_id; /* a segment with another id is refused */
 	uint64_t segment_bytes;
-	uint64_t cache_bytes;   /* entries kept in memory for sending */
-	uint64_t floor;         /* applied: entries above it stay in memory until wal_set_floor says otherwise */
+	uint64_t cache_bytes; /* entries kept in memory for sending */
+	uint64_t floor; /* applied: entries above it stay in memory until wal_set_floor says otherwise */
+	struct entry *first_entry; /* borrowed during open: what an empty log begins with, or NULL */
 	/* Everything up to index is durable. May fall after a truncation. */
 	void (*on_durable)(void *owner, uint64_t index);
 	void (*on_failed)(void *owner, const char *line);
@@ -55,6 +56,9 @@ uint64_t wal_durable_index(const struct wal *wal);
 struct chain wal_chain(const struct wal *wal); /* chain(last) */
 /* Term of an entry held, or of the one before the first; 0 when not known. */
 uint64_t wal_term_of(const struct wal *wal, uint64_t index);
+/* The entries of type ENTRY_CHANGE it holds, in order. */
+size_t wal_change_count(const struct wal *wal);
+uint64_t wal_change(const struct wal *wal, size_t i);
 /* chain(index), when it is known without reading the disk. */
 bool wal_chain_of(const struct wal *wal, uint64_t index, struct chain *chain);
 
@@ -87,9 +91,9 @@ struct wal_read {
 	size_t count;
 	struct entry *entries[WAL_READ_ENTRIES];
 	bool before_known;
-	struct chain before; /* chain(first - 1), if it could be had */
+	struct chain before;                                     /* chain(first - 1), if it could be had */
 	uint64_t number, before_place, places[WAL_READ_ENTRIES]; /* private */
-	int status;                                /* private */
+	int status;                                              /* private */
 	void (*cb)(struct wal_read *read, int status);
 };
 /* first is held by the log and durable; to >= first bounds the run. */

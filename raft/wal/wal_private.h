@@ -16,7 +16,7 @@
 
 /* Something to be written: an entry, a truncation or a mark. */
 struct wal_op {
-	uint8_t kind;        /* enum record_kind */
+	uint8_t kind;         /* enum record_kind */
 	uint64_t index, term; /* term: of a truncation, of the entry before it; not written */
 	struct chain chain;
 	struct entry *entry; /* owned reference; only RECORD_ENTRY */
@@ -61,12 +61,12 @@ struct wal_group {
 	uint64_t number, offset;   /* where the write begins */
 	bool opens;                /* at 0, with head */
 	struct segment_head head;
-	uint64_t synced, link;     /* of the first record; link: of the last one afterwards */
-	uint64_t bytes;            /* of the write */
-	uint64_t end_index;        /* last index of the log behind it */
-	uint64_t clamp;            /* lowered by truncations meanwhile */
+	uint64_t synced, link; /* of the first record; link: of the last one afterwards */
+	uint64_t bytes;        /* of the write */
+	uint64_t end_index;    /* last index of the log behind it */
+	uint64_t clamp;        /* lowered by truncations meanwhile */
 	uint64_t started_us;
-	uint8_t *buffer;           /* owned, kept from group to group */
+	uint8_t *buffer; /* owned, kept from group to group */
 	size_t buffer_cap;
 	int status;
 };
@@ -102,6 +102,8 @@ struct wal {
 	size_t place_cap;
 	struct wal_term *terms;
 	size_t term_count, term_cap;
+	uint64_t *changes; /* indexes of entries of type ENTRY_CHANGE, ascending */
+	size_t change_count, change_cap;
 
 	struct list segments;
 	uint64_t segment_count;

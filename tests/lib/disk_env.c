@@ -72,12 +72,30 @@ void disk_free(struct disk *disk)
 	free(disk);
 }
 
-uint64_t disk_changes(const struct disk *disk) { return disk->changes; }
-void disk_cut_at(struct disk *disk, uint64_t at) { disk->cut_at = at; }
-bool disk_is_cut(const struct disk *disk) { return disk->cut; }
-void disk_fail_write(struct disk *disk, uint64_t count) { disk->fail_write = count; }
-void disk_fail_sync(struct disk *disk, uint64_t count) { disk->fail_sync = count; }
-void disk_fill(struct disk *disk, bool full) { disk->full = full; }
+uint64_t disk_changes(const struct disk *disk)
+{
+	return disk->changes;
+}
+void disk_cut_at(struct disk *disk, uint64_t at)
+{
+	disk->cut_at = at;
+}
+bool disk_is_cut(const struct disk *disk)
+{
+	return disk->cut;
+}
+void disk_fail_write(struct disk *disk, uint64_t count)
+{
+	disk->fail_write = count;
+}
+void disk_fail_sync(struct disk *disk, uint64_t count)
+{
+	disk->fail_sync = count;
+}
+void disk_fill(struct disk *disk, bool full)
+{
+	disk->full = full;
+}
 
 /* False when the power is gone. */
 static bool change(struct disk *disk)
@@ -89,7 +107,7 @@ static bool change(struct disk *disk)
 
 static struct inode *find(struct disk *disk, const char *path)
 {
-	list_for_each(link, &disk->inodes) {
+	list_for_each (link, &disk->inodes) {
 		struct inode *inode = list_entry(link, struct inode, link);
 		if (strcmp(inode->path, path) == 0) {
 			return inode;
@@ -178,7 +196,8 @@ void disk_recover(struct disk *disk, enum disk_loss loss)
 	for (struct list *link; (link = list_pop(&all)) != NULL;) {
 		struct inode *inode = list_entry(link, struct inode, link);
 		assert(inode->refs == 0);
-		bool newer = loss == DISK_KEEP_ALL || (loss == DISK_LOSE_SOME && prng_chance(&disk->prng, 1, 2));
+		bool newer =
+			loss == DISK_KEEP_ALL || (loss == DISK_LOSE_SOME && prng_chance(&disk->prng, 1, 2));
 		char *name = newer ? inode->path : inode->durable;
 		if (name[0] == '\0' || find(disk, name) != NULL) {
 			inode_free(inode);
@@ -194,7 +213,7 @@ void disk_recover(struct disk *disk, enum disk_loss loss)
 struct disk *disk_copy(const struct disk *disk)
 {
 	struct disk *copy = disk_new(1);
-	list_for_each(link, &disk->inodes) {
+	list_for_each (link, &disk->inodes) {
 		const struct inode *inode = list_entry(link, struct inode, link);
 		if (inode->path[0] == '\0') {
 			continue;
@@ -213,7 +232,7 @@ struct disk *disk_copy(const struct disk *disk)
 
 const char *disk_name(struct disk *disk, size_t i)
 {
-	list_for_each(link, &disk->inodes) {
+	list_for_each (link, &disk->inodes) {
 		struct inode *inode = list_entry(link, struct inode, link);
 		if (inode->path[0] != '\0' && i-- == 0) {
 			return inode->path;
@@ -232,8 +251,14 @@ uint8_t *disk_bytes(struct disk *disk, const char *path, size_t *len)
 
 /* ---- files ---- */
 
-static struct disk *disk_of(struct env *env) { return list_entry(env, struct disk_env, env)->disk; }
-static struct inode *inode_of(struct env_file *file) { return list_entry(file, struct file, base)->inode; }
+static struct disk *disk_of(struct env *env)
+{
+	return list_entry(env, struct disk_env, env)->disk;
+}
+static struct inode *inode_of(struct env_file *file)
+{
+	return list_entry(file, struct file, base)->inode;
+}
 
 static int file_open(struct env *env, const char *path, unsigned flags, struct env_file **opened)
 {
@@ -282,7 +307,10 @@ static int file_read(struct env_file *file, uint64_t offset, void *bytes, size_t
 	return 0;
 }
 
-static bool countdown(uint64_t *count) { return *count > 0 && --*count == 0; }
+static bool countdown(uint64_t *count)
+{
+	return *count > 0 && --*count == 0;
+}
 
 static int file_write(struct env_file *file, uint64_t offset, const void *bytes, size_t len)
 {
@@ -368,7 +396,10 @@ static int file_size(struct env_file *file, uint64_t *size)
 	return 0;
 }
 
-static int make_dir(struct env *env, const char *path) { return 0; }
+static int make_dir(struct env *env, const char *path)
+{
+	return 0;
+}
 
 static int rename_file(struct env *env, const char *from, const char *to)
 {
@@ -422,10 +453,11 @@ static int dir_sync(struct env *env, const char *path)
 	return 0;
 }
 
-static int dir_list(struct env *env, const char *path, int (*visit)(void *owner, const char *name), void *owner)
+static int dir_list(struct env *env, const char *path, int (*visit)(void *owner, const char *name),
+		    void *owner)
 {
 	size_t prefix = strlen(path);
-	list_for_each(link, &disk_of(env)->inodes) {
+	list_for_each (link, &disk_of(env)->inodes) {
 		struct inode *inode = list_entry(link, struct inode, link);
 		if (strncmp(inode->path, path, prefix) == 0 && inode->path[prefix] == '/') {
 			int status = visit(owner, inode->path + prefix + 1);
@@ -445,8 +477,14 @@ static int free_space(struct env *env, const char *path, uint64_t *bytes)
 
 /* ---- the rest ---- */
 
-static uint64_t now_us(struct env *env) { return list_entry(env, struct disk_env, env)->now_us; }
-static uint64_t wall_ms(struct env *env) { return 1700000000000 + now_us(env) / 1000; }
+static uint64_t now_us(struct env *env)
+{
+	return list_entry(env, struct disk_env, env)->now_us;
+}
+static uint64_t wall_ms(struct env *env)
+{
+	return 1700000000000 + now_us(env) / 1000;
+}
 static void random_bytes(struct env *env, void *bytes, size_t len)
 {
 	prng_fill(&list_entry(env, struct disk_env, env)->prng, bytes, len);
@@ -473,7 +511,7 @@ static void lane_submit(struct env_lane *base, struct env_work *work)
 static size_t lane_pending(const struct env_lane *base)
 {
 	size_t count = 0;
-	list_for_each(link, &list_entry(base, struct lane, base)->queue) {
+	list_for_each (link, &list_entry(base, struct lane, base)->queue) {
 		count++;
 	}
 	return count;
@@ -546,7 +584,7 @@ bool disk_env_step(struct env *base)
 		return false;
 	}
 	env->now_us++;
-	list_for_each(link, &env->lanes) {
+	list_for_each (link, &env->lanes) {
 		struct lane *lane = list_entry(link, struct lane, link);
 		struct list *first = list_pop(&lane->queue);
 		if (first != NULL) {

@@ -40,7 +40,10 @@ static void on_failed(void *owner, const char *line)
 	snprintf(story->line, sizeof(story->line), "%s", line);
 }
 
-static void on_closed(void *owner) { ((struct story *)owner)->closed = true; }
+static void on_closed(void *owner)
+{
+	((struct story *)owner)->closed = true;
+}
 
 static int story_open(struct story *story, struct err *err)
 {
@@ -109,7 +112,8 @@ static void append_sized(struct story *story, size_t len)
 	struct entry *entry = entry_new(ENTRY_COMMAND, slice_of(bytes, len));
 	entry->index = index;
 	entry->term = story->term;
-	entry->chain = chain_next(wal_chain(story->wal), index, entry->term, entry->type, entry_payload(entry));
+	entry->chain =
+		chain_next(wal_chain(story->wal), index, entry->term, entry->type, entry_payload(entry));
 	story->chain[index] = entry->chain;
 	story->last = index;
 	wal_append(story->wal, entry);
@@ -240,7 +244,8 @@ static void test_truncation_clamps(void)
 	disk_env_run(story.env);
 	is_int(story.durable, 13, "entries truncated before they were written are not reported");
 	story_kill(&story);
-	ok(story_open(&story, NULL) == 0 && wal_last_index(story.wal) == 13 && holds(&story, 13), "nor read back");
+	ok(story_open(&story, NULL) == 0 && wal_last_index(story.wal) == 13 && holds(&story, 13),
+	   "nor read back");
 	story_close(&story);
 	disk_free(disk);
 }
@@ -290,7 +295,8 @@ static void test_old_entries(void)
 		unsigned before = reader.called;
 		wal_read_start(story.wal, &reader.read, next, 150);
 		disk_env_run(story.env);
-		if (reader.called != before + 1 || reader.status != 0 || !reader.right || reader.first != next) {
+		if (reader.called != before + 1 || reader.status != 0 || !reader.right ||
+		    reader.first != next) {
 			break;
 		}
 		if (reader.read.before_known && next > 1 &&
@@ -462,7 +468,8 @@ static void test_failures(void)
 		disk_env_run(story.env);
 		is_int(story.durable, 5, "afterwards nothing is written");
 		story_kill(&story);
-		ok(story_open(&story, NULL) == 0 && holds(&story, 5), "the next start holds what was durable");
+		ok(story_open(&story, NULL) == 0 && holds(&story, 5),
+		   "the next start holds what was durable");
 		uint64_t told = wal_durable_index(story.wal);
 		story_kill(&story);
 		disk_recover(disk, DISK_LOSE_ALL);
@@ -486,7 +493,8 @@ static void test_no_space(void)
 	struct wal_stats stats;
 	wal_stats(story.wal, &stats);
 	ok(stats.no_space && !story.failed, "no space for the next segment is not truth lost");
-	ok(story.durable > 0 && story.durable < 300 && wal_pending_bytes(story.wal) > 0, "what has no room waits");
+	ok(story.durable > 0 && story.durable < 300 && wal_pending_bytes(story.wal) > 0,
+	   "what has no room waits");
 	disk_fill(disk, false);
 	disk_env_advance(story.env, 1500);
 	is_int(story.durable, 300, "it is written when there is space again");
@@ -548,8 +556,9 @@ static void test_random(void)
 			switch (prng_below(&prng, 12)) {
 			case 0:
 				if (story.last > story.floor) {
-					truncate_to(&story, story.floor + 1 +
-								    prng_below(&prng, story.last - story.floor));
+					truncate_to(&story,
+						    story.floor + 1 +
+							    prng_below(&prng, story.last - story.floor));
 				}
 				break;
 			case 1:
@@ -568,7 +577,8 @@ static void test_random(void)
 				wrong += story_open(&story, &err) != 0;
 				if (wrong == 0) {
 					wrong += !holds(&story, durable);
-					/* An unreported truncation may be undone, so more may be there; then it counts. */
+					/* An unreported truncation may be undone, so more may be there; then
+					 * it counts. */
 					story.last = wal_last_index(story.wal);
 					story.term++;
 					(void)last;

@@ -1,0 +1,387 @@
+#include "raft/peer/link.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+/* Payloads up to this size are copied: cheaper than a slice of their own. */
+#define COPY_MAX 1024
+#define SPARE_MAX 4
+#define SPARE_BYTES_MAX KIB(256) /* a batch that grew larger is not kept */
+
+/* Frames of one write: bytes of ours, cut where a payload goes in between. */
+struct link_batch {
+	struct list siblings;
+	struct env_write write;
+	struct link *link;
+	struct buf bytes;
+	struct {
+		size_t at;           /* the payload goes in front of this place in bytes */
+		struct entry *entry; /* owned */
+	} payloads[ENV_WRITE_SLICES_MAX / 2 - 1];
+	size_t count;
+};
+#define BATCH_PAYLOADS (ENV_WRITE_SLICES_MAX / 2 - 1)
+
+/* ---- batches ---- */
+
+static struct link_batch *batch_new(struct link *link)
+{
+	struct list *spare = list_pop(&link->spare);
+	if (spare != NULL) {
+		link->spare_count--;
+		return list_entry(spare, struct link_batch, siblings);
+	}
+	struct link_batch *batch = calloc(1, sizeof(*batch));
+	if (batch == NULL) {
+		fatal("out of memory: frames to a member");
+	}
+	list_init(&batch->siblings);
+	batch->link = link;
+	buf_init(&batch->bytes, LIMIT_PEER_QUEUE + 2 * LIMIT_FRAME);
+	return batch;
+}
+
+static void batch_release(struct link_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		entry_unref(batch->payloads[i].entry);
+	}
+	batch->count = 0;
+}
+
+static void batch_free(struct link_batch *batch)
+{
+	if (batch == NULL) {
+		return;
+	}
+	batch_release(batch);
+	buf_fini(&batch->bytes);
+	list_remove(&batch->siblings);
+	free(batch);
+}
+
+static void batch_written_cb(struct env_write *write, int status)
+{
+	struct link_batch *batch = list_entry(write, struct link_batch, write);
+	struct link *link = batch->link;
+	batch_release(batch);
+	list_remove(&batch->siblings);
+	if (link->spare_count >= SPARE_MAX || batch->bytes.cap > SPARE_BYTES_MAX) {
+		batch_free(batch);
+		return;
+	}
+	buf_reset(&batch->bytes);
+	list_append(&link->spare, &batch->siblings);
+	link->spare_count++;
+}
+
+struct buf *link_out(struct link *link)
+{
+	assert(link->state == LINK_READY || link->state == LINK_GREETING);
+	if (link->open == NULL) {
+		link->open = batch_new(link);
+	}
+	return &link->open->bytes;
+}
+
+/* The batch has as many slices as a write takes. */
+static void set_aside(struct link *link)
+{
+	link->open_bytes += link->open->bytes.len;
+	list_append(&link->full, &link->open->siblings);
+	link->open = NULL;
+}
+
+void link_out_entry(struct link *link, struct entry *entry)
+{
+	struct link_batch *batch = link->open;
+	assert(batch != NULL);
+	if (entry->len <= COPY_MAX) {
+		buf_append_slice(&batch->bytes, entry_payload(entry));
+		return;
+	}
+	if (batch->count == BATCH_PAYLOADS) {
+		set_aside(link);
+		link_out(link);
+		batch = link->open;
+	}
+	batch->payloads[batch->count].at = batch->bytes.len;
+	batch->payloads[batch->count].entry = entry_ref(entry);
+	batch->count++;
+	link->open_bytes += entry->len;
+}
+
+void link_out_done(struct link *link)
+{
+	link->frames_out++;
+}
+
+static void batch_write(struct link *link, struct link_batch *batch)
+{
+	struct slice slices[ENV_WRITE_SLICES_MAX];
+	size_t count = 0, at = 0;
+	assert(link->stream != NULL && !buf_failed(&batch->bytes));
+	for (size_t i = 0; i < batch->count; i++) {
+		if (batch->payloads[i].at > at) {
+			slices[count++] = slice_of(batch->bytes.data + at, batch->payloads[i].at - at);
+			at = batch->payloads[i].at;
+		}
+		slices[count++] = entry_payload(batch->payloads[i].entry);
+	}
+	if (batch->bytes.len > at) {
+		slices[count++] = slice_of(batch->bytes.data + at, batch->bytes.len - at);
+	}
+	assert(count > 0);
+	list_append(&link->writing, &batch->siblings);
+	batch->write.cb = batch_written_cb;
+	env_stream_write(link->stream, &batch->write, slices, count);
+}
+
+void link_flush(struct link *link)
+{
+	for (struct list *full; (full = list_pop(&link->full)) != NULL;) {
+		batch_write(link, list_entry(full, struct link_batch, siblings));
+	}
+	link->open_bytes = 0;
+	if (link->open != NULL && link->open->bytes.len > 0) {
+		struct link_batch *batch = link->open;
+		link->open = NULL;
+		batch_write(link, batch);
+	}
+}
+
+size_t link_unsent(const struct link *link)
+{
+	size_t open = link->open_bytes + (link->open == NULL ? 0 : link->open->bytes.len);
+	return link->stream == NULL ? open : open + env_stream_unsent(link->stream);
+}
+
+/* ---- life ---- */
+
+static void forget_unsent(struct link *link)
+{
+	batch_free(link->open);
+	link->open = NULL;
+	link->open_bytes = 0;
+	while (!list_empty(&link->full)) {
+		batch_free(list_entry(link->full.next, struct link_batch, siblings));
+	}
+}
+
+static void timer_cb(struct env_timer *timer);
+
+static void init(struct link *link, struct env *env, const struct link_events *events, void *owner,
+		 const struct hello *hello, uint64_t *stamp_ms)
+{
+	memset(link, 0, sizeof(*link));
+	link->env = env;
+	link->events = events;
+	link->owner = owner;
+	link->hello = *hello;
+	link->stamp_ms = stamp_ms;
+	list_init(&link->siblings);
+	list_init(&link->full);
+	list_init(&link->writing);
+	list_init(&link->spare);
+	frame_reader_init(&link->reader);
+	env_timer_init(env, &link->timer, timer_cb);
+}
+
+void link_fini(struct link *link)
+{
+	env_timer_stop(&link->timer);
+	forget_unsent(link);
+	while (!list_empty(&link->writing)) {
+		batch_free(list_entry(link->writing.next, struct link_batch, siblings));
+	}
+	while (!list_empty(&link->spare)) {
+		batch_free(list_entry(link->spare.next, struct link_batch, siblings));
+	}
+	frame_reader_fini(&link->reader);
+}
+
+static void send_hello(struct link *link)
+{
+	hello_encode(link_out(link), &link->hello, *link->stamp_ms);
+	link_out_done(link);
+	link_flush(link);
+}
+
+static void become_ready(struct link *link)
+{
+	assert(link->state == LINK_GREETING);
+	link->state = LINK_READY;
+	link->failures = 0;
+	env_timer_stop(&link->timer);
+	link->events->ready(link);
+}
+
+static void take_hello(struct link *link, const struct frame *frame)
+{
+	struct hello hello;
+	if (frame->type != FRAME_HELLO || hello_decode(frame->body, &hello) != 0) {
+		link->events->bad_frame(link, ERR_INVALID);
+		link_drop(link);
+		return;
+	}
+	if (!link->events->greeted(link, &hello)) {
+		link_drop(link);
+		return;
+	}
+	link->peer_id = hello.from_id;
+	link->peer_incarnation = hello.incarnation;
+	if (!link->dialed) {
+		link->hello.to_id = hello.from_id;
+		link->hello.kind = hello.kind;
+		send_hello(link);
+	}
+	become_ready(link);
+}
+
+static void pong(struct link *link)
+{
+	struct buf *out = link_out(link);
+	frame_end(out, frame_begin(out, FRAME_PONG, *link->stamp_ms), 0);
+	link_out_done(link);
+	link_flush(link);
+}
+
+static void data_cb(void *owner, struct slice bytes)
+{
+	struct link *link = owner;
+	struct frame frame;
+	int status = 0;
+	link->last_in_us = env_now_us(link->env);
+	while ((link->state == LINK_GREETING || link->state == LINK_READY) &&
+	       (status = frame_reader_next(&link->reader, &bytes, &frame)) == 0) {
+		if (link->state == LINK_GREETING) {
+			take_hello(link, &frame);
+		} else if (frame.type == FRAME_PING) {
+			pong(link);
+		} else {
+			link->events->frame(link, &frame);
+		}
+	}
+	if (status != 0 && status != ERR_MORE) {
+		link->events->bad_frame(link, status);
+		link_drop(link);
+	}
+}
+
+static uint64_t backoff_ms(struct link *link)
+{
+	if (link->failures == 0) {
+		return 0;
+	}
+	unsigned doublings = link->failures - 1 < 10 ? link->failures - 1 : 10;
+	uint64_t ms = (uint64_t)LINK_BACKOFF_FIRST_MS << doublings;
+	ms = ms < LINK_BACKOFF_MAX_MS ? ms : LINK_BACKOFF_MAX_MS;
+	uint64_t jitter = 0;
+	env_random(link->env, &jitter, sizeof(jitter));
+	return ms / 2 + jitter % (ms / 2 + 1);
+}
+
+static void closed_cb(void *owner, int status)
+{
+	struct link *link = owner;
+	bool was_ready = link->state == LINK_READY || link->was_ready;
+	link->was_ready = false;
+	link->stream = NULL;
+	forget_unsent(link);
+	frame_reader_fini(&link->reader);
+	frame_reader_init(&link->reader);
+	env_timer_stop(&link->timer);
+	link->state = LINK_CLOSED;
+	if (link->dialed && !link->closing) {
+		link->state = LINK_WAITING;
+		env_timer_start(&link->timer, backoff_ms(link));
+		link->failures++;
+	}
+	link->events->ended(link, was_ready);
+}
+
+static void opened_cb(void *owner, int status)
+{
+	struct link *link = owner;
+	if (link->state != LINK_CONNECTING) {
+		return; /* given up meanwhile: closed follows */
+	}
+	if (status != 0) {
+		if (status != ERR_TIMEOUT && status != ERR_CANCELLED) {
+			link->events->refused(link);
+		}
+		return;
+	}
+	link->state = LINK_GREETING;
+	link->last_in_us = env_now_us(link->env);
+	env_timer_start(&link->timer, LINK_GREETING_MS);
+	send_hello(link);
+}
+
+static const struct env_stream_events stream_events = {
+	.opened = opened_cb,
+	.data = data_cb,
+	.closed = closed_cb,
+};
+
+void link_init_dialed(struct link *link, struct env *env, const struct link_events *events, void *owner,
+		      const char *address, const struct hello *hello, uint64_t *stamp_ms)
+{
+	init(link, env, events, owner, hello, stamp_ms);
+	link->dialed = true;
+	link->peer_id = hello->to_id;
+	link->state = LINK_WAITING;
+	snprintf(link->address, sizeof(link->address), "%s", address);
+}
+
+void link_init_accepted(struct link *link, struct env *env, const struct link_events *events, void *owner,
+			struct env_stream *stream, const struct hello *hello, uint64_t *stamp_ms)
+{
+	init(link, env, events, owner, hello, stamp_ms);
+	link->state = LINK_GREETING;
+	link->stream = stream;
+	link->last_in_us = env_now_us(env);
+	env_stream_set(stream, &stream_events, link);
+	env_timer_start(&link->timer, LINK_GREETING_MS);
+}
+
+void link_dial(struct link *link)
+{
+	assert(link->dialed);
+	if (link->state != LINK_WAITING || link->closing) {
+		return;
+	}
+	assert(link->stream == NULL);
+	link->state = LINK_CONNECTING;
+	env_timer_start(&link->timer, LINK_CONNECT_MS);
+	link->stream = env_connect(link->env, link->address, &stream_events, link);
+}
+
+static void timer_cb(struct env_timer *timer)
+{
+	struct link *link = list_entry(timer, struct link, timer);
+	if (link->state == LINK_WAITING) {
+		link_dial(link);
+	} else if (link->state == LINK_CONNECTING || link->state == LINK_GREETING) {
+		link_drop(link);
+	}
+}
+
+void link_drop(struct link *link)
+{
+	if (link->stream == NULL) {
+		env_timer_stop(&link->timer);
+		return;
+	}
+	if (link->state == LINK_CLOSING) {
+		return;
+	}
+	env_timer_stop(&link->timer);
+	link->was_ready = link->state == LINK_READY;
+	link->state = LINK_CLOSING;
+	forget_unsent(link);
+	env_stream_close(link->stream);
+}

@@ -1,0 +1,104 @@
+/* One connection to another member: greeting, frames in, frames out.
+ *
+ *            dialed                                accepted
+ *   WAITING --timer--> CONNECTING
+ *      ^                   | opened: our hello       (stream)
+ *      |                   v                            |
+ *      |               GREETING  <----------------------+   waits for the peer's hello
+ *      |                   | it is the right one (accepted: our hello goes back)
+ *      |                   v
+ *      |                 READY      frames
+ *      |                   | closed by either, silence, bad bytes
+ *      +---- back-off -----+--> accepted: gone
+ *
+ * Frames are put together in a batch and leave with one write when the owner
+ * flushes; payloads of entries go by reference. A link never blocks and never
+ * queues without bound: link_unsent tells, the owner drops. */
+#ifndef RAFT_PEER_LINK_H
+#define RAFT_PEER_LINK_H
+
+#include "env/env.h"
+#include "wire/entry.h"
+#include "wire/frame.h"
+
+#define LINK_CONNECT_MS 1000  /* then the attempt is given up */
+#define LINK_GREETING_MS 5000 /* a peer that says nothing is closed */
+#define LINK_SILENCE_MS 1000  /* a dialed link without any answer is closed and dialed again */
+#define LINK_PING_MS 250      /* how often a dialed link asks for one */
+#define LINK_BACKOFF_FIRST_MS 10
+#define LINK_BACKOFF_MAX_MS 250
+
+enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_READY, LINK_CLOSING, LINK_CLOSED };
+
+struct link;
+/* What a link tells its owner. All from env's callbacks. */
+struct link_events {
+	/* The peer's first frame: whether it may come in. Fills link->peer_id for accepted links. */
+	bool (*greeted)(struct link *link, const struct hello *hello);
+	void (*ready)(struct link *link);
+	void (*frame)(struct link *link, const struct frame *frame);
+	/* It ended (was_ready or not); dialed links try again by themselves. An accepted link may be freed
+	 * now. */
+	void (*ended)(struct link *link, bool was_ready);
+	/* A connection was refused: the peer's process is not there. Dialed links only. */
+	void (*refused)(struct link *link);
+	void (*bad_frame)(struct link *link, int status);
+};
+
+struct link_batch;
+struct link {
+	struct list siblings; /* the owner's */
+	struct env *env;
+	const struct link_events *events;
+	void *owner;
+	bool dialed;
+	char address[128];  /* dialed: of the peer */
+	struct hello hello; /* ours; accepted links learn to_id and kind from the peer */
+	uint64_t peer_id, peer_incarnation;
+	enum link_state state;
+	bool was_ready;            /* before it began to close */
+	struct env_stream *stream; /* NULL while WAITING or CLOSED */
+	struct env_timer timer;    /* WAITING: dial again; CONNECTING, GREETING: give up */
+	unsigned failures;         /* since it was last ready */
+	bool closing;              /* dialed: do not dial again */
+	struct frame_reader reader;
+	uint64_t last_in_us;     /* something came */
+	uint64_t *stamp_ms;      /* the owner's highest stamp, for every frame */
+	struct link_batch *open; /* being put together, or NULL */
+	struct list full;        /* put together, and wait for the flush */
+	struct list writing;     /* batches given to env */
+	struct list spare;       /* batches for reuse */
+	unsigned spare_count;
+	size_t open_bytes; /* waiting for the flush, payloads included */
+	uint64_t frames_out;
+};
+
+/* Dials after start; hello says who we are and whom and what kind we want. */
+void link_init_dialed(struct link *link, struct env *env, const struct link_events *events, void *owner,
+		      const char *address, const struct hello *hello, uint64_t *stamp_ms);
+/* Takes over a stream that was accepted. */
+void link_init_accepted(struct link *link, struct env *env, const struct link_events *events, void *owner,
+			struct env_stream *stream, const struct hello *hello, uint64_t *stamp_ms);
+/* Dials now, whatever the back-off says, unless connected or on the way. */
+void link_dial(struct link *link);
+/* Ends the connection; ended comes later. Dialed links dial again unless closing is set. */
+void link_drop(struct link *link);
+/* Frees memory; without callbacks from here on. The stream is closed, or env is dead. */
+void link_fini(struct link *link);
+
+static inline bool link_ready(const struct link *link)
+{
+	return link->state == LINK_READY;
+}
+/* The buffer to encode the next frame into (frame_begin … frame_end). Only READY. */
+struct buf *link_out(struct link *link);
+/* Sends the payload behind what was encoded so far; takes a reference. */
+void link_out_entry(struct link *link, struct entry *entry);
+/* Counts the frame that was just encoded. */
+void link_out_done(struct link *link);
+/* Sends what was put together, in one write if it can be. */
+void link_flush(struct link *link);
+/* Bytes put together or given to env and not yet taken by the kernel. */
+size_t link_unsent(const struct link *link);
+
+#endif /* RAFT_PEER_LINK_H */

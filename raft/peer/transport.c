@@ -1,0 +1,430 @@
+#include "raft/peer/transport.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DIALED 2 /* raft and requests */
+
+struct peer {
+	uint64_t id;
+	char address[128];
+	struct link links[DIALED];
+};
+
+struct transport {
+	struct transport_config config;
+	char listen[128];
+	uint64_t incarnation, stamp_ms;
+	struct env_listener *listener;
+	struct peer *peers[LIMIT_MEMBERS];
+	size_t peer_count;
+	struct list accepted; /* links */
+	struct env_timer ping;
+	struct env_turn closed_turn;
+	bool started, closing, held;
+	void (*closed)(void *owner);
+	struct transport_stats stats;
+};
+
+static const struct link_events link_events;
+
+static enum frame_connection kind_of(size_t i)
+{
+	return i == 0 ? FRAME_RAFT : FRAME_REQUESTS;
+}
+
+static struct peer *find(const struct transport *transport, uint64_t id)
+{
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		if (transport->peers[i]->id == id) {
+			return transport->peers[i];
+		}
+	}
+	return NULL;
+}
+
+/* ---- what links tell ---- */
+
+static bool may_come_in(const struct transport *transport, const struct link *link, const struct hello *hello)
+{
+	if (hello->cluster_id != transport->config.cluster_id || hello->to_id != transport->config.id) {
+		return false;
+	}
+	if (link->dialed) {
+		return hello->from_id == link->hello.to_id && hello->kind == link->hello.kind;
+	}
+	return find(transport, hello->from_id) != NULL;
+}
+
+/* A member that connects again has forgotten its older connections of that kind. */
+static void drop_older(struct transport *transport, const struct link *link, const struct hello *hello)
+{
+	list_for_each (at, &transport->accepted) {
+		struct link *other = list_entry(at, struct link, siblings);
+		bool same = other->peer_id == hello->from_id && other->hello.kind == hello->kind;
+		bool older_process =
+			other->peer_id == hello->from_id && other->peer_incarnation != hello->incarnation;
+		if (other != link && link_ready(other) && (same || older_process)) {
+			link_drop(other);
+		}
+	}
+}
+
+static bool greeted(struct link *link, const struct hello *hello)
+{
+	struct transport *transport = link->owner;
+	if (!may_come_in(transport, link, hello)) {
+		transport->stats.frames_bad++;
+		log_event(transport->config.log, LOG_WARN, "peer_refused",
+			  "address=%s cluster=%llx from=%llu to=%llu kind=%u", env_stream_peer(link->stream),
+			  (unsigned long long)hello->cluster_id, (unsigned long long)hello->from_id,
+			  (unsigned long long)hello->to_id, hello->kind);
+		return false;
+	}
+	if (!link->dialed) {
+		drop_older(transport, link, hello);
+	}
+	return true;
+}
+
+static void ready(struct link *link)
+{
+	struct transport *transport = link->owner;
+	if (link->dialed) {
+		transport->config.events->connected(transport->config.owner, link->peer_id,
+						    (enum frame_connection)link->hello.kind);
+		return;
+	}
+	/* It lives: do not wait for the back-off. */
+	struct peer *peer = find(transport, link->peer_id);
+	for (size_t i = 0; peer != NULL && i < DIALED; i++) {
+		link_dial(&peer->links[i]);
+	}
+}
+
+static void frame(struct link *link, const struct frame *frame)
+{
+	struct transport *transport = link->owner;
+	transport->stats.frames_in++;
+	if (frame->stamp_ms > transport->stamp_ms) {
+		transport->stamp_ms = frame->stamp_ms;
+		transport->config.events->stamp(transport->config.owner, frame->stamp_ms);
+	}
+	if (frame->type != FRAME_PONG) {
+		transport->config.events->frame(transport->config.owner, link, frame);
+	}
+}
+
+static void check_closed(struct transport *transport)
+{
+	if (!transport->closing || !list_empty(&transport->accepted)) {
+		return;
+	}
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			if (transport->peers[i]->links[j].stream != NULL) {
+				return;
+			}
+		}
+	}
+	env_turn_arm(&transport->closed_turn);
+}
+
+static void ended(struct link *link, bool was_ready)
+{
+	struct transport *transport = link->owner;
+	if (link->dialed && was_ready) {
+		transport->stats.reconnects++;
+		transport->config.events->disconnected(transport->config.owner, link->peer_id,
+						       (enum frame_connection)link->hello.kind);
+	}
+	if (!link->dialed) {
+		transport->stats.frames_out += link->frames_out;
+		list_remove(&link->siblings);
+		link_fini(link);
+		free(link);
+	}
+	check_closed(transport);
+}
+
+static void refused(struct link *link)
+{
+	struct transport *transport = link->owner;
+	if (link->hello.kind == FRAME_RAFT) {
+		transport->config.events->refused(transport->config.owner, link->peer_id);
+	}
+}
+
+static void bad_frame(struct link *link, int status)
+{
+	struct transport *transport = link->owner;
+	transport->stats.frames_bad++;
+	log_event(transport->config.log, LOG_WARN, "peer_bad_frame", "peer=%llu address=%s reason=%s",
+		  (unsigned long long)link->peer_id, env_stream_peer(link->stream), err_name(status));
+}
+
+static const struct link_events link_events = {
+	.greeted = greeted,
+	.ready = ready,
+	.frame = frame,
+	.ended = ended,
+	.refused = refused,
+	.bad_frame = bad_frame,
+};
+
+static void accepted_cb(void *owner, struct env_stream *stream)
+{
+	struct transport *transport = owner;
+	size_t greeting = 0;
+	list_for_each (at, &transport->accepted) {
+		greeting += list_entry(at, struct link, siblings)->state == LINK_GREETING;
+	}
+	if (greeting >= TRANSPORT_GREETING_MAX || transport->closing) {
+		env_stream_close(stream);
+		return;
+	}
+	struct link *link = malloc(sizeof(*link));
+	if (link == NULL) {
+		fatal("out of memory: a connection of a member");
+	}
+	/* Whom it is from and what kind it has comes with its hello. */
+	struct hello hello = {.cluster_id = transport->config.cluster_id,
+			      .from_id = transport->config.id,
+			      .incarnation = transport->incarnation};
+	link_init_accepted(link, transport->config.env, &link_events, transport, stream, &hello,
+			   &transport->stamp_ms);
+	list_append(&transport->accepted, &link->siblings);
+}
+
+/* ---- silence ---- */
+
+static void watch(struct transport *transport, struct link *link, uint64_t now_us)
+{
+	if (!link_ready(link)) {
+		return;
+	}
+	if (now_us - link->last_in_us > (uint64_t)LINK_SILENCE_MS * 1000) {
+		log_event(transport->config.log, LOG_INFO, "peer_silent", "peer=%llu kind=%u",
+			  (unsigned long long)link->peer_id, link->hello.kind);
+		link_drop(link);
+		return;
+	}
+	struct buf *out = link_out(link);
+	frame_end(out, frame_begin(out, FRAME_PING, transport->stamp_ms), 0);
+	link_out_done(link);
+	if (!transport->held) {
+		link_flush(link);
+	}
+}
+
+static void ping_cb(struct env_timer *timer)
+{
+	struct transport *transport = list_entry(timer, struct transport, ping);
+	uint64_t now_us = env_now_us(transport->config.env);
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			watch(transport, &transport->peers[i]->links[j], now_us);
+		}
+	}
+	env_timer_start(timer, LINK_PING_MS);
+}
+
+/* ---- life ---- */
+
+static void closed_turn_cb(struct env_turn *turn)
+{
+	struct transport *transport = list_entry(turn, struct transport, closed_turn);
+	transport->closed(transport->config.owner);
+}
+
+struct transport *transport_new(const struct transport_config *config)
+{
+	struct transport *transport = calloc(1, sizeof(*transport));
+	if (transport == NULL) {
+		fatal("out of memory: connections to members");
+	}
+	transport->config = *config;
+	if (config->listen != NULL) {
+		snprintf(transport->listen, sizeof(transport->listen), "%s", config->listen);
+		transport->config.listen = transport->listen;
+	}
+	list_init(&transport->accepted);
+	env_random(config->env, &transport->incarnation, sizeof(transport->incarnation));
+	env_timer_init(config->env, &transport->ping, ping_cb);
+	env_turn_init(config->env, &transport->closed_turn, closed_turn_cb);
+	return transport;
+}
+
+int transport_start(struct transport *transport, struct err *err)
+{
+	assert(!transport->started);
+	if (transport->config.listen != NULL) {
+		transport->listener = env_listen(transport->config.env, transport->config.listen, accepted_cb,
+						 transport, err);
+		if (transport->listener == NULL) {
+			return err == NULL ? ERR_IO : err->code;
+		}
+	}
+	transport->started = true;
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			link_dial(&transport->peers[i]->links[j]);
+		}
+	}
+	env_timer_start(&transport->ping, LINK_PING_MS);
+	return 0;
+}
+
+void transport_close(struct transport *transport, void (*closed)(void *owner))
+{
+	assert(!transport->closing);
+	transport->closing = true;
+	transport->closed = closed;
+	env_timer_stop(&transport->ping);
+	if (transport->listener != NULL) {
+		env_listener_close(transport->listener);
+		transport->listener = NULL;
+	}
+	list_for_each (at, &transport->accepted) {
+		link_drop(list_entry(at, struct link, siblings));
+	}
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			transport->peers[i]->links[j].closing = true;
+			link_drop(&transport->peers[i]->links[j]);
+		}
+	}
+	check_closed(transport);
+}
+
+void transport_free(struct transport *transport)
+{
+	if (transport == NULL) {
+		return;
+	}
+	env_timer_stop(&transport->ping);
+	env_turn_cancel(&transport->closed_turn);
+	for (struct list *at; (at = list_pop(&transport->accepted)) != NULL;) {
+		struct link *link = list_entry(at, struct link, siblings);
+		link_fini(link);
+		free(link);
+	}
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			link_fini(&transport->peers[i]->links[j]);
+		}
+		free(transport->peers[i]);
+	}
+	free(transport);
+}
+
+unsigned transport_port(const struct transport *transport)
+{
+	return transport->listener == NULL ? 0 : env_listener_port(transport->listener);
+}
+
+void transport_add(struct transport *transport, uint64_t id, const char *address)
+{
+	assert(id != 0 && id != transport->config.id);
+	struct peer *peer = find(transport, id);
+	if (peer != NULL) {
+		snprintf(peer->address, sizeof(peer->address), "%s", address);
+		for (size_t j = 0; j < DIALED; j++) {
+			snprintf(peer->links[j].address, sizeof(peer->links[j].address), "%s", address);
+		}
+		return;
+	}
+	assert(transport->peer_count < LIMIT_MEMBERS);
+	peer = calloc(1, sizeof(*peer));
+	if (peer == NULL) {
+		fatal("out of memory: a member's connections");
+	}
+	peer->id = id;
+	snprintf(peer->address, sizeof(peer->address), "%s", address);
+	for (size_t j = 0; j < DIALED; j++) {
+		struct hello hello = {transport->config.cluster_id, transport->config.id, id,
+				      transport->incarnation, (uint8_t)kind_of(j)};
+		link_init_dialed(&peer->links[j], transport->config.env, &link_events, transport, address,
+				 &hello, &transport->stamp_ms);
+		if (transport->started) {
+			link_dial(&peer->links[j]);
+		}
+	}
+	transport->peers[transport->peer_count++] = peer;
+}
+
+const char *transport_address(const struct transport *transport, uint64_t id)
+{
+	struct peer *peer = find(transport, id);
+	return peer == NULL ? NULL : peer->address;
+}
+
+/* ---- sending ---- */
+
+struct link *transport_link(struct transport *transport, uint64_t id, enum frame_connection kind)
+{
+	struct peer *peer = find(transport, id);
+	for (size_t j = 0; peer != NULL && j < DIALED; j++) {
+		if (kind_of(j) == kind && link_ready(&peer->links[j])) {
+			return &peer->links[j];
+		}
+	}
+	return NULL;
+}
+
+struct link *transport_requester(struct transport *transport, uint64_t id)
+{
+	struct link *newest = NULL;
+	list_for_each (at, &transport->accepted) {
+		struct link *link = list_entry(at, struct link, siblings);
+		if (link->peer_id == id && link->hello.kind == FRAME_REQUESTS && link_ready(link)) {
+			newest = link;
+		}
+	}
+	return newest;
+}
+
+void transport_flush(struct transport *transport)
+{
+	if (transport->held) {
+		return;
+	}
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			link_flush(&transport->peers[i]->links[j]);
+		}
+	}
+	list_for_each (at, &transport->accepted) {
+		link_flush(list_entry(at, struct link, siblings));
+	}
+}
+
+void transport_hold(struct transport *transport, bool hold)
+{
+	transport->held = hold;
+	transport_flush(transport);
+}
+
+void transport_stamp(struct transport *transport, uint64_t stamp_ms)
+{
+	transport->stamp_ms = stamp_ms > transport->stamp_ms ? stamp_ms : transport->stamp_ms;
+}
+
+uint64_t transport_highest_stamp(const struct transport *transport)
+{
+	return transport->stamp_ms;
+}
+
+void transport_stats(const struct transport *transport, struct transport_stats *stats)
+{
+	*stats = transport->stats;
+	list_for_each (at, &transport->accepted) {
+		stats->frames_out += list_entry(at, struct link, siblings)->frames_out;
+	}
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			stats->frames_out += transport->peers[i]->links[j].frames_out;
+		}
+	}
+}

@@ -1,0 +1,72 @@
+/* The connections of one member to the others.
+ *
+ * Each member dials every other, once for raft and once for requests (bulk, for
+ * files, is not dialed before somebody sends files): what a member says goes out
+ * on connections that it dialed, answers to requests go back on the one they
+ * came by. So traffic of clients never stands in front of a heartbeat.
+ *
+ * Frames of a turn leave together: encode into a link, flush at the turn's end.
+ * While held, nothing is flushed: a vote must be durable first. */
+#ifndef RAFT_PEER_TRANSPORT_H
+#define RAFT_PEER_TRANSPORT_H
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "raft/peer/link.h"
+
+#define TRANSPORT_GREETING_MAX 64 /* accepted and not greeted yet; further ones are closed */
+
+struct transport;
+struct transport_events {
+	/* A frame of a member on a raft or requests connection; borrowed. from: the link it came by, for
+	 * answers. */
+	void (*frame)(void *owner, struct link *from, const struct frame *frame);
+	/* A dialed connection is ready, or ended. */
+	void (*connected)(void *owner, uint64_t id, enum frame_connection kind);
+	void (*disconnected)(void *owner, uint64_t id, enum frame_connection kind);
+	/* The member's process is not there: its port refuses connections. */
+	void (*refused)(void *owner, uint64_t id);
+	void (*stamp)(void *owner, uint64_t stamp_ms); /* a frame carried a higher stamp than was known */
+};
+struct transport_config {
+	struct env *env;
+	struct log *log;
+	uint64_t cluster_id, id;
+	const char *listen; /* NULL: none */
+	const struct transport_events *events;
+	void *owner;
+};
+
+struct transport *transport_new(const struct transport_config *config);
+/* Listens and dials. */
+int transport_start(struct transport *transport, struct err *err);
+/* Closes all; closed comes later. */
+void transport_close(struct transport *transport, void (*closed)(void *owner));
+/* Closed, never started, or its env is dead. */
+void transport_free(struct transport *transport);
+/* The port that is listened on, 0 for none. */
+unsigned transport_port(const struct transport *transport);
+
+/* Dials a member from now on, or at another address. */
+void transport_add(struct transport *transport, uint64_t id, const char *address);
+/* Its address, or NULL. */
+const char *transport_address(const struct transport *transport, uint64_t id);
+
+/* The dialed link when it is ready, else NULL. */
+struct link *transport_link(struct transport *transport, uint64_t id, enum frame_connection kind);
+/* The newest accepted requests link of a member, ready, or NULL. */
+struct link *transport_requester(struct transport *transport, uint64_t id);
+/* Flushes all links, unless held. */
+void transport_flush(struct transport *transport);
+/* Releasing flushes. */
+void transport_hold(struct transport *transport, bool hold);
+/* The highest stamp for every frame from now on: max of known and this. */
+void transport_stamp(struct transport *transport, uint64_t stamp_ms);
+uint64_t transport_highest_stamp(const struct transport *transport);
+
+struct transport_stats {
+	uint64_t frames_in, frames_out, frames_bad, reconnects;
+};
+void transport_stats(const struct transport *transport, struct transport_stats *stats);
+
+#endif /* RAFT_PEER_TRANSPORT_H */

@@ -1,0 +1,558 @@
+#include "raft/replica.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "raft/member.h"
+#include "raft/replica_private.h"
+
+/* ---- peers ---- */
+
+struct replica_peer *replica_find_peer(struct replica *r, uint64_t id)
+{
+	for (size_t i = 0; i < r->peer_count; i++) {
+		if (r->peers[i]->id == id) {
+			return r->peers[i];
+		}
+	}
+	return NULL;
+}
+
+static void add_peer(struct replica *r, uint64_t id, const char *address)
+{
+	if (id == r->config.id || replica_find_peer(r, id) != NULL || r->peer_count == LIMIT_MEMBERS) {
+		return;
+	}
+	struct replica_peer *peer = calloc(1, sizeof(*peer));
+	if (peer == NULL) {
+		fatal("out of memory: a member");
+	}
+	peer->replica = r;
+	peer->id = id;
+	snprintf(peer->address, sizeof(peer->address), "%s", address);
+	r->peers[r->peer_count++] = peer;
+	transport_add(r->transport, id, peer->address);
+}
+
+/* Members of the newest configuration, committed or not. */
+static void follow_configuration(struct replica *r)
+{
+	const struct raft_configuration *configuration = &r->core.configuration;
+	for (unsigned i = 0; i < configuration->n; i++) {
+		add_peer(r, configuration->servers[i].id, configuration->servers[i].address);
+	}
+}
+
+/* ---- what comes in ---- */
+
+void replica_fail(struct replica *r, const char *format, ...)
+{
+	if (r->stopped) {
+		return;
+	}
+	va_list args;
+	va_start(args, format);
+	vsnprintf(r->stop_line, sizeof(r->stop_line), format, args);
+	va_end(args);
+	r->stopped = true;
+	log_event(r->log, LOG_ERROR, "replica_stopped", "%s", r->stop_line);
+	/* What is put together must not leave any more. */
+	transport_hold(r->transport, true);
+	replica_wake(r);
+}
+
+static void frame_of_member(struct replica *r, struct replica_peer *peer, struct link *from,
+			    const struct frame *frame)
+{
+	struct raft_message message;
+	switch (frame->type) {
+	case FRAME_APPEND:
+		append_receive(r, from, peer, frame);
+		return;
+	case FRAME_PROBE:
+		read_index_probe(r, peer, frame);
+		return;
+	case FRAME_ECHO:
+		read_index_echo(r, peer, frame);
+		return;
+	default:
+		break;
+	}
+	if (message_take(frame, peer->id, &message) != 0) {
+		r->count.frames_bad++;
+		link_drop(from);
+		return;
+	}
+	/* In other states the core reads a byte of a pointer. */
+	if (message.type == RAFT_REQUEST_VOTE_RESULT && r->core.state != RAFT_CANDIDATE) {
+		return;
+	}
+	message.server_id = peer->id;
+	message.server_address = peer->address;
+	step_receive(r, &message);
+}
+
+static void frame_cb(void *owner, struct link *from, const struct frame *frame)
+{
+	struct replica *r = owner;
+	struct replica_peer *peer = replica_find_peer(r, from->peer_id);
+	if (r->stopped || r->closing || peer == NULL) {
+		return;
+	}
+	if (from->hello.kind == FRAME_RAFT && !from->dialed) {
+		frame_of_member(r, peer, from, frame);
+	} else if (from->hello.kind == FRAME_REQUESTS && !from->dialed && frame->type == FRAME_REQUEST) {
+		forward_request(r, peer, frame);
+	} else if (from->hello.kind == FRAME_REQUESTS && from->dialed && frame->type == FRAME_REPLY) {
+		forward_answer(r, frame);
+	} else {
+		r->count.frames_bad++;
+	}
+}
+
+static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
+{
+	struct replica *r = owner;
+	struct replica_peer *peer = replica_find_peer(r, id);
+	if (peer != NULL && kind == FRAME_RAFT) {
+		peer->sent_to = 0;
+		peer->job_count = peer->reading ? peer->job_count : 0;
+	}
+}
+
+static void disconnected_cb(void *owner, uint64_t id, enum frame_connection kind)
+{
+	struct replica *r = owner;
+	if (kind == FRAME_REQUESTS) {
+		forward_disconnected(r, id);
+	}
+}
+
+/* The leader's process is gone, and everybody sees it at the same time: elect sooner. */
+static void refused_cb(void *owner, uint64_t id)
+{
+	struct replica *r = owner;
+	if (r->stopped || r->closing || r->core.state != RAFT_FOLLOWER || r->leader_id != id ||
+	    r->fast_election) {
+		return;
+	}
+	r->fast_election = true;
+	raft_set_election_timeout(&r->core, (unsigned)(r->config.election_ms / 3));
+	log_event(r->log, LOG_INFO, "leader_refuses", "leader=%llu", (unsigned long long)id);
+	replica_wake(r);
+}
+
+static void stamp_cb(void *owner, uint64_t stamp_ms)
+{
+	struct replica *r = owner;
+	if (r->events->on_stamp != NULL && !r->stopped && !r->closing) {
+		r->events->on_stamp(r->config.owner, stamp_ms);
+	}
+}
+
+static const struct transport_events transport_events = {
+	.frame = frame_cb,
+	.connected = connected_cb,
+	.disconnected = disconnected_cb,
+	.refused = refused_cb,
+	.stamp = stamp_cb,
+};
+
+static void durable_cb(void *owner, uint64_t index)
+{
+	struct replica *r = owner;
+	step_persisted(r, index);
+	replica_wake(r); /* what was committed already may be handed over now */
+}
+
+static void wal_failed_cb(void *owner, const char *line)
+{
+	replica_fail(owner, "%s", line);
+}
+
+/* ---- the turn ---- */
+
+static void rearm(struct replica *r)
+{
+	uint64_t now_ms = env_now_ms(r->env);
+	uint64_t at_ms = raft_timeout(&r->core);
+	at_ms = at_ms > now_ms ? at_ms : now_ms + 1;
+	if (!env_timer_armed(&r->timer) || r->timer.node.at != at_ms * 1000) {
+		env_timer_start_at(&r->timer, at_ms * 1000);
+	}
+}
+
+/* Expired only means due: the turn's input may have moved it. */
+static void timer_cb(struct env_timer *timer)
+{
+	struct replica *r = list_entry(timer, struct replica, timer);
+	r->timeout_due = true;
+	replica_wake(r);
+}
+
+/* The first entry of our term, always: the core appends one only if it needs it (D3). */
+static void submit_open(struct replica *r)
+{
+	if (!r->open_due || !replica_leads(r) || r->stopped) {
+		return;
+	}
+	struct buf payload;
+	buf_init(&payload, LIMIT_ENTRY);
+	r->open_due = false;
+	r->events->on_open_payload(r->config.owner, &payload);
+	assert(!buf_failed(&payload));
+	struct entry *entry = entry_new(ENTRY_COMMAND, buf_slice(&payload));
+	buf_fini(&payload);
+	r->open_index = wal_last_index(r->wal) + 1;
+	if (step_submit(r, entry) != 0) {
+		entry_unref(entry);
+	}
+}
+
+static void tell_stop(struct replica *r)
+{
+	if (r->stop_told) {
+		return;
+	}
+	r->stop_told = true;
+	read_index_turn(r);
+	handover_turn(r);
+	forward_fail_all(r);
+	if (r->events->on_stopped == NULL) {
+		fatal("%s", r->stop_line);
+	}
+	r->events->on_stopped(r->config.owner, r->stop_line);
+}
+
+static void wal_closed_cb(void *owner);
+static void transport_closed_cb(void *owner);
+
+static void close_in_turn(struct replica *r)
+{
+	if (r->wal_closed || r->transport_closed || r->close_begun) {
+		return;
+	}
+	r->close_begun = true;
+	read_index_turn(r);
+	handover_turn(r);
+	forward_fail_all(r);
+	wal_close(r->wal, wal_closed_cb);
+	transport_close(r->transport, transport_closed_cb);
+}
+
+static void turn_cb(struct env_turn *turn)
+{
+	struct replica *r = list_entry(turn, struct replica, turn);
+	if (r->stopped) {
+		tell_stop(r);
+	}
+	if (r->closing) {
+		close_in_turn(r);
+		return;
+	}
+	if (r->stopped) {
+		return;
+	}
+	if (r->timeout_due) {
+		r->timeout_due = false;
+		if (raft_timeout(&r->core) <= env_now_ms(r->env)) {
+			step_timeout(r);
+		}
+	}
+	notice_tell(r);
+	submit_open(r);
+	notice_deliver(r);
+	read_index_turn(r);
+	handover_turn(r);
+	forward_turn(r);
+	if (r->stopped || r->closing) {
+		replica_wake(r);
+		return;
+	}
+	if (r->configuration_seen !=
+	    r->core.configuration_uncommitted_index + r->core.configuration_committed_index) {
+		r->configuration_seen =
+			r->core.configuration_uncommitted_index + r->core.configuration_committed_index;
+		follow_configuration(r);
+	}
+	/* The log's write starts, then the same entries leave: in parallel. */
+	wal_flush(r->wal);
+	transport_flush(r->transport);
+	rearm(r);
+	if (r->notice_count > 0) {
+		replica_wake(r);
+	}
+}
+
+/* ---- life ---- */
+
+static void closed_turn_cb(struct env_turn *turn)
+{
+	struct replica *r = list_entry(turn, struct replica, closed_turn);
+	r->closed(r->config.owner);
+}
+
+static void wal_closed_cb(void *owner)
+{
+	struct replica *r = owner;
+	r->wal_closed = true;
+	if (r->transport_closed) {
+		env_turn_arm(&r->closed_turn);
+	}
+}
+
+static void transport_closed_cb(void *owner)
+{
+	struct replica *r = owner;
+	r->transport_closed = true;
+	if (r->wal_closed) {
+		env_turn_arm(&r->closed_turn);
+	}
+}
+
+struct replica *replica_new(const struct replica_config *config)
+{
+	struct replica *r = calloc(1, sizeof(*r));
+	if (r == NULL) {
+		fatal("out of memory: a replica");
+	}
+	assert(config->id != 0 && config->events != NULL && config->election_ms > config->heartbeat_ms);
+	r->config = *config;
+	r->env = config->env;
+	r->log = config->log;
+	r->events = config->events;
+	snprintf(r->dir, sizeof(r->dir), "%s", config->dir);
+	r->config.dir = r->dir;
+	if (config->listen != NULL) {
+		snprintf(r->listen, sizeof(r->listen), "%s", config->listen);
+		r->config.listen = r->listen;
+	}
+	buf_init(&r->configuration, CONFIGURATION_BYTES_MAX);
+	list_init(&r->reads);
+	list_init(&r->forwards);
+	list_init(&r->failed_forwards);
+	env_timer_init(r->env, &r->timer, timer_cb);
+	env_timer_init(r->env, &r->read_timer, read_index_timer_cb);
+	env_timer_init(r->env, &r->handover_timer, handover_timer_cb);
+	env_timer_init(r->env, &r->forward_timer, forward_timer_cb);
+	env_turn_init(r->env, &r->turn, turn_cb);
+	env_turn_init(r->env, &r->closed_turn, closed_turn_cb);
+	env_random(r->env, &r->next_token, sizeof(r->next_token));
+	struct transport_config transport = {
+		.env = r->env,
+		.log = r->log,
+		.cluster_id = config->cluster_id,
+		.id = config->id,
+		.listen = r->config.listen,
+		.events = &transport_events,
+		.owner = r,
+	};
+	r->transport = transport_new(&transport);
+	for (size_t i = 0; i < config->member_count; i++) {
+		add_peer(r, config->members[i].id, config->members[i].address);
+	}
+	r->config.members = NULL; /* the caller's */
+	return r;
+}
+
+void replica_wal_config(struct replica *r, struct wal_config *config)
+{
+	*config = (struct wal_config){
+		.env = r->env,
+		.log = r->log,
+		.dir = r->dir,
+		.log_id = r->vote.log_id,
+		.segment_bytes = r->config.segment_bytes,
+		.cache_bytes = r->config.cache_bytes,
+		.floor = r->applied_state.index,
+		.on_durable = durable_cb,
+		.on_failed = wal_failed_cb,
+		.owner = r,
+	};
+}
+
+void replica_core_init(struct replica *r)
+{
+	memset(&r->core, 0, sizeof(r->core));
+	if (raft_init(&r->core, NULL, NULL, r->config.id, r->listen[0] != '\0' ? r->listen : "none") != 0) {
+		fatal("out of memory: the consensus core");
+	}
+	unsigned seed = 0;
+	env_random(r->env, &seed, sizeof(seed));
+	r->core.tracer = NULL; /* it would format a line for every step */
+	r->core_open = true;
+	raft_seed(&r->core, seed);
+	raft_set_election_timeout(&r->core, (unsigned)r->config.election_ms);
+	raft_set_heartbeat_timeout(&r->core, (unsigned)r->config.heartbeat_ms);
+	raft_set_pre_vote(&r->core, true);
+	raft_set_max_inflight_entries(&r->core, REPLICA_WINDOW);
+}
+
+int replica_start(struct replica *r, struct err *err)
+{
+	assert(!r->started && r->core_open);
+	int status = transport_start(r->transport, err);
+	if (status != 0) {
+		return status;
+	}
+	r->started = true;
+	wal_start(r->wal);
+	step_start(r);
+	for (size_t i = 0; i < r->start_change_count; i++) {
+		entry_unref(r->start_changes[i]);
+	}
+	free(r->start_changes);
+	free(r->start_entries);
+	r->start_changes = NULL;
+	r->start_entries = NULL;
+	r->start_change_count = r->start_count = 0;
+	follow_configuration(r);
+	replica_wake(r);
+	return 0;
+}
+
+static void stop_timers(struct replica *r)
+{
+	env_timer_stop(&r->timer);
+	env_timer_stop(&r->read_timer);
+	env_timer_stop(&r->handover_timer);
+	env_timer_stop(&r->forward_timer);
+}
+
+void replica_close(struct replica *r, void (*closed)(void *owner))
+{
+	assert(!r->closing && r->started);
+	r->closing = true;
+	r->closed = closed;
+	stop_timers(r);
+	replica_wake(r);
+}
+
+void replica_free(struct replica *r)
+{
+	if (r == NULL) {
+		return;
+	}
+	stop_timers(r);
+	env_turn_cancel(&r->turn);
+	env_turn_cancel(&r->closed_turn);
+	wal_free(r->wal);
+	transport_free(r->transport);
+	if (r->vote_file != NULL) {
+		env_file_close(r->vote_file);
+	}
+	if (r->core_open) {
+		raft_close(&r->core, NULL);
+	}
+	for (size_t i = 0; i < r->start_change_count; i++) {
+		entry_unref(r->start_changes[i]);
+	}
+	for (size_t i = 0; i < r->change_count; i++) {
+		entry_unref(r->changes[i]);
+	}
+	for (size_t i = 0; i < r->peer_count; i++) {
+		free(r->peers[i]);
+	}
+	free(r->start_changes);
+	free(r->start_entries);
+	free(r->notices);
+	buf_fini(&r->configuration);
+	free(r);
+}
+
+/* ---- the leader's door ---- */
+
+uint64_t replica_next_index(const struct replica *r)
+{
+	assert(r->is_open);
+	return wal_last_index(r->wal) + 1;
+}
+
+int replica_propose(struct replica *r, struct entry *entry, uint64_t stamp_ms)
+{
+	if (!replica_leads(r) || !r->is_open || r->stopped || r->closing) {
+		return ERR_NOT_LEADER;
+	}
+	if (wal_pending_bytes(r->wal) > REPLICA_PENDING_MAX || raft_transferee(&r->core) != 0) {
+		return ERR_BUSY;
+	}
+	assert(entry->type == ENTRY_COMMAND && entry->len <= LIMIT_ENTRY);
+	transport_stamp(r->transport, stamp_ms);
+	if (step_submit(r, entry) != 0) {
+		return replica_leads(r) ? ERR_BUSY : ERR_NOT_LEADER;
+	}
+	r->count.proposals++;
+	return 0;
+}
+
+void replica_stamp(struct replica *r, uint64_t stamp_ms)
+{
+	transport_stamp(r->transport, stamp_ms);
+}
+
+size_t replica_in_flight(const struct replica *r)
+{
+	uint64_t last = wal_last_index(r->wal);
+	return r->is_open && last > r->commit_index ? (size_t)(last - r->commit_index) : 0;
+}
+
+/* ---- to look at ---- */
+
+const char *replica_member_address(const struct replica *r, uint64_t id)
+{
+	return transport_address(r->transport, id);
+}
+
+static void peer_stats(const struct replica *r, struct replica_peer *peer, struct replica_peer_stats *stats)
+{
+	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
+	raft_index match = 0;
+	if (r->core.state == RAFT_LEADER && raft_match_index(&r->core, peer->id, &match) != 0) {
+		match = 0;
+	}
+	*stats = (struct replica_peer_stats){
+		.id = peer->id,
+		.connected = link != NULL,
+		.needs_snapshot = peer->needs_snapshot,
+		.match_index = match,
+		.unsent_bytes = link == NULL ? 0 : link_unsent(link),
+	};
+}
+
+void replica_stats(const struct replica *r, struct replica_stats *stats)
+{
+	struct wal_stats wal;
+	struct transport_stats transport;
+	wal_stats(r->wal, &wal);
+	transport_stats(r->transport, &transport);
+	memset(stats, 0, sizeof(*stats));
+	stats->role = r->role;
+	stats->term = r->core.current_term;
+	stats->leader_id = r->leader_id;
+	stats->first_index = wal_first_index(r->wal);
+	stats->last_index = wal_last_index(r->wal);
+	stats->durable_index = wal_durable_index(r->wal);
+	stats->commit_index = r->commit_index;
+	stats->applied_index = r->applied;
+	stats->chain = wal_chain(r->wal);
+	stats->elections = r->count.elections;
+	stats->proposals = r->count.proposals;
+	stats->reads = r->count.reads;
+	stats->read_rounds = r->count.read_rounds;
+	stats->log_bytes = wal.bytes;
+	stats->log_writes = wal.writes;
+	stats->log_syncs = wal.syncs;
+	stats->log_sync_us_p50 = wal.sync_us_p50;
+	stats->log_sync_us_p99 = wal.sync_us_p99;
+	stats->frames_in = transport.frames_in;
+	stats->frames_out = transport.frames_out;
+	stats->frames_bad = transport.frames_bad + r->count.frames_bad;
+	stats->messages_dropped = r->count.dropped;
+	stats->reconnects = transport.reconnects;
+	stats->peer_count = r->peer_count;
+	for (size_t i = 0; i < r->peer_count; i++) {
+		peer_stats(r, r->peers[i], &stats->peers[i]);
+	}
+}

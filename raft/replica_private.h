@@ -1,0 +1,220 @@
+/* What the files of the replica share: one struct, and who does what with it.
+ *
+ * The core is a pure function of events; everything it wants comes back as an
+ * update. A turn of the loop:
+ *
+ *   frames, finished writes --> step_* --> raft_step --> update
+ *        terms and votes -> vote file, and everything after it is held until that is durable
+ *        entries         -> the log (not written yet)
+ *        messages        -> encoded into links (not sent yet)
+ *        role, commit    -> notices
+ *   end of the turn: a due timeout is stepped, notices are told, committed entries
+ *   handed over, then the log's write starts and the links are flushed.
+ *
+ * So the owner is never called from inside a call of its own, a log write and
+ * its messages leave together, and all that arrived together goes out together. */
+#ifndef RAFT_REPLICA_PRIVATE_H
+#define RAFT_REPLICA_PRIVATE_H
+
+#include <raft.h>
+
+#include "base/buf.h"
+#include "raft/message.h"
+#include "raft/peer/transport.h"
+#include "raft/replica.h"
+#include "raft/wal/hardstate.h"
+#include "raft/wal/wal.h"
+
+#define REPLICA_WINDOW 8            /* entries in flight to a member */
+#define REPLICA_PENDING_MAX MIB(32) /* bytes that wait for the log; beyond: ERR_BUSY */
+#define REPLICA_IDLE_UNSENT KIB(64) /* unsent bytes to a member above which empty appends are dropped */
+#define REPLICA_JOBS 16             /* appends that wait for old entries, per member; beyond: dropped */
+#define REPLICA_ROUNDS 8            /* probe rounds under way; then the next waits for an echo */
+#define REPLICA_DELIVER 64          /* committed entries handed over in one call */
+
+/* An append to a member whose entries must be read from the disk first. */
+struct append_job {
+	uint64_t term, previous_term, commit_index;
+	uint64_t next, last; /* entries still to be sent; last < next: none, a heartbeat */
+};
+
+struct replica_peer {
+	struct replica *replica;
+	uint64_t id;
+	char address[128];   /* stable: the core gets it with each message */
+	uint64_t sent_to;    /* highest index put on this connection */
+	uint64_t echo_round; /* highest round it echoed in this term */
+	bool needs_snapshot;
+	struct append_job jobs[REPLICA_JOBS]; /* in order */
+	size_t job_count;
+	bool reading;
+	struct wal_read read;
+};
+
+enum notice_kind { NOTICE_ROLE, NOTICE_COMMIT };
+struct notice {
+	enum notice_kind kind;
+	enum replica_role role;
+	uint64_t term, leader_id, commit_index;
+};
+
+struct replica {
+	struct replica_config config; /* strings and members copied */
+	char dir[1024], listen[128];
+	const struct replica_events *events;
+	struct env *env;
+	struct log *log;
+	bool started, stopped, stop_told, closing, close_begun;
+	char stop_line[ERR_TEXT_MAX];
+
+	/* the core */
+	struct raft core;
+	bool core_open;
+	struct raft_entry *start_entries; /* between open and start */
+	size_t start_count;
+	struct entry **start_changes; /* payloads of CHANGE entries among them */
+	size_t start_change_count;
+	bool fast_election; /* a refused connection shortened the timeout */
+	/* What the step under way brought with it. */
+	struct entry *submitted;
+	struct entry *const *received;
+	uint64_t received_first;
+
+	/* what is durable */
+	struct wal *wal;
+	struct env_file *vote_file;
+	struct hardstate vote, vote_writing; /* wanted, and being written */
+	enum hardstate_slot vote_slot;
+	struct env_work vote_work;
+	bool vote_busy, vote_held;
+	int vote_status;
+	uint64_t reported; /* persisted, as told to the core */
+
+	/* as last noted */
+	enum replica_role role;
+	uint64_t term, leader_id;
+	uint64_t commit_index; /* the maximum */
+	uint64_t delivered, applied, durable_in_database;
+	struct replica_applied_state applied_state; /* at open */
+	struct notice *notices;
+	size_t notice_count, notice_cap;
+
+	/* this term, if we lead it */
+	bool open_due, is_open;
+	uint64_t open_index;
+
+	/* configuration */
+	struct entry *changes[8]; /* handed over and not applied: one, and the bootstrap's */
+	size_t change_count;
+	struct buf configuration; /* at the applied index, encoded */
+	uint64_t configuration_index;
+	uint64_t configuration_seen; /* of the core, when probes were last sent */
+	uint64_t kept;               /* every member has this much, as far as we know */
+
+	struct transport *transport;
+	struct replica_peer *peers[LIMIT_MEMBERS];
+	size_t peer_count;
+
+	struct env_timer timer;
+	bool timeout_due;
+	struct env_turn turn;
+
+	/* read_index.c */
+	struct list reads;
+	uint64_t round, round_confirmed;
+	struct env_timer read_timer;
+
+	/* handover.c */
+	struct {
+		bool active;
+		uint64_t target, deadline_us;
+		void (*cb)(void *owner, int status);
+		void *owner;
+	} handover;
+	struct env_timer handover_timer;
+
+	/* forward.c */
+	struct list forwards, failed_forwards;
+	uint64_t next_token;
+	struct env_timer forward_timer;
+
+	void (*closed)(void *owner);
+	bool wal_closed, transport_closed;
+	struct env_turn closed_turn;
+	struct {
+		uint64_t elections, proposals, reads, read_rounds, dropped, frames_bad;
+	} count;
+};
+
+/* replica.c */
+struct replica *replica_new(const struct replica_config *config);
+void replica_wal_config(struct replica *r, struct wal_config *config);
+void replica_core_init(struct replica *r);
+/* Truth lost, or nothing can be believed any more: says so once and does nothing afterwards. */
+void replica_fail(struct replica *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct replica_peer *replica_find_peer(struct replica *r, uint64_t id);
+static inline bool replica_leads(const struct replica *r)
+{
+	return r->core.state == RAFT_LEADER;
+}
+static inline void replica_wake(struct replica *r)
+{
+	env_turn_arm(&r->turn);
+}
+
+/* step.c: all entry ownership of the core is here. */
+int step_start(struct replica *r);
+void step_timeout(struct replica *r);
+void step_persisted(struct replica *r, uint64_t index);
+/* Consumes entry on 0. */
+int step_submit(struct replica *r, struct entry *entry);
+void step_receive(struct replica *r, struct raft_message *message);
+void step_append(struct replica *r, struct raft_message *message, const struct append_entry *heads,
+		 struct entry *const *entries, size_t count);
+void step_configuration(struct replica *r, uint64_t index, struct slice encoded);
+void step_snapshot(struct replica *r, uint64_t index, uint64_t first_kept);
+int step_transfer(struct replica *r, uint64_t target);
+
+/* vote.c */
+void vote_save(struct replica *r);
+
+/* append.c: filling and sending, receiving and verifying APPEND_ENTRIES. */
+void append_send(struct replica *r, struct replica_peer *peer, const struct raft_message *message);
+void append_receive(struct replica *r, struct link *from, struct replica_peer *peer,
+		    const struct frame *frame);
+void append_forget(struct replica *r);
+
+/* notice.c: what the owner is told at the end of a turn */
+void notice_role(struct replica *r);
+void notice_commit(struct replica *r);
+void notice_tell(struct replica *r);
+void notice_deliver(struct replica *r);
+
+/* read_index.c */
+void read_index_turn(struct replica *r);
+void read_index_probe(struct replica *r, struct replica_peer *peer, const struct frame *frame);
+void read_index_echo(struct replica *r, struct replica_peer *peer, const struct frame *frame);
+/* Leadership or configuration changed: what waits is failed, or asks again. */
+void read_index_lost(struct replica *r);
+void read_index_restart(struct replica *r);
+void read_index_timer_cb(struct env_timer *timer);
+
+/* handover.c */
+void handover_turn(struct replica *r);
+void handover_timer_cb(struct env_timer *timer);
+void handover_end(struct replica *r, int status);
+
+/* forward.c */
+void forward_turn(struct replica *r);
+void forward_request(struct replica *r, struct replica_peer *peer, const struct frame *frame);
+void forward_answer(struct replica *r, const struct frame *frame);
+void forward_disconnected(struct replica *r, uint64_t id);
+void forward_fail_all(struct replica *r);
+void forward_timer_cb(struct env_timer *timer);
+
+/* trim.c */
+void trim_tick(struct replica *r);
+/* What every member has, as a leader knows it; with its heartbeats it tells the others. */
+void trim_learn_kept(struct replica *r);
+
+#endif /* RAFT_REPLICA_PRIVATE_H */

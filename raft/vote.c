@@ -1,0 +1,80 @@
+/* Term and vote are a barrier: until they are durable in slot A nothing that was
+ * decided after them leaves this process, no message, no log write, no echo.
+ *
+ *   IDLE --vote_save--> A under way, all held --done--> B under way, released --done--> IDLE
+ *                            (a newer state meanwhile: A again, once B is done)
+ */
+#include <assert.h>
+
+#include "raft/replica_private.h"
+
+static void vote_start(struct replica *r);
+
+static void hold(struct replica *r, bool held)
+{
+	r->vote_held = held;
+	wal_hold(r->wal, held);
+	transport_hold(r->transport, held);
+}
+
+static bool newer_wanted(const struct replica *r)
+{
+	return r->vote.sequence != r->vote_writing.sequence;
+}
+
+static void vote_run(struct env_work *work)
+{
+	struct replica *r = list_entry(work, struct replica, vote_work);
+	r->vote_status = hardstate_store(r->vote_file, r->vote_slot, &r->vote_writing);
+}
+
+static void vote_done(struct env_work *work)
+{
+	struct replica *r = list_entry(work, struct replica, vote_work);
+	r->vote_busy = false;
+	if (r->vote_status != 0) {
+		replica_fail(r,
+			     "writing %s/vote failed (%s): whether this member voted is not known; check the "
+			     "disk, "
+			     "then start again",
+			     r->dir, err_name(r->vote_status));
+		replica_wake(r);
+		return;
+	}
+	if (r->vote_slot == HARDSTATE_A) {
+		r->vote_slot = HARDSTATE_B;
+		r->vote_busy = true;
+		env_lane_submit(wal_lane(r->wal), &r->vote_work);
+		if (!newer_wanted(r) && !r->stopped) {
+			hold(r, false);
+		}
+	} else if (newer_wanted(r)) {
+		vote_start(r);
+	}
+	replica_wake(r);
+}
+
+static void vote_start(struct replica *r)
+{
+	assert(!r->vote_busy && r->vote_held);
+	r->vote_writing = r->vote;
+	r->vote_slot = HARDSTATE_A;
+	r->vote_busy = true;
+	r->vote_work.run = vote_run;
+	r->vote_work.done = vote_done;
+	env_lane_submit(wal_lane(r->wal), &r->vote_work);
+}
+
+void vote_save(struct replica *r)
+{
+	if (r->vote.term == r->core.current_term && r->vote.voted_for == r->core.voted_for) {
+		return; /* a vote that is granted again */
+	}
+	r->vote.sequence++;
+	r->vote.term = r->core.current_term;
+	r->vote.voted_for = r->core.voted_for;
+	hold(r, true);
+	if (!r->vote_busy) {
+		vote_start(r);
+	}
+}

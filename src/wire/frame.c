@@ -1,0 +1,182 @@
+#include "wire/frame.h"
+
+#include <assert.h>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/limits.h"
+
+static const char magic[] = "TLYP";
+#define MAGIC_BYTES 4
+#define FRAME_VERSION 1
+#define HELLO_BYTES 40
+/* Memory that a reader keeps between frames; a larger one is given back. */
+#define READER_KEEPS KIB(64)
+
+size_t frame_begin(struct buf *out, uint8_t type, uint64_t stamp_ms)
+{
+	size_t begin = out->len;
+	uint8_t *head = buf_reserve(out, FRAME_HEAD);
+	if (head == NULL) {
+		return begin;
+	}
+	memset(head, 0, FRAME_HEAD);
+	memcpy(head + 8, magic, MAGIC_BYTES);
+	head[12] = FRAME_VERSION;
+	head[13] = type;
+	bytes_put_u64(head + 24, stamp_ms);
+	out->len += FRAME_HEAD;
+	return begin;
+}
+
+void frame_end(struct buf *out, size_t begin, size_t uncovered)
+{
+	if (buf_failed(out)) {
+		return;
+	}
+	assert(out->len >= begin + FRAME_HEAD);
+	uint8_t *head = out->data + begin;
+	size_t covered = out->len - begin - FRAME_HEAD;
+	assert(covered + uncovered <= LIMIT_FRAME);
+	bytes_put_u32(head + 16, (uint32_t)(covered + uncovered));
+	bytes_put_u32(head + 20, (uint32_t)covered);
+	bytes_put_u64(head, checksum64(slice_of(head + 8, FRAME_HEAD - 8 + covered)));
+}
+
+void frame_reader_init(struct frame_reader *reader)
+{
+	buf_init(&reader->partial, FRAME_HEAD + LIMIT_FRAME);
+}
+
+void frame_reader_fini(struct frame_reader *reader)
+{
+	buf_fini(&reader->partial);
+}
+
+/* The bytes of the frame that begins here, 0 when the head is not complete. */
+static int frame_size(struct slice bytes, size_t *size)
+{
+	if (bytes.len < FRAME_HEAD) {
+		*size = 0;
+		return 0;
+	}
+	const uint8_t *head = bytes.data;
+	if (memcmp(head + 8, magic, MAGIC_BYTES) != 0) {
+		return ERR_CORRUPT;
+	}
+	if (head[12] != FRAME_VERSION) {
+		return ERR_VERSION;
+	}
+	if (bytes_u32(head + 16) > LIMIT_FRAME) {
+		return ERR_TOO_LARGE;
+	}
+	if (bytes_u32(head + 20) > bytes_u32(head + 16) || bytes_u16(head + 14) != 0) {
+		return ERR_CORRUPT;
+	}
+	*size = FRAME_HEAD + bytes_u32(head + 16);
+	return 0;
+}
+
+static int frame_decode(struct slice bytes, struct frame *frame)
+{
+	const uint8_t *head = bytes.data;
+	uint32_t covered = bytes_u32(head + 20);
+	if (bytes_u64(head) != checksum64(slice_of(head + 8, FRAME_HEAD - 8 + covered))) {
+		return ERR_CORRUPT;
+	}
+	*frame = (struct frame){
+		.type = head[13],
+		.covered = covered,
+		.stamp_ms = bytes_u64(head + 24),
+		.body = slice_of(head + FRAME_HEAD, bytes.len - FRAME_HEAD),
+	};
+	return 0;
+}
+
+/* Moves bytes over until partial holds want of them. */
+static bool fill(struct frame_reader *reader, struct slice *bytes, size_t want)
+{
+	struct buf *partial = &reader->partial;
+	if (partial->len < want) {
+		size_t missing = want - partial->len;
+		buf_reserve(partial, missing);
+		size_t taken = missing < bytes->len ? missing : bytes->len;
+		buf_append(partial, bytes->data, taken);
+		*bytes = slice_skip(*bytes, taken);
+	}
+	return partial->len >= want;
+}
+
+/* What the last call handed out of partial is done with. */
+static void forget_last(struct frame_reader *reader)
+{
+	struct buf *partial = &reader->partial;
+	size_t size = 0;
+	if (frame_size(buf_slice(partial), &size) != 0 || size == 0 || partial->len < size) {
+		return;
+	}
+	assert(partial->len == size);
+	if (partial->cap > READER_KEEPS) {
+		frame_reader_fini(reader);
+		frame_reader_init(reader);
+	} else {
+		buf_reset(partial);
+	}
+}
+
+int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct frame *frame)
+{
+	struct buf *partial = &reader->partial;
+	size_t size = 0;
+	forget_last(reader);
+	if (partial->len == 0) {
+		int status = frame_size(*bytes, &size);
+		if (status != 0) {
+			return status;
+		}
+		if (size > 0 && bytes->len >= size) {
+			struct slice whole = slice_of(bytes->data, size);
+			*bytes = slice_skip(*bytes, size);
+			return frame_decode(whole, frame);
+		}
+	}
+	if (!fill(reader, bytes, FRAME_HEAD)) {
+		return ERR_MORE;
+	}
+	int status = frame_size(buf_slice(partial), &size);
+	if (status != 0) {
+		return status;
+	}
+	return fill(reader, bytes, size) ? frame_decode(buf_slice(partial), frame) : ERR_MORE;
+}
+
+void hello_encode(struct buf *out, const struct hello *hello, uint64_t stamp_ms)
+{
+	size_t begin = frame_begin(out, FRAME_HELLO, stamp_ms);
+	buf_append_u64(out, hello->cluster_id);
+	buf_append_u64(out, hello->from_id);
+	buf_append_u64(out, hello->to_id);
+	buf_append_u64(out, hello->incarnation);
+	buf_append_u64(out, hello->kind);
+	frame_end(out, begin, 0);
+}
+
+int hello_decode(struct slice body, struct hello *hello)
+{
+	struct hello found;
+	uint64_t kind;
+	if (body.len != HELLO_BYTES) {
+		return ERR_INVALID;
+	}
+	slice_take_u64(&body, &found.cluster_id);
+	slice_take_u64(&body, &found.from_id);
+	slice_take_u64(&body, &found.to_id);
+	slice_take_u64(&body, &found.incarnation);
+	slice_take_u64(&body, &kind);
+	if (kind < FRAME_RAFT || kind > FRAME_BULK || found.from_id == 0 || found.to_id == 0) {
+		return ERR_INVALID;
+	}
+	found.kind = (uint8_t)kind;
+	*hello = found;
+	return 0;
+}

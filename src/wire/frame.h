@@ -1,0 +1,84 @@
+/* Frames between members of a cluster.
+ *
+ *   offset  size  field (little-endian)
+ *   0       8     XXH3-64 of bytes 8..32 and of the first `covered` bytes of the body
+ *   8       4     "TLYP"
+ *   12      1     version, 1
+ *   13      1     type
+ *   14      2     zero
+ *   16      4     bytes of the body, <= LIMIT_FRAME
+ *   20      4     covered, <= bytes of the body
+ *   24      8     highest stamp the sender has seen, ms since 1970 (ARCHITECTURE D11)
+ *   32      n     body
+ *
+ * What is not covered proves itself: the payloads of log entries, by the chain
+ * that the covered part carries. So an entry is hashed once, however many
+ * members it is sent to.
+ *
+ * The first frame on a connection, in both directions, is a hello:
+ *
+ *   0       8     cluster id
+ *   8       8     member id of the sender
+ *   16      8     member id of the one it wants to talk to
+ *   24      8     incarnation: drawn when the sender's process started
+ *   32      1     kind of the connection: 1 raft, 2 requests, 3 bulk
+ *   33      7     zero
+ */
+#ifndef WIRE_FRAME_H
+#define WIRE_FRAME_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define FRAME_HEAD 32
+
+/* The type is the sender's and receiver's business; hello is everybody's. */
+enum frame_type {
+	FRAME_HELLO = 1,
+	FRAME_PING = 2, /* empty: are you there */
+	FRAME_PONG = 3, /* empty: I am */
+	FRAME_APPEND = 16,
+	FRAME_APPEND_RESULT = 17,
+	FRAME_VOTE = 18,
+	FRAME_VOTE_RESULT = 19,
+	FRAME_TIMEOUT_NOW = 20,
+	FRAME_PROBE = 21,
+	FRAME_ECHO = 22,
+	FRAME_REQUEST = 32,
+	FRAME_REPLY = 33,
+};
+
+/* Writing: begin, append the covered part to out, end. uncovered: bytes of the
+ * body that are sent behind it from elsewhere. A frame begins at the offset that
+ * frame_begin returned; several may follow each other in one buffer. */
+size_t frame_begin(struct buf *out, uint8_t type, uint64_t stamp_ms);
+void frame_end(struct buf *out, size_t begin, size_t uncovered);
+
+struct frame {
+	uint8_t type;
+	uint32_t covered;
+	uint64_t stamp_ms;
+	struct slice body;
+};
+
+/* Cuts a stream into frames. Bytes that make no frame stick: the stream is to be closed. */
+struct frame_reader {
+	struct buf partial; /* a frame that is not complete yet */
+};
+void frame_reader_init(struct frame_reader *reader);
+void frame_reader_fini(struct frame_reader *reader);
+/* Takes one frame off the front of *bytes (and of what earlier calls kept): 0
+ * and the frame, whose body is valid until the next call; ERR_MORE when all of
+ * *bytes was kept and more is needed; ERR_CORRUPT, ERR_VERSION or ERR_TOO_LARGE. */
+int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct frame *frame);
+
+enum frame_connection { FRAME_RAFT = 1, FRAME_REQUESTS = 2, FRAME_BULK = 3 };
+struct hello {
+	uint64_t cluster_id, from_id, to_id, incarnation;
+	uint8_t kind; /* enum frame_connection */
+};
+void hello_encode(struct buf *out, const struct hello *hello, uint64_t stamp_ms);
+/* From the body of a FRAME_HELLO: 0 or ERR_INVALID. */
+int hello_decode(struct slice body, struct hello *hello);
+
+#endif /* WIRE_FRAME_H */

@@ -1,0 +1,163 @@
+#include "wire/frame.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/prng.h"
+#include "tests/lib/tap.h"
+
+static void put(struct buf *out, uint8_t type, const char *covered, const char *rest)
+{
+	size_t begin = frame_begin(out, type, 1234567);
+	buf_append_text(out, covered);
+	frame_end(out, begin, strlen(rest));
+	buf_append_text(out, rest);
+}
+
+/* Reads all frames of bytes given in pieces; counts them, or stops at an error. */
+static int count_frames(struct slice bytes, size_t piece, unsigned *count, uint64_t *hash)
+{
+	struct frame_reader reader;
+	struct frame frame;
+	int status = ERR_MORE;
+	frame_reader_init(&reader);
+	*count = 0;
+	while (bytes.len > 0 && status == ERR_MORE) {
+		struct slice part = slice_of(bytes.data, piece < bytes.len ? piece : bytes.len);
+		bytes = slice_skip(bytes, part.len);
+		while ((status = frame_reader_next(&reader, &part, &frame)) == 0) {
+			++*count;
+			for (size_t i = 0; i < frame.body.len; i++) {
+				*hash = *hash * 31 + frame.body.data[i];
+			}
+			*hash = *hash * 31 + frame.type + frame.covered;
+		}
+	}
+	frame_reader_fini(&reader);
+	return status;
+}
+
+static void test_round_trip(void)
+{
+	struct buf out;
+	buf_init(&out, MIB(8));
+	put(&out, FRAME_APPEND, "covered", "and not");
+	put(&out, FRAME_PING, "", "");
+	put(&out, FRAME_ECHO, "x", "");
+	uint64_t whole = 0;
+	unsigned count;
+	ok(count_frames(buf_slice(&out), out.len, &count, &whole) == ERR_MORE && count == 3,
+	   "frames that came together are read one by one");
+	bool same = true;
+	for (size_t piece = 1; piece < out.len; piece++) {
+		uint64_t hash = 0;
+		same &= count_frames(buf_slice(&out), piece, &count, &hash) == ERR_MORE && count == 3 &&
+			hash == whole;
+	}
+	ok(same, "frames cut anywhere are the same frames");
+	buf_fini(&out);
+}
+
+static void test_damage(void)
+{
+	struct buf out;
+	buf_init(&out, MIB(8));
+	put(&out, FRAME_APPEND, "covered", "");
+	unsigned count, accepted = 0;
+	for (size_t at = 0; at < out.len; at++) {
+		for (unsigned bit = 0; bit < 8; bit++) {
+			uint64_t hash = 0;
+			out.data[at] ^= (uint8_t)(1u << bit);
+			int status = count_frames(buf_slice(&out), out.len, &count, &hash);
+			accepted += count > 0 || status == 0;
+			out.data[at] ^= (uint8_t)(1u << bit);
+		}
+	}
+	is_int(accepted, 0, "a frame with any flipped bit is never taken");
+	uint64_t hash = 0;
+	out.data[16] = 0xff;
+	out.data[17] = 0xff;
+	out.data[18] = 0xff;
+	out.data[19] = 0x7f;
+	is_int(count_frames(buf_slice(&out), out.len, &count, &hash), ERR_TOO_LARGE,
+	       "a length over the bound is refused before the body comes");
+	out.data[12] = 9;
+	is_int(count_frames(buf_slice(&out), out.len, &count, &hash), ERR_VERSION,
+	       "another version is told apart");
+	is_int(count_frames(SLICE_LIT("GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n"), 7, &count, &hash),
+	       ERR_CORRUPT, "another protocol is no frame");
+	buf_fini(&out);
+}
+
+static void test_large(void)
+{
+	struct buf out;
+	buf_init(&out, MIB(16));
+	uint8_t *bytes = calloc(1, LIMIT_FRAME);
+	size_t begin = frame_begin(&out, FRAME_REQUEST, 1);
+	buf_append(&out, bytes, LIMIT_FRAME);
+	frame_end(&out, begin, 0);
+	put(&out, FRAME_PING, "", "");
+	uint64_t one = 0, two = 0;
+	unsigned count;
+	ok(count_frames(buf_slice(&out), 65536, &count, &one) == ERR_MORE && count == 2,
+	   "the largest frame is read, and the next one behind it");
+	count_frames(buf_slice(&out), out.len, &count, &two);
+	ok(one == two, "in pieces as in one");
+	free(bytes);
+	buf_fini(&out);
+}
+
+static void test_hello(void)
+{
+	struct hello hello = {11, 2, 3, 99, FRAME_REQUESTS}, back;
+	struct buf out;
+	buf_init(&out, 4096);
+	hello_encode(&out, &hello, 5);
+	struct frame_reader reader;
+	struct frame frame;
+	struct slice bytes = buf_slice(&out);
+	frame_reader_init(&reader);
+	ok(frame_reader_next(&reader, &bytes, &frame) == 0 && frame.type == FRAME_HELLO &&
+		   frame.stamp_ms == 5,
+	   "a hello is a frame with a stamp");
+	ok(hello_decode(frame.body, &back) == 0 && back.cluster_id == 11 && back.from_id == 2 &&
+		   back.to_id == 3 && back.incarnation == 99 && back.kind == FRAME_REQUESTS,
+	   "a hello comes back as it went");
+	ok(hello_decode(slice_of(frame.body.data, frame.body.len - 1), &back) == ERR_INVALID,
+	   "a short hello is none");
+	uint8_t copy[64];
+	memcpy(copy, frame.body.data, frame.body.len);
+	copy[32] = 9;
+	ok(hello_decode(slice_of(copy, frame.body.len), &back) == ERR_INVALID, "nor one of an unknown kind");
+	frame_reader_fini(&reader);
+	buf_fini(&out);
+}
+
+static void test_garbage(void)
+{
+	struct prng prng;
+	prng_init(&prng, 1);
+	uint8_t bytes[600];
+	unsigned count, taken = 0;
+	for (unsigned i = 0; i < 3000; i++) {
+		uint64_t hash = 0;
+		prng_fill(&prng, bytes, sizeof(bytes));
+		memcpy(bytes + 8, "TLYP\1", 5);
+		bytes[18] = bytes[19] = bytes[22] = bytes[23] = 0;
+		count_frames(slice_of(bytes, sizeof(bytes)), 1 + (size_t)prng_below(&prng, 600), &count,
+			     &hash);
+		taken += count;
+	}
+	is_int(taken, 0, "garbage behind a good head is never a frame");
+}
+
+int main(void)
+{
+	test_round_trip();
+	test_damage();
+	test_large();
+	test_hello();
+	test_garbage();
+	return tap_done();
+}
