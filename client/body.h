@@ -38,6 +38,7 @@ struct tally {
 	struct list channels;   /* struct channel, retiring ones too; the next to be used first */
 	size_t channel_count;
 	unsigned connections, pipeline_max;
+	bool meta; /* TALLY META ON for each connection */
 	char user[LIMIT_REQUEST_ID + 1];
 	struct cluster cluster;
 	struct prng prng;

@@ -8,6 +8,7 @@
 
 static const char hello_text[] = "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n";
 static const char status_text[] = "*2\r\n$5\r\nTALLY\r\n$6\r\nSTATUS\r\n";
+static const char meta_text[] = "*3\r\n$5\r\nTALLY\r\n$4\r\nMETA\r\n$2\r\nON\r\n";
 
 #define SLOTS_FIRST 16
 
@@ -117,6 +118,8 @@ static void channel_answer(struct channel *channel, struct slice attribute, stru
 			channel_close(channel);
 		}
 		return;
+	case CHANNEL_META:
+		return; /* a server that does not know it tells less */
 	case CHANNEL_STATUS:
 		channel->asked = false;
 		if (!channel->retiring) {
@@ -211,6 +214,10 @@ static void channel_opened_cb(void *owner, int status)
 	channel->state = CHANNEL_READY;
 	buf_append(&channel->output[channel->filling], hello_text, sizeof(hello_text) - 1);
 	channel_await(channel, CHANNEL_HELLO, NULL);
+	if (channel->tally->meta) {
+		buf_append(&channel->output[channel->filling], meta_text, sizeof(meta_text) - 1);
+		channel_await(channel, CHANNEL_META, NULL);
+	}
 	client_wake(channel->tally);
 }
 

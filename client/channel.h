@@ -17,7 +17,7 @@ struct call;
 struct probe;
 
 enum channel_state { CHANNEL_OPENING, CHANNEL_READY, CHANNEL_CLOSING };
-enum channel_turn { CHANNEL_HELLO, CHANNEL_STATUS, CHANNEL_CALL };
+enum channel_turn { CHANNEL_HELLO, CHANNEL_META, CHANNEL_STATUS, CHANNEL_CALL };
 
 struct channel_slot {
 	struct call *call; /* NULL when it was given up: its answer is thrown away */

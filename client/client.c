@@ -130,6 +130,7 @@ static int client_fill(struct tally *tally, const struct tally_options *options,
 	tally->connections = options->connections != 0 ? options->connections : 1;
 	/* HELLO and a STATUS take places too. */
 	tally->pipeline_max = options->pipeline_max != 0 ? options->pipeline_max : CLIENT_PIPELINE_DEFAULT;
+	tally->meta = options->meta;
 	tally->cluster.direct = options->direct;
 	return cluster_add(&tally->cluster, options->servers, err);
 }

@@ -39,6 +39,7 @@ struct tally_options {
 	unsigned connections;      /* to the leader; 0 means 1. Requests are spread over them */
 	unsigned pipeline_max;     /* requests under way a connection before starts queue; 0 means 1024 */
 	const char *user;          /* scope of request ids; NULL means "default" */
+	bool meta;                 /* ask the server to tell index and node with each answer: tally_call_meta */
 	bool direct;               /* for tools that ask one node: the first of servers that answers, whoever leads */
 };
 
@@ -118,7 +119,7 @@ const struct tally_value *tally_call_value(const struct tally_call *call); /* DO
 const char *tally_call_code(const struct tally_call *call);    /* "SOLD_OUT"; "" when DONE */
 const char *tally_call_message(const struct tally_call *call); /* the error line; "" when DONE */
 bool tally_call_replayed(const struct tally_call *call);       /* an earlier attempt had done it */
-/* What the server told beside the value, a MAP, or NULL: replayed, index, ordinal, node … (docs/protocol.md). */
+/* What the server told beside the value, a MAP, or NULL: replayed, index, node; needs options.meta. */
 const struct tally_value *tally_call_meta(const struct tally_call *call);
 unsigned tally_call_attempts(const struct tally_call *call);   /* how often it was sent */
 bool tally_call_was_unknown(const struct tally_call *call);    /* some attempt ended without an answer */

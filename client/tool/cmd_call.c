@@ -20,19 +20,20 @@ static uint64_t wall_ms(void)
 }
 
 /* "done in 0.9 ms · index 88213.4 · node n2 · commerce@7", as far as the server told. */
-static void print_done(const struct tally_call *call)
+static void print_done(const struct tally_call *call, const char *bundle)
 {
-	static const struct {
-		const char *key, *word;
-	} parts[] = {{"index", "index "}, {"node", "node "}, {"bundle", ""}};
+	static const char *const parts[] = {"index", "node"};
 	const struct tally_value *meta = tally_call_meta(call);
 	char room[64];
 	printf("done in %s", print_us(tally_call_latency_us(call), room, sizeof(room)));
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		const char *text = tally_value_text(tally_value_get(meta, parts[i].key), NULL);
+		const char *text = tally_value_text(tally_value_get(meta, parts[i]), NULL);
 		if (text != NULL && text[0] != '\0') {
-			printf(" · %s%s", parts[i].word, text);
+			printf(" · %s %s", parts[i], text);
 		}
+	}
+	if (bundle[0] != '\0') {
+		printf(" · %s", bundle);
 	}
 	if (tally_call_replayed(call)) {
 		int64_t first_ms = tally_value_int(tally_value_get(meta, "first_ms"), 0);
@@ -69,6 +70,7 @@ static void call_types(struct tool *tool, const char *procedure, struct print_mo
 {
 	static const char *const words[] = {"TALLY", "BUNDLE", "LIST"};
 	const struct tally_value *found = NULL;
+	const char *bundle = NULL;
 	if (!tool->json) {
 		const struct tally_call *call = tool_ask(tool, NULL, words, NULL, 3, TALLY_READ);
 		const struct tally_value *list = tally_call_outcome(call) == TALLY_DONE ? tally_call_value(call) : NULL;
@@ -77,10 +79,12 @@ static void call_types(struct tool *tool, const char *procedure, struct print_mo
 			const char *name = tally_value_text(tally_value_get(at, "name"), NULL);
 			if (name != NULL && strcmp(name, procedure) == 0) {
 				found = tally_value_get(at, "result");
+				bundle = tally_value_text(tally_value_get(at, "bundle"), NULL);
 			}
 		}
 	}
 	print_money_init(money, found);
+	snprintf(money->bundle, sizeof(money->bundle), "%s", bundle != NULL ? bundle : "");
 }
 
 int cmd_call(struct tool *tool, int argc, char **argv)
@@ -137,7 +141,7 @@ int cmd_call(struct tool *tool, int argc, char **argv)
 		return print_call_json(call);
 	}
 	print_result(stdout, tally_call_value(call), wall_ms(), &money);
-	print_done(call);
+	print_done(call, money.bundle);
 	return TOOL_DONE;
 }
 

@@ -150,10 +150,9 @@ static void list_print(const struct tally_value *procedure)
 		printf(" once=%s", once);
 	}
 	for (size_t i = 0; i < tally_value_count(args); i++) {
-		const char *arg = tally_value_type(args) == TALLY_MAP
-		                          ? tally_value_key_at(args, i, NULL)
-		                          : tally_value_text(tally_value_at(args, i), NULL);
-		printf("%s%s", i == 0 ? "  " : " ", arg != NULL ? arg : "?");
+		const char *arg = tally_value_key_at(args, i, NULL);
+		const char *type = tally_value_text(tally_value_at(args, i), NULL);
+		printf("%s%s:%s", i == 0 ? "  " : " ", arg != NULL ? arg : "?", type != NULL ? type : "?");
 	}
 	printf("\n");
 }

@@ -11,6 +11,7 @@
 struct print_money {
 	char names[16][64];
 	size_t count;
+	char bundle[80];   /* "commerce@7", "" when unknown */
 	char currency[16]; /* $TALLY_CURRENCY, else CNY */
 };
 /* From a map of field names to types as TALLY BUNDLE LIST tells them. */

@@ -21,7 +21,7 @@ struct tally_sync *tool_client(struct tool *tool)
 {
 	if (tool->sync == NULL) {
 		char error[256];
-		struct tally_options options = {.servers = tool->servers};
+		struct tally_options options = {.servers = tool->servers, .meta = true};
 		tool->sync = tally_sync_open(&options, error, sizeof(error));
 		if (tool->sync == NULL) {
 			tool_fail(tool, TOOL_USAGE, "--servers: %s", error);

@@ -295,9 +295,11 @@ static void write_described(struct reply *reply, const struct fields *fields)
 	buf_fini(&text);
 }
 
-static void write_procedure(struct reply *reply, const struct procedure *procedure)
+static void write_procedure(struct reply *reply, const struct procedure *procedure, const char *bundle)
 {
-	reply_map(reply, 7);
+	reply_map(reply, 8);
+	reply_bulk_text(reply, "bundle");
+	reply_bulk_text(reply, bundle);
 	reply_bulk_text(reply, "name");
 	reply_bulk(reply, procedure->name);
 	reply_bulk_text(reply, "writes");
@@ -326,7 +328,6 @@ int script_list(struct script_host *host, struct txn *txn, struct arena *arena, 
 {
 	struct script_bundle *bundle;
 	uint64_t version;
-	(void)arena;
 	int status = host_active(host, txn, &bundle, &version);
 	if (status == ERR_NOT_FOUND) {
 		reply_array(reply, 0);
@@ -335,9 +336,11 @@ int script_list(struct script_host *host, struct txn *txn, struct arena *arena, 
 	if (status < 0) {
 		return status;
 	}
+	const char *name = arena_printf(arena, "%.*s@%llu", (int)bundle->name.len, (const char *)bundle->name.data,
+					(unsigned long long)version);
 	reply_array(reply, bundle->procedure_count);
 	for (size_t i = 0; i < bundle->procedure_count; i++) {
-		write_procedure(reply, &bundle->procedures[i]);
+		write_procedure(reply, &bundle->procedures[i], name);
 	}
 	return 0;
 }

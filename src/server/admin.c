@@ -210,6 +210,17 @@ void admin_transfer(struct local_call *call)
 	shard_transfer(node->shard, (uint64_t)id, TRANSFER_MS, transfer_cb, call->call);
 }
 
+void admin_meta(struct local_call *call)
+{
+	bool on = slice_is_word(call->argv[2], "on");
+	if (!on && !slice_is_word(call->argv[2], "off")) {
+		reply_error(call->reply, "ERR TALLY META is ON or OFF");
+		return;
+	}
+	call->conn->session.meta = on;
+	reply_simple(call->reply, "OK");
+}
+
 void admin_help(struct local_call *call)
 {
 	static const char *const lines[] = {
@@ -217,6 +228,8 @@ void admin_help(struct local_call *call)
 		"    Return this node's view: role, leader, members, indices, counters.",
 		"HASH",
 		"    Return a hash over the whole database and the index it is of.",
+		"META (ON|OFF)",
+		"    In RESP3, put index and node of an answer in front of it.",
 		"TRANSFER [<id>]",
 		"    Hand leadership to a member, or to the most caught-up one.",
 	};

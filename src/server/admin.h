@@ -24,6 +24,8 @@
  * TALLY HASH answers a map: index, hash (32 hexadecimal digits over a full scan
  * of the database at that index). It comes later; other nodes at the same
  * index give the same.
+ * TALLY META ON|OFF: in RESP3, from now on an attribute stands in front of each answer that
+ * the cluster gave: index ("88213.4": of the write, or what was read), node (its leader) and replayed.
  * TALLY TRANSFER [id] hands leadership to a member: +OK when another leads. */
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H
@@ -33,6 +35,7 @@
 void admin_status(struct local_call *call);
 void admin_hash(struct local_call *call);
 void admin_transfer(struct local_call *call);
+void admin_meta(struct local_call *call);
 void admin_help(struct local_call *call);
 void admin_config_get(struct local_call *call);
 void admin_config_set(struct local_call *call);

@@ -3,6 +3,7 @@
 #include "server/node_private.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,6 +58,25 @@ static void conn_flush(struct conn *conn)
 	env_stream_write(conn->stream, &conn->write, &bytes, 1);
 }
 
+/* TALLY META: where the answer comes from. */
+static void conn_write_meta(struct conn *conn, const struct request *request)
+{
+	struct reply reply = {&conn->out, conn->session.protocol};
+	const struct node *node = conn->node;
+	char text[64];
+	uint64_t leader_id = 0;
+	reply_attribute(&reply, 3);
+	reply_bulk_text(&reply, "index");
+	snprintf(text, sizeof(text), "%" PRIu64 ".%u", request->index, request->ordinal);
+	reply_bulk_text(&reply, text);
+	reply_bulk_text(&reply, "node");
+	bool here = shard_role(node->shard, &leader_id) == SHARD_LEADS;
+	snprintf(text, sizeof(text), "n%" PRIu64, leader_id);
+	reply_bulk_text(&reply, here ? node->config.name : text);
+	reply_bulk_text(&reply, "replayed");
+	reply_bool(&reply, request->replayed);
+}
+
 /* Moves finished answers from the front of the order to the output. */
 static void conn_collect(struct conn *conn)
 {
@@ -66,6 +86,9 @@ static void conn_collect(struct conn *conn)
 			break;
 		}
 		if (!call->muted && conn->state != CONN_DOOMED) {
+			if (conn->session.meta && conn->session.protocol == 3 && call->request.index != 0) {
+				conn_write_meta(conn, &call->request);
+			}
 			buf_append_slice(&conn->out, buf_slice(&call->request.reply));
 		}
 		conn->held_bytes -= call->held_bytes;

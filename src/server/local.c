@@ -62,6 +62,7 @@ static const struct local table[] = {
 	{"DEBUG", NULL, 0, 0, admin_debug},
 	{"TALLY", "STATUS", 2, 0, admin_status},
 	{"TALLY", "HASH", 2, LOCAL_LATER, admin_hash},
+	{"TALLY", "META", 3, 0, admin_meta},
 	{"TALLY", "TRANSFER", -2, LOCAL_LATER, admin_transfer},
 	{"TALLY", "HELP", 2, 0, admin_help},
 };

@@ -21,6 +21,7 @@ struct session {
 	unsigned db;
 	char name[SESSION_NAME_MAX + 1];
 	bool reply_off, skip_next;
+	bool meta;     /* TALLY META ON: where and when an answer was written, in front of it */
 	bool no_evict;
 	const char *last, *last_sub; /* names of the last command, for CLIENT LIST */
 	struct transaction transaction;

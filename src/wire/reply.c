@@ -159,6 +159,11 @@ void reply_map(struct reply *r, size_t pairs)
 	}
 }
 
+void reply_attribute(struct reply *r, size_t pairs)
+{
+	put_head(r, '|', (int64_t)pairs);
+}
+
 void reply_set(struct reply *r, size_t count)
 {
 	put_head(r, r->protocol == 2 ? '*' : '~', (int64_t)count);

@@ -27,6 +27,8 @@ void reply_null(struct reply *r);       /* $-1 or _ */
 void reply_null_array(struct reply *r); /* *-1 or _ */
 void reply_array(struct reply *r, size_t count);
 void reply_map(struct reply *r, size_t pairs); /* *2n or %n; then key, value, … */
+/* RESP3 only: |n, then pairs; stands in front of the reply that it adorns. */
+void reply_attribute(struct reply *r, size_t pairs);
 void reply_set(struct reply *r, size_t count);
 void reply_bool(struct reply *r, bool value);     /* :1 or #t */
 void reply_double(struct reply *r, double value); /* bulk or , */
