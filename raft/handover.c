@@ -45,7 +45,7 @@ static uint64_t choose(struct replica *r)
 	return best_match == raft_last_index(&r->core) ? best : 0;
 }
 
-void handover_turn(struct replica *r)
+void handover_step(struct replica *r)
 {
 	if (!r->handover.active) {
 		return;

@@ -218,7 +218,7 @@ static void tell_stop(struct replica *r)
 	}
 	r->stop_told = true;
 	read_index_turn(r);
-	handover_turn(r);
+	handover_step(r);
 	forward_fail_all(r);
 	if (r->events->on_stopped == NULL) {
 		fatal("%s", r->stop_line);
@@ -236,7 +236,7 @@ static void close_in_turn(struct replica *r)
 	}
 	r->close_begun = true;
 	read_index_turn(r);
-	handover_turn(r);
+	handover_step(r);
 	forward_fail_all(r);
 	wal_close(r->wal, wal_closed_cb);
 	transport_close(r->transport, transport_closed_cb);
@@ -265,7 +265,7 @@ static void turn_cb(struct env_turn *turn)
 	submit_open(r);
 	notice_deliver(r);
 	read_index_turn(r);
-	handover_turn(r);
+	handover_step(r);
 	forward_turn(r);
 	if (r->stopped || r->closing) {
 		replica_wake(r);

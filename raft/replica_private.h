@@ -200,7 +200,7 @@ void read_index_restart(struct replica *r);
 void read_index_timer_cb(struct env_timer *timer);
 
 /* handover.c */
-void handover_turn(struct replica *r);
+void handover_step(struct replica *r);
 void handover_timer_cb(struct env_timer *timer);
 void handover_end(struct replica *r, int status);
 
