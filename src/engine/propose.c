@@ -232,7 +232,7 @@ void propose_turn(struct shard *shard)
 	release_deliver(shard);
 	release_parked(shard);
 	close_turn(shard);
-	handover_turn(shard);
+	yield_turn(shard);
 	shard->stamped = false;
 	shard->in_turn = false;
 	if (!list_empty(&shard->finished)) {

@@ -44,7 +44,7 @@ void shard_lose(struct shard *shard)
 	if (shard->phase != PHASE_STOPPING) {
 		shard_move(shard, PHASE_FOLLOWING);
 	}
-	handover_lost(shard);
+	yield_lost(shard);
 	env_turn_arm(&shard->turn);
 }
 
@@ -288,7 +288,7 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	struct shard *shard = shard_new(config);
 	propose_init(shard);
 	read_init(shard);
-	handover_init(shard);
+	yield_init(shard);
 	apply_init(shard);
 	env_timer_init(shard->env, &shard->tick, tick_cb);
 	int rc = open_store(shard, &meta, err);
@@ -357,15 +357,15 @@ void shard_stop(struct shard *shard, void (*closed)(void *owner))
 	assert(shard->phase != PHASE_CREATED && shard->phase != PHASE_STOPPING && shard->phase != PHASE_CLOSED);
 	bool leads = shard->phase == PHASE_LEADING;
 	shard->closed = closed;
-	if (leads && shard->handover.phase == HANDOVER_IDLE) {
+	if (leads && shard->yield.phase == YIELD_IDLE) {
 		propose_flush(shard);
 		leads = shard->phase == PHASE_LEADING;
 	}
 	if (shard->phase != PHASE_FAILED) {
 		shard_move(shard, PHASE_STOPPING);
 	}
-	if (leads && shard->config.member_count > 1 && shard->handover.phase == HANDOVER_IDLE) {
-		handover_start(shard, 0, STOP_MS, stop_now);
+	if (leads && shard->config.member_count > 1 && shard->yield.phase == YIELD_IDLE) {
+		yield_start(shard, 0, STOP_MS, stop_now);
 	} else {
 		stop_now(shard, 0);
 	}
@@ -377,7 +377,7 @@ void shard_free(struct shard *shard)
 		return;
 	}
 	env_timer_stop(&shard->tick);
-	env_timer_stop(&shard->handover.timer);
+	env_timer_stop(&shard->yield.timer);
 	apply_close(shard);
 	bundle_close(shard);
 	hash_close(shard, false);

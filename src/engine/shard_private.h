@@ -105,8 +105,8 @@ struct apply {
 	struct err flush_err;
 };
 
-struct handover {
-	enum { HANDOVER_IDLE, HANDOVER_DRAINING, HANDOVER_MOVING } phase;
+struct yield {
+	enum { YIELD_IDLE, YIELD_DRAINING, YIELD_MOVING } phase;
 	uint64_t target_id, timeout_ms;
 	struct env_timer timer;
 	void (*done)(struct shard *shard, int status);
@@ -192,7 +192,7 @@ struct shard {
 	bool background_more, lag_told;
 
 	/* stopping and handing over */
-	struct handover handover;
+	struct yield yield;
 	void (*closed)(void *owner);
 
 	void (*watch_applied)(void *owner, const struct entry *entry);
@@ -286,12 +286,12 @@ void bundle_cancel(struct shard *shard, struct request *request);
 void bundle_refuse(struct shard *shard, enum code code);
 void bundle_close(struct shard *shard);
 
-/* handover.c */
-void handover_init(struct shard *shard);
-void handover_start(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
+/* yield.c */
+void yield_init(struct shard *shard);
+void yield_start(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
                     void (*done)(struct shard *shard, int status));
-void handover_turn(struct shard *shard);
-void handover_lost(struct shard *shard);
+void yield_turn(struct shard *shard);
+void yield_lost(struct shard *shard);
 
 /* expiry.c */
 void expiry_tick(struct shard *shard, uint64_t now_us);
