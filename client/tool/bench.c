@@ -11,6 +11,10 @@
 #include "client/tool/script.h"
 #include "env/uv_env.h"
 
+/* Progress is shown this often: a terminal overwrites its line, a log keeps every one. */
+#define TERMINAL_US 100000
+#define LOG_US 990000
+
 void bench_init(struct bench *bench, struct tool *tool, struct option options[BENCH_OPTIONS])
 {
 	*bench = (struct bench){.tool = tool, .connections = 8, .depth = 64, .seconds = 10, .seed = 1};
@@ -166,10 +170,15 @@ int bench_call(struct bench *bench, const char *procedure, const struct tally_ar
 
 /* ---- progress ---- */
 
-void bench_progress(const struct bench *bench, const char *format, ...)
+void bench_progress(struct bench *bench, const char *format, ...)
 {
 	va_list args;
 	bool terminal = print_is_terminal(stderr);
+	uint64_t now_us = env_now_us(bench->env);
+	if (bench->shown_us != 0 && now_us < bench->shown_us + (terminal ? TERMINAL_US : LOG_US)) {
+		return;
+	}
+	bench->shown_us = now_us;
 	fputs(terminal ? "\r\033[K" : "", stderr);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
@@ -178,8 +187,9 @@ void bench_progress(const struct bench *bench, const char *format, ...)
 	fflush(stderr);
 }
 
-void bench_progress_end(const struct bench *bench)
+void bench_progress_end(struct bench *bench)
 {
+	bench->shown_us = 0;
 	fputs(print_is_terminal(stderr) ? "\r\033[K" : "", stderr);
 }
 

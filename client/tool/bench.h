@@ -21,6 +21,7 @@ struct bench {
 	struct prng prng;
 	struct env *env;
 	struct tally *tally;
+	uint64_t shown_us; /* progress */
 	bool stop;        /* bench_wait returns */
 	bool interrupted; /* by Ctrl-C */
 	bool closed;
@@ -38,9 +39,9 @@ int bench_push(struct bench *bench);
 /* A blocking call of a procedure; its outcome must be DONE, else a line is printed and an exit code returned. */
 int bench_call(struct bench *bench, const char *procedure, const struct tally_arg *args, size_t count,
                const struct tally_call **call);
-/* A line of progress on standard error, overwritten by the next on a terminal. */
-void bench_progress(const struct bench *bench, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void bench_progress_end(const struct bench *bench);
+/* A line of progress on standard error, now and then, overwritten by the next on a terminal. */
+void bench_progress(struct bench *bench, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void bench_progress_end(struct bench *bench);
 
 /* ---- tables ---- */
 

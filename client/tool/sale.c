@@ -14,6 +14,9 @@
 #define REVIVE_MS 1500
 /* Half of all arrivals come while exp(-t / this) falls to a half. */
 #define ARRIVAL_S 2.0
+/* The last of them do not keep the sale open for ever: the curve ends here. */
+#define ARRIVAL_END_S 10.0
+#define PROGRESS_US 100000
 #define DOUBLE_CLICKS_PERCENT 3
 #define SLAB_SLOTS 1024
 
@@ -177,7 +180,7 @@ static void sale_cb(struct tally_call *call)
 		sale->resolved += answer == SALE_SOLD || answer == SALE_REFUSED || answer == SALE_CONFLICT;
 	}
 	sale->replayed += tally_call_replayed(call);
-	if (sale->killed_us != 0) {
+	if (sale->killed_us != 0 && now_us > sale->last_answer_us) {
 		uint64_t gap_us = now_us - sale->last_answer_us;
 		sale->gap_us = gap_us > sale->gap_us ? gap_us : sale->gap_us;
 		sale->last_answer_us = now_us;
@@ -223,8 +226,8 @@ static void sale_arrivals_cb(struct env_timer *timer)
 	if (sale->next < sale->buyers) {
 		env_timer_start(timer, TICK_MS);
 	}
-	static const uint64_t tick_every = 64;
-	if (sale->next % tick_every == 0) {
+	if (now_us >= sale->shown_us + PROGRESS_US) {
+		sale->shown_us = now_us;
 		char sold[32];
 		char refused[32];
 		bench_progress(sale->bench, "sale: %4.1f s  sold %s  refused %s  under way %llu",
@@ -246,7 +249,7 @@ static bool sale_is_over(void *owner)
 static void sale_draw(struct sale *sale)
 {
 	for (uint64_t i = 0; i < sale->buyers; i++) {
-		double share = ((double)i + 0.5) / (double)sale->buyers;
+		double share = ((double)i + 0.5) / (double)sale->buyers * -expm1(-ARRIVAL_END_S / ARRIVAL_S);
 		sale->list[i].due_us = sale->started_us + (uint64_t)(-ARRIVAL_S * log1p(-share) * 1e6);
 		sale->list[i].clicks_twice = prng_chance(&sale->bench->prng, DOUBLE_CLICKS_PERCENT, 100);
 	}

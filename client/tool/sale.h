@@ -55,6 +55,7 @@ struct sale {
 	struct sale_slot *free_slots;
 	struct sale_slab *slabs;
 
+	uint64_t shown_us;
 	uint64_t started_us, sold_out_us, last_sold_us, ended_us;
 	uint64_t counts[SALE_UNKNOWN + 1];
 	uint64_t sold_out_answers;
