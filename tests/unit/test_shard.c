@@ -1,236 +1,23 @@
 /* One shard over the double of its replica: commits, proofs and elections come when the test says so. */
-#include "engine/shard.h"
-
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "engine/shard_private.h"
-#include "env/uv_env.h"
 #include "tests/lib/replica_double.h"
+#include "tests/lib/shard_world.h"
 #include "tests/lib/tap.h"
-
-#define WAIT_MS 20000
-
-struct world {
-	struct env *env;
-	struct shard *shard;
-	struct replica *replica;
-	struct store_disk *disk;
-	unsigned done_count; /* of all asks, tells the order */
-	bool closed;
-};
-
-/* One request and its answer. */
-struct ask {
-	struct request request;
-	struct world *world;
-	struct slice argv[64];
-	struct request_command commands[8];
-	bool done;
-	unsigned order; /* 1 for the first that was done */
-	char text[512];
-};
-
-static void done_cb(struct request *request)
-{
-	struct ask *ask = list_entry(request, struct ask, request);
-	size_t len = request->reply.len < sizeof ask->text - 1 ? request->reply.len : sizeof ask->text - 1;
-	ask->done = true;
-	ask->order = ++ask->world->done_count;
-	memcpy(ask->text, request->reply.data, len);
-	ask->text[len] = 0;
-	for (char *p = ask->text; *p != 0; p++) {
-		*p = *p == '\r' || *p == '\n' ? '|' : *p;
-	}
-}
-
-static void ask_init(struct world *w, struct ask *ask)
-{
-	memset(ask, 0, sizeof *ask);
-	ask->world = w;
-	request_init(&ask->request);
-	ask->request.protocol = 3;
-	ask->request.user = SLICE_LIT("default");
-	ask->request.done = done_cb;
-}
-
-/* Words of line; a command a semicolon. */
-static void ask_words(struct ask *ask, const char *line)
-{
-	struct reply reply = {&ask->request.reply, 3};
-	size_t argc = 0, skip, begin = 0;
-	while (*line != 0) {
-		size_t len = strcspn(line, " ");
-		ask->argv[argc++] = slice_of(line, len);
-		line += len + (line[len] == ' ');
-	}
-	int rc = request_envelope_parse(ask->argv, argc, &ask->request.envelope, &skip, &reply);
-	if (rc != 0) {
-		tap_note("bad prefixes");
-		abort();
-	}
-	begin = skip;
-	for (size_t i = skip; i <= argc; i++) {
-		if (i < argc && !slice_equal(ask->argv[i], SLICE_LIT(";"))) {
-			continue;
-		}
-		struct request_command *c = &ask->commands[ask->request.command_count++];
-		c->command = command_find(ask->argv[begin]);
-		c->argv = &ask->argv[begin];
-		c->argc = i - begin;
-		begin = i + 1;
-	}
-	ask->request.commands = ask->commands;
-}
-
-static void ask_send(struct ask *ask)
-{
-	ask->request.arrived_us = env_now_us(ask->world->env);
-	shard_submit(ask->world->shard, &ask->request);
-}
-
-static void ask_start(struct world *w, struct ask *ask, const char *line)
-{
-	ask_init(w, ask);
-	ask_words(ask, line);
-	ask_send(ask);
-}
-
-static bool is_done(void *owner)
-{
-	return ((struct ask *)owner)->done;
-}
-
-/* Keeps the loop awake for a number of turns. */
-struct spin {
-	struct env_timer timer;
-	int left;
-};
-
-static void spin_cb(struct env_timer *timer)
-{
-	struct spin *spin = list_entry(timer, struct spin, timer);
-	if (--spin->left > 0) {
-		env_timer_start(timer, 0);
-	}
-}
-
-static bool is_spun(void *owner)
-{
-	return ((struct spin *)owner)->left == 0;
-}
-
-static const char *ask_wait(struct ask *ask)
-{
-	uv_env_run_until(ask->world->env, is_done, ask, WAIT_MS);
-	return ask->done ? ask->text : "no answer";
-}
-
-/* A few turns: whatever can happen without the clock has happened. */
-static void turns(struct world *w)
-{
-	struct spin spin = {.left = 10};
-	env_timer_init(w->env, &spin.timer, spin_cb);
-	env_timer_start(&spin.timer, 0);
-	uv_env_run_until(w->env, is_spun, &spin, WAIT_MS);
-}
-
-static void ask_end(struct ask *ask)
-{
-	request_fini(&ask->request);
-}
-
-/* Sends, waits, returns the reply with | for line ends. */
-static const char *answer(struct world *w, const char *line)
-{
-	static char text[512];
-	struct ask *ask = malloc(sizeof *ask);
-	ask_start(w, ask, line);
-	snprintf(text, sizeof text, "%s", ask_wait(ask));
-	if (ask->done) {
-		ask_end(ask);
-		free(ask);
-	}
-	return text;
-}
-
-static bool leads(void *owner)
-{
-	struct world *w = owner;
-	return w->shard->phase == PHASE_LEADING;
-}
-
-static void world_open(struct world *w, const struct shard_config *more)
-{
-	static unsigned count;
-	static const struct replica_member member = {1, "127.0.0.1:0"};
-	struct shard_config config = more != NULL ? *more : (struct shard_config){0};
-	char dir[512], log_dir[600], store_dir[600];
-	struct err err = {0};
-	memset(w, 0, sizeof *w);
-	snprintf(dir, sizeof dir, "%s/%u", tap_dir(), count++);
-	w->env = uv_env_new(NULL);
-	env_mkdir(w->env, dir);
-	snprintf(log_dir, sizeof log_dir, "%s/log", dir);
-	snprintf(store_dir, sizeof store_dir, "%s/db", dir);
-	env_mkdir(w->env, log_dir);
-	config.env = w->env;
-	config.log_dir = log_dir;
-	config.store_dir = store_dir;
-	config.cluster_id = 7;
-	config.node_id = 1;
-	config.members = &member;
-	config.member_count = 1;
-	config.bootstrap = true;
-	config.memtable_bytes = MIB(4);
-	config.cache_bytes = MIB(1);
-	config.default_deadline_ms = 60000;
-	config.owner = w;
-	int rc = shard_open(&config, &w->shard, &err);
-	if (rc != 0) {
-		tap_note("%s", err.text);
-		abort();
-	}
-	w->replica = replica_double();
-	shard_start(w->shard, &err);
-}
-
-static void world_lead(struct world *w, const struct shard_config *more)
-{
-	world_open(w, more);
-	uv_env_run_until(w->env, leads, w, WAIT_MS);
-}
-
-static void closed_cb(void *owner)
-{
-	((struct world *)owner)->closed = true;
-}
-
-static bool is_closed(void *owner)
-{
-	return ((struct world *)owner)->closed;
-}
-
-static void world_close(struct world *w)
-{
-	shard_stop(w->shard, closed_cb);
-	uv_env_run_until(w->env, is_closed, w, WAIT_MS);
-	shard_free(w->shard);
-	uv_env_free(w->env, NULL, NULL);
-}
 
 /* ---- stories ---- */
 
 static void test_set_and_get(void)
 {
 	struct world w;
-	world_lead(&w, NULL);
-	is_str(answer(&w, "SET stock 57"), "+OK||", "a write is answered");
-	is_str(answer(&w, "GET stock"), "$2||57||", "and can be read");
-	is_int(replica_double_proposals(w.replica), 1, "the read cost no entry");
-	is_str(answer(&w, "INCRBY stock -7"), ":50||", "a counter counts");
-	answer(&w, "SET text abc");
-	is_str(answer(&w, "INCR text"), "-ERR value is not an integer or out of range||", "a refusal is an error");
+	world_lead(&w, NULL, NULL);
+	is_str(world_ask(&w, "SET stock 57"), "+OK||", "a write is answered");
+	is_str(world_ask(&w, "GET stock"), "$2||57||", "and can be read");
+	is_int(replica_double_proposals(replica_double()), 1, "the read cost no entry");
+	is_str(world_ask(&w, "INCRBY stock -7"), ":50||", "a counter counts");
+	world_ask(&w, "SET text abc");
+	is_str(world_ask(&w, "INCR text"), "-ERR value is not an integer or out of range||", "a refusal is an error");
 	struct shard_stats stats;
 	shard_stats(w.shard, &stats);
 	is_int(stats.writes, 3, "writes are counted");
@@ -246,7 +33,7 @@ static void test_one_turn_is_one_entry(void)
 	struct ask a[50];
 	bool in_order = true, right = true;
 	char want[16];
-	world_lead(&w, NULL);
+	world_lead(&w, NULL, NULL);
 	for (int i = 0; i < 50; i++) {
 		ask_start(&w, &a[i], "INCR hot");
 	}
@@ -258,7 +45,7 @@ static void test_one_turn_is_one_entry(void)
 		right = right && strcmp(a[i].text, want) == 0;
 		ask_end(&a[i]);
 	}
-	is_int(replica_double_proposals(w.replica), 1, "what came in one turn went in one entry");
+	is_int(replica_double_proposals(replica_double()), 1, "what came in one turn went in one entry");
 	ok(in_order, "and was released in the order of execution");
 	ok(right, "each saw the one before it");
 	world_close(&w);
@@ -268,14 +55,14 @@ static void test_reader_of_pending_write(void)
 {
 	struct world w;
 	struct ask set, get;
-	world_lead(&w, NULL);
-	replica_double_hold(w.replica, true);
+	world_lead(&w, NULL, NULL);
+	replica_double_hold(replica_double(), true);
 	ask_start(&w, &set, "SET k v");
-	turns(&w);
+	world_turns(&w);
 	ask_start(&w, &get, "GET k");
-	turns(&w);
+	world_turns(&w);
 	ok(!set.done && !get.done, "a reader of a pending write waits for its index");
-	replica_double_hold(w.replica, false);
+	replica_double_hold(replica_double(), false);
 	is_str(ask_wait(&get), "$1||v||", "then it sees the write");
 	ok(set.order == 1 && get.order == 2, "after the writer was told");
 	ask_end(&set);
@@ -287,18 +74,18 @@ static void test_reads_need_a_proof(void)
 {
 	struct world w;
 	struct ask get;
-	world_lead(&w, NULL);
-	answer(&w, "SET k v");
-	replica_double_hold_reads(w.replica, true);
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k v");
+	replica_double_hold_reads(replica_double(), true);
 	w.shard->stamp.shown_ms += 500; /* the clock went on since the write */
 	ask_start(&w, &get, "GET k");
-	turns(&w);
+	world_turns(&w);
 	ok(!get.done, "a read waits until leadership is proven");
-	ok(replica_double_stamp_ms(w.replica) >= w.shard->stamp.shown_ms, "the probe carries the stamp the read was shown");
-	replica_double_hold_reads(w.replica, false);
+	ok(replica_double_stamp_ms(replica_double()) >= w.shard->stamp.shown_ms, "the probe carries the stamp the read was shown");
+	replica_double_hold_reads(replica_double(), false);
 	is_str(ask_wait(&get), "$1||v||", "and is answered then");
 	ask_end(&get);
-	replica_double_hold_reads(w.replica, true);
+	replica_double_hold_reads(replica_double(), true);
 	struct ask set, both;
 	ask_start(&w, &both, "GET k");
 	ask_start(&w, &set, "SET k w");
@@ -313,24 +100,24 @@ static void test_window(void)
 {
 	struct world w;
 	struct ask a[LIMIT_ENTRIES_IN_FLIGHT + 2];
-	world_lead(&w, NULL);
-	replica_double_hold(w.replica, true);
+	world_lead(&w, NULL, NULL);
+	replica_double_hold(replica_double(), true);
 	for (int i = 0; i < LIMIT_ENTRIES_IN_FLIGHT; i++) {
 		ask_start(&w, &a[i], "INCR k");
-		turns(&w);
+		world_turns(&w);
 	}
-	is_int(replica_double_proposals(w.replica), LIMIT_ENTRIES_IN_FLIGHT, "a free window takes a batch a turn");
+	is_int(replica_double_proposals(replica_double()), LIMIT_ENTRIES_IN_FLIGHT, "a free window takes a batch a turn");
 	uint64_t begin_us = env_now_us(w.env);
 	ask_start(&w, &a[LIMIT_ENTRIES_IN_FLIGHT], "INCR k");
-	turns(&w);
+	world_turns(&w);
 	ask_start(&w, &a[LIMIT_ENTRIES_IN_FLIGHT + 1], "INCR k");
-	turns(&w);
+	world_turns(&w);
 	bool old = env_now_us(w.env) - begin_us >= LIMIT_BATCH_OPEN_MS * 1000; /* on a slow machine it may go by age */
-	uint64_t proposals = replica_double_proposals(w.replica);
+	uint64_t proposals = replica_double_proposals(replica_double());
 	ok(old || proposals == LIMIT_ENTRIES_IN_FLIGHT, "a full one lets the batch grow");
-	replica_double_hold(w.replica, false);
+	replica_double_hold(replica_double(), false);
 	is_str(ask_wait(&a[LIMIT_ENTRIES_IN_FLIGHT + 1]), ":5||", "and takes it when there is room");
-	ok(old || replica_double_proposals(w.replica) == LIMIT_ENTRIES_IN_FLIGHT + 1, "as one");
+	ok(old || replica_double_proposals(replica_double()) == LIMIT_ENTRIES_IN_FLIGHT + 1, "as one");
 	for (int i = 0; i < LIMIT_ENTRIES_IN_FLIGHT + 2; i++) {
 		ask_wait(&a[i]);
 		ask_end(&a[i]);
@@ -342,26 +129,26 @@ static void test_leadership_lost(void)
 {
 	struct world w;
 	struct ask sealed, reader, open, parked;
-	world_lead(&w, NULL);
-	answer(&w, "SET k old");
-	replica_double_hold(w.replica, true);
-	replica_double_hold_reads(w.replica, true);
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k old");
+	replica_double_hold(replica_double(), true);
+	replica_double_hold_reads(replica_double(), true);
 	ask_start(&w, &sealed, "SET k new");
-	turns(&w);
+	world_turns(&w);
 	ask_start(&w, &reader, "GET k");
-	turns(&w);
+	world_turns(&w);
 	ask_start(&w, &open, "SET other x");
-	replica_double_lose(w.replica, false);
+	replica_double_lose(replica_double(), false);
 	/* on_role comes before the turn of the shard seals: the double's hook was armed first? both orders are legal */
 	ask_wait(&open);
 	is_str(ask_wait(&sealed), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||", "what was proposed is unknown");
 	is_str(ask_wait(&reader), "-LEADER_LOST {\"outcome\":\"retry\"}||", "a read may be retried");
 	ok(open.request.outcome == OUTCOME_RETRY || open.request.outcome == OUTCOME_UNKNOWN, "the open batch has an answer");
-	is_str(answer(&w, "GET k"), "-NOT_LEADER {\"outcome\":\"retry\"}||", "who comes now is sent away");
-	replica_double_hold(w.replica, false);
-	replica_double_hold_reads(w.replica, false);
-	replica_double_elect(w.replica);
-	turns(&w);
+	is_str(world_ask(&w, "GET k"), "-NOT_LEADER {\"outcome\":\"retry\"}||", "who comes now is sent away");
+	replica_double_hold(replica_double(), false);
+	replica_double_hold_reads(replica_double(), false);
+	replica_double_elect(replica_double());
+	world_turns(&w);
 	ask_start(&w, &parked, "GET k");
 	is_str(ask_wait(&parked), "$3||old||", "elected again, only what was committed is there");
 	ask_end(&sealed);
@@ -375,11 +162,11 @@ static void test_open_batch_lost(void)
 {
 	struct world w;
 	struct ask open;
-	world_lead(&w, NULL);
+	world_lead(&w, NULL, NULL);
 	ask_start(&w, &open, "SET k v");
 	shard_lose(w.shard); /* between execution and the end of the turn */
 	is_str(ask_wait(&open), "-LEADER_LOST {\"outcome\":\"retry\"}||", "what was not proposed may be retried");
-	is_int(replica_double_proposals(w.replica), 0, "and really was not");
+	is_int(replica_double_proposals(replica_double()), 0, "and really was not");
 	ask_end(&open);
 	world_close(&w);
 }
@@ -388,7 +175,7 @@ static void test_waits_for_open(void)
 {
 	struct world w;
 	struct ask a, b, c;
-	world_open(&w, NULL);
+	world_open(&w, NULL, NULL);
 	ask_start(&w, &c, "GET k");
 	shard_move(w.shard, PHASE_OPENING); /* as on_role does in a moment */
 	ask_start(&w, &a, "SET k v");
@@ -408,35 +195,35 @@ static void test_once(void)
 {
 	struct world w;
 	struct ask a;
-	world_lead(&w, NULL);
-	is_str(answer(&w, "ONCE id1 INCR n"), ":1||", "a request with an id runs");
+	world_lead(&w, NULL, NULL);
+	is_str(world_ask(&w, "ONCE id1 INCR n"), ":1||", "a request with an id runs");
 	ask_start(&w, &a, "ONCE id1 INCR n");
 	is_str(ask_wait(&a), ":1||", "the same again gets the same reply");
 	ok(a.request.replayed && !a.request.wrote, "marked as replayed");
 	is_int(a.request.index, 2, "and tells where it was written first");
 	ask_end(&a);
-	is_str(answer(&w, "GET n"), "$1||1||", "and happened once");
-	is_str(answer(&w, "once id1 incr n"), ":1||", "spelling does not matter");
-	is_str(answer(&w, "ONCE id1 INCR m"), "-IDEMPOTENCY_KEY_REUSED {\"outcome\":\"refused\"}||", "other content is an error");
-	is_str(answer(&w, "SET s text"), "+OK||", "(a string)");
-	is_str(answer(&w, "ONCE id2 INCR s"), "-ERR value is not an integer or out of range||", "a refusal");
-	is_str(answer(&w, "SET s 5"), "+OK||", "(a number)");
-	is_str(answer(&w, "ONCE id2 INCR s"), ":6||", "leaves no record");
-	is_str(answer(&w, "SET s text"), "+OK||", "(a string again)");
-	is_str(answer(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||", "unless asked to");
-	is_str(answer(&w, "SET s 5"), "+OK||", "(a number again)");
-	is_str(answer(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||", "then it stands");
-	replica_double_lose(w.replica, false);
-	turns(&w);
-	replica_double_elect(w.replica);
-	uv_env_run_until(w.env, leads, &w, WAIT_MS);
-	is_str(answer(&w, "ONCE id1 INCR n"), ":1||", "a record outlives a change of leader");
-	is_str(answer(&w, "ONCE 00000000-0001-7abc-8def-0123456789ab INCR n"), "-ID_TOO_OLD {\"outcome\":\"refused\"}||",
+	is_str(world_ask(&w, "GET n"), "$1||1||", "and happened once");
+	is_str(world_ask(&w, "once id1 incr n"), ":1||", "spelling does not matter");
+	is_str(world_ask(&w, "ONCE id1 INCR m"), "-IDEMPOTENCY_KEY_REUSED {\"outcome\":\"refused\"}||", "other content is an error");
+	is_str(world_ask(&w, "SET s text"), "+OK||", "(a string)");
+	is_str(world_ask(&w, "ONCE id2 INCR s"), "-ERR value is not an integer or out of range||", "a refusal");
+	is_str(world_ask(&w, "SET s 5"), "+OK||", "(a number)");
+	is_str(world_ask(&w, "ONCE id2 INCR s"), ":6||", "leaves no record");
+	is_str(world_ask(&w, "SET s text"), "+OK||", "(a string again)");
+	is_str(world_ask(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||", "unless asked to");
+	is_str(world_ask(&w, "SET s 5"), "+OK||", "(a number again)");
+	is_str(world_ask(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||", "then it stands");
+	replica_double_lose(replica_double(), false);
+	world_turns(&w);
+	replica_double_elect(replica_double());
+	uv_env_run_until(w.env, world_leads, &w, WAIT_MS);
+	is_str(world_ask(&w, "ONCE id1 INCR n"), ":1||", "a record outlives a change of leader");
+	is_str(world_ask(&w, "ONCE 00000000-0001-7abc-8def-0123456789ab INCR n"), "-ID_TOO_OLD {\"outcome\":\"refused\"}||",
 	       "an id from long ago does not run");
-	is_str(answer(&w, "ONCE ffffffff-ff01-7abc-8def-0123456789ab INCR n"), "-ID_IN_FUTURE {\"outcome\":\"refused\"}||",
+	is_str(world_ask(&w, "ONCE ffffffff-ff01-7abc-8def-0123456789ab INCR n"), "-ID_IN_FUTURE {\"outcome\":\"refused\"}||",
 	       "nor one from the future");
-	is_str(answer(&w, "ONCE id9 DRYRUN INCR n"), ":2||", "a dry run answers");
-	is_str(answer(&w, "ONCE id9 INCR n"), ":2||", "and wrote nothing, not even its id");
+	is_str(world_ask(&w, "ONCE id9 DRYRUN INCR n"), ":2||", "a dry run answers");
+	is_str(world_ask(&w, "ONCE id9 INCR n"), ":2||", "and wrote nothing, not even its id");
 	world_close(&w);
 }
 
@@ -444,9 +231,9 @@ static void test_once_protocols(void)
 {
 	struct world w;
 	struct ask a;
-	world_lead(&w, NULL);
-	is_str(answer(&w, "SET k v"), "+OK||", "(a key)");
-	is_str(answer(&w, "ONCE id1 GETDEL none"), "_||", "null in RESP3");
+	world_lead(&w, NULL, NULL);
+	is_str(world_ask(&w, "SET k v"), "+OK||", "(a key)");
+	is_str(world_ask(&w, "ONCE id1 GETDEL none"), "_||", "null in RESP3");
 	ask_init(&w, &a);
 	ask_words(&a, "ONCE id1 GETDEL none");
 	a.request.protocol = 2;
@@ -460,7 +247,7 @@ static void test_exec(void)
 {
 	struct world w;
 	struct ask a;
-	world_lead(&w, NULL);
+	world_lead(&w, NULL, NULL);
 	ask_init(&w, &a);
 	ask_words(&a, "ONCE e1 SET a 1 ; INCR a ; GET a ; INCR b ; INCR b");
 	a.request.kind = REQUEST_EXEC;
@@ -474,7 +261,7 @@ static void test_exec(void)
 	a.request.kind = REQUEST_EXEC;
 	ask_send(&a);
 	is_str(ask_wait(&a), "*4||+OK||:2||$1||2||:1||", "and replayed as one");
-	is_str(answer(&w, "GET b"), "$1||1||", "having run once");
+	is_str(world_ask(&w, "GET b"), "$1||1||", "having run once");
 	ask_end(&a);
 	world_close(&w);
 }
@@ -484,8 +271,8 @@ static void test_watch(void)
 	struct world w;
 	struct ask a;
 	struct request_watch watch = {.key = SLICE_LIT("k")};
-	world_lead(&w, NULL);
-	answer(&w, "SET k v");
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k v");
 	ask_init(&w, &a);
 	a.request.kind = REQUEST_WATCH;
 	a.request.watches = &watch;
@@ -515,7 +302,7 @@ static void test_large_transactions_travel_alone(void)
 	struct world w;
 	struct ask a[2];
 	static uint8_t big[700 * 1024];
-	world_lead(&w, NULL);
+	world_lead(&w, NULL, NULL);
 	memset(big, 'x', sizeof big);
 	for (int i = 0; i < 2; i++) {
 		ask_init(&w, &a[i]);
@@ -525,7 +312,7 @@ static void test_large_transactions_travel_alone(void)
 	}
 	is_str(ask_wait(&a[0]), "+OK||", "a large write is taken");
 	is_str(ask_wait(&a[1]), "+OK||", "and another that does not fit beside it");
-	is_int(replica_double_proposals(w.replica), 2, "in an entry of its own");
+	is_int(replica_double_proposals(replica_double()), 2, "in an entry of its own");
 	ask_end(&a[0]);
 	ask_end(&a[1]);
 	world_close(&w);
@@ -535,14 +322,14 @@ static void test_busy_log(void)
 {
 	struct world w;
 	struct ask a, b;
-	world_lead(&w, NULL);
-	replica_double_busy(w.replica, true);
+	world_lead(&w, NULL, NULL);
+	replica_double_busy(replica_double(), true);
 	ask_start(&w, &a, "SET k v");
-	turns(&w);
+	world_turns(&w);
 	ask_start(&w, &b, "GET k");
-	turns(&w);
+	world_turns(&w);
 	ok(!a.done && !b.done, "a busy log lets all wait");
-	replica_double_busy(w.replica, false);
+	replica_double_busy(replica_double(), false);
 	is_str(ask_wait(&a), "+OK||", "and takes the same entry later");
 	is_str(ask_wait(&b), "$1||v||", "and then the others");
 	ask_end(&a);
@@ -554,14 +341,14 @@ static void test_cancel(void)
 {
 	struct world w;
 	struct ask a, b;
-	world_lead(&w, NULL);
-	replica_double_hold(w.replica, true);
+	world_lead(&w, NULL, NULL);
+	replica_double_hold(replica_double(), true);
 	ask_start(&w, &a, "SET k v");
 	ask_start(&w, &b, "SET k w");
-	turns(&w);
+	world_turns(&w);
 	shard_cancel(w.shard, &a.request);
 	ask_end(&a);
-	replica_double_hold(w.replica, false);
+	replica_double_hold(replica_double(), false);
 	is_str(ask_wait(&b), "+OK||", "who waits behind a cancelled one is answered");
 	ok(!a.done, "the cancelled one is not");
 	ask_end(&b);
@@ -575,24 +362,24 @@ static void test_deadlines(void)
 {
 	struct world w;
 	struct ask a, b;
-	world_lead(&w, NULL);
+	world_lead(&w, NULL, NULL);
 	ask_init(&w, &a);
 	ask_words(&a, "DEADLINE 1 SET k v");
 	a.request.arrived_us = env_now_us(w.env) - 2000;
 	shard_submit(w.shard, &a.request);
 	is_str(ask_wait(&a), "-DEADLINE_PASSED {\"outcome\":\"retry\"}||", "a request past its deadline does not run");
 	ask_end(&a);
-	replica_double_hold(w.replica, true);
+	replica_double_hold(replica_double(), true);
 	ask_start(&w, &a, "DEADLINE 1 SET k v");
-	turns(&w);
+	world_turns(&w);
 	ask_start(&w, &b, "DEADLINE 1 GET k");
 	is_str(ask_wait(&a), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||", "a write that cannot commit is unknown at its deadline");
 	ask_wait(&b);
 	is_int(b.request.outcome, OUTCOME_RETRY, "a read may be retried");
-	replica_double_hold(w.replica, false);
+	replica_double_hold(replica_double(), false);
 	ask_end(&a);
 	ask_end(&b);
-	is_str(answer(&w, "GET k"), "$1||v||", "and the write came through after all");
+	is_str(world_ask(&w, "GET k"), "$1||v||", "and the write came through after all");
 	world_close(&w);
 }
 
@@ -600,9 +387,9 @@ static void test_no_space(void)
 {
 	struct world w;
 	struct shard_config config = {.space_reserve_bytes = UINT64_MAX / 4};
-	world_lead(&w, &config);
-	is_str(answer(&w, "SET k v"), "-NO_SPACE {\"outcome\":\"retry\"}||", "without room writes are refused");
-	is_str(answer(&w, "GET k"), "_||", "reads go on");
+	world_lead(&w, NULL, &config);
+	is_str(world_ask(&w, "SET k v"), "-NO_SPACE {\"outcome\":\"retry\"}||", "without room writes are refused");
+	is_str(world_ask(&w, "GET k"), "_||", "reads go on");
 	world_close(&w);
 }
 
@@ -615,11 +402,11 @@ static bool has_expired(void *owner)
 static void test_expiry(void)
 {
 	struct world w;
-	world_lead(&w, NULL);
-	is_str(answer(&w, "SET k v PX 1"), "+OK||", "a key with an end");
+	world_lead(&w, NULL, NULL);
+	is_str(world_ask(&w, "SET k v PX 1"), "+OK||", "a key with an end");
 	uv_env_run_until(w.env, has_expired, &w, WAIT_MS);
 	ok(w.shard->stats.expired == 1, "is removed by the leader");
-	is_str(answer(&w, "GET k"), "_||", "and is gone");
+	is_str(world_ask(&w, "GET k"), "_||", "and is gone");
 	world_close(&w);
 }
 
@@ -627,11 +414,11 @@ static void test_stopping(void)
 {
 	struct world w;
 	struct ask a, b;
-	world_lead(&w, NULL);
+	world_lead(&w, NULL, NULL);
 	ask_start(&w, &a, "SET k v");
-	shard_stop(w.shard, closed_cb);
+	shard_stop(w.shard, world_closed_cb);
 	ask_start(&w, &b, "SET k w");
-	uv_env_run_until(w.env, is_closed, &w, WAIT_MS);
+	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	ok(a.done && b.done, "a stop leaves nobody without an answer");
 	is_str(b.text, "-STOPPING {\"outcome\":\"retry\"}||", "who comes late is sent on");
 	ask_end(&a);
@@ -650,7 +437,7 @@ static void test_transfer(void)
 	struct world w;
 	struct ask open, parked;
 	int status = 1;
-	world_lead(&w, NULL);
+	world_lead(&w, NULL, NULL);
 	ask_start(&w, &open, "SET k v");
 	shard_transfer(w.shard, 2, 1000, transferred_cb, &status);
 	ask_start(&w, &parked, "GET k");
@@ -684,8 +471,8 @@ static void test_hash(void)
 {
 	struct world w;
 	uint64_t index = 0;
-	world_lead(&w, NULL);
-	answer(&w, "SET k v");
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k v");
 	uv_env_run_until(w.env, is_applied, &w, WAIT_MS); /* the answer came at commit */
 	shard_hash(w.shard, hash_cb, &index);
 	is_int(index, 0, "a hash comes later");
@@ -700,8 +487,8 @@ static void test_many_bytes_in_a_turn(void)
 	static struct ask a[64];
 	static uint8_t value[16 * 1024];
 	bool right = true;
-	world_lead(&w, NULL);
-	replica_double_hold(w.replica, true);
+	world_lead(&w, NULL, NULL);
+	replica_double_hold(replica_double(), true);
 	for (int i = 0; i < 64; i++) {
 		ask_init(&w, &a[i]);
 		ask_words(&a[i], "SET k v");
@@ -711,8 +498,8 @@ static void test_many_bytes_in_a_turn(void)
 		a[i].argv[2] = slice_of(value, sizeof value);
 		ask_send(&a[i]);
 	}
-	ok(replica_double_proposals(w.replica) >= 3, "a batch that is full goes at once");
-	replica_double_hold(w.replica, false);
+	ok(replica_double_proposals(replica_double()) >= 3, "a batch that is full goes at once");
+	replica_double_hold(replica_double(), false);
 	for (int i = 0; i < 64; i++) {
 		right = right && strcmp(ask_wait(&a[i]), "+OK||") == 0;
 		ask_end(&a[i]);
@@ -723,68 +510,29 @@ static void test_many_bytes_in_a_turn(void)
 
 /* ---- scripts ---- */
 
-static const char tables_lua[] = "tables { pool = { key = { 'sku' }, columns = { sku = id, avail = count } } }";
-static const char fill_lua[] = "procedure { name = 'pool.fill', writes = true,\n"
-			       "  args = { sku = id, qty = int(1, 100000) }, result = { left = int } }\n"
-			       "return function(call)\n"
-			       "  db.pool:add(call.sku, { avail = call.qty })\n"
-			       "  return { left = db.pool:need(call.sku).avail }\n"
-			       "end";
-static const char take_lua[] = "procedure { name = 'pool.take', writes = true, once = 'take_id', keep = 'success',\n"
-			       "  args = { take_id = id, sku = id, qty = int(1, 100) }, result = { left = int },\n"
-			       "  fails = { SOLD_OUT = 'refused' } }\n"
-			       "return function(call)\n"
-			       "  local pool = db.pool:need(call.sku)\n"
-			       "  db.pool:add(call.sku, { avail = -1 })\n"
-			       "  if pool.avail < call.qty then fail('SOLD_OUT') end\n"
-			       "  db.pool:add(call.sku, { avail = 1 - call.qty })\n"
-			       "  return { left = pool.avail - call.qty }\n"
-			       "end";
-
-static void start_bundle(struct world *w, struct ask *ask, const char *verb, const char *take)
-{
-	ask_init(w, ask);
-	ask_words(ask, "BUNDLE verb shop tables.lua t pool/fill.lua f pool/take.lua k");
-	ask->argv[1] = slice_str(verb);
-	ask->argv[4] = slice_str(tables_lua);
-	ask->argv[6] = slice_str(fill_lua);
-	ask->argv[8] = slice_str(take);
-	ask_send(ask);
-}
-
-static const char *bundle(struct world *w, const char *verb, const char *take)
-{
-	static char text[512];
-	struct ask ask;
-	start_bundle(w, &ask, verb, take);
-	snprintf(text, sizeof text, "%s", ask_wait(&ask));
-	ask_end(&ask);
-	return text;
-}
-
 static void test_bundles(void)
 {
 	struct world w;
 	struct ask a;
-	world_lead(&w, NULL);
-	is_int(strncmp(answer(&w, "CALL pool.take take_id t1 sku s qty 1"), "-NO_SUCH_PROCEDURE ", 19), 0,
+	world_lead(&w, NULL, NULL);
+	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t1 sku s qty 1"), "-NO_SUCH_PROCEDURE ", 19), 0,
 	       "without a bundle there is no procedure");
-	is_int(strncmp(bundle(&w, "CHECK", take_lua), "%2||$4||name||$4||shop||$4||hash||", 34), 0, "CHECK compiles");
-	is_int(replica_double_proposals(w.replica), 0, "and writes nothing");
-	const char *broken = bundle(&w, "PUSH", "procedure { name = ");
+	is_int(strncmp(world_bundle(&w, "CHECK", world_take_lua), "%2||$4||name||$4||shop||$4||hash||", 34), 0, "CHECK compiles");
+	is_int(replica_double_proposals(replica_double()), 0, "and writes nothing");
+	const char *broken = world_bundle(&w, "PUSH", "procedure { name = ");
 	is_int(strncmp(broken, "-SCRIPT_INVALID ", 16), 0, "what does not compile is refused");
 	ok(strstr(broken, "pool/take.lua:1") != NULL, "with file and line");
-	ok(bundle(&w, "PUSH", take_lua)[0] == '%', "what does is pushed");
-	is_int(strncmp(answer(&w, "BUNDLE LIST"), "*2||%", 5), 0, "and listed");
-	is_str(answer(&w, "CALL pool.fill sku s qty 3"), "%1||$4||left||:3||", "a procedure runs");
-	is_str(answer(&w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:1||", "with a declared request id");
-	is_str(answer(&w, "CALL pool.take qty 2 take_id t1 sku s"), "%2||$4||left||:1||$8||replayed||#t||",
+	ok(world_bundle(&w, "PUSH", world_take_lua)[0] == '%', "what does is pushed");
+	is_int(strncmp(world_ask(&w, "BUNDLE LIST"), "*2||%", 5), 0, "and listed");
+	is_str(world_ask(&w, "CALL pool.fill sku s qty 3"), "%1||$4||left||:3||", "a procedure runs");
+	is_str(world_ask(&w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:1||", "with a declared request id");
+	is_str(world_ask(&w, "CALL pool.take qty 2 take_id t1 sku s"), "%2||$4||left||:1||$8||replayed||#t||",
 	       "the same again is a marked replay, in any order of arguments");
-	is_int(strncmp(answer(&w, "CALL pool.take take_id t1 sku s qty 1"), "-IDEMPOTENCY_KEY_REUSED ", 24), 0,
+	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t1 sku s qty 1"), "-IDEMPOTENCY_KEY_REUSED ", 24), 0,
 	       "other arguments are an error");
-	is_int(strncmp(answer(&w, "CALL pool.take take_id t2 sku s qty 2"), "-SOLD_OUT ", 10), 0, "a refusal");
-	is_str(answer(&w, "CALL pool.fill sku s qty 1"), "%1||$4||left||:2||", "took nothing back with it");
-	is_str(answer(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:0||", "and left no record");
+	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "-SOLD_OUT ", 10), 0, "a refusal");
+	is_str(world_ask(&w, "CALL pool.fill sku s qty 1"), "%1||$4||left||:2||", "took nothing back with it");
+	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:0||", "and left no record");
 	ask_init(&w, &a);
 	ask_words(&a, "CALL pool.take take_id t1 sku s qty 2");
 	a.request.protocol = 2;
@@ -797,7 +545,7 @@ static void test_bundles(void)
 	ask_send(&a);
 	is_int(strncmp(ask_wait(&a), "*3||%1||$4||left||:2||+OK||-SOLD_OUT ", 37), 0, "calls may stand in a queue");
 	ask_end(&a);
-	is_str(answer(&w, "CALL pool.fill sku z qty 1"), "%1||$4||left||:3||", "where a refusal undoes only itself");
+	is_str(world_ask(&w, "CALL pool.fill sku z qty 1"), "%1||$4||left||:3||", "where a refusal undoes only itself");
 	world_close(&w);
 }
 
@@ -805,14 +553,14 @@ static void test_push_after_the_client_left(void)
 {
 	struct world w;
 	struct ask a;
-	world_lead(&w, NULL);
-	start_bundle(&w, &a, "PUSH", take_lua);
+	world_lead(&w, NULL, NULL);
+	world_push_start(&w, &a, "PUSH", world_take_lua);
 	shard_cancel(w.shard, &a.request);
 	ask_end(&a);
-	is_str(answer(&w, "SET k v"), "+OK||", "who leaves while its bundle compiles disturbs nobody");
-	start_bundle(&w, &a, "PUSH", take_lua);
-	shard_stop(w.shard, closed_cb);
-	uv_env_run_until(w.env, is_closed, &w, WAIT_MS);
+	is_str(world_ask(&w, "SET k v"), "+OK||", "who leaves while its bundle compiles disturbs nobody");
+	world_push_start(&w, &a, "PUSH", world_take_lua);
+	shard_stop(w.shard, world_closed_cb);
+	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	ok(a.done, "who pushes while the node stops is answered");
 	ask_end(&a);
 	shard_free(w.shard);
@@ -824,8 +572,8 @@ static void test_whose_database(void)
 	struct world w;
 	struct err err = {0};
 	struct shard *other = NULL;
-	world_lead(&w, NULL);
-	answer(&w, "SET k v");
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k v");
 	struct shard_config config = w.shard->config;
 	char log_dir[600], store_dir[600];
 	snprintf(log_dir, sizeof log_dir, "%s", config.log_dir);
@@ -835,8 +583,8 @@ static void test_whose_database(void)
 	config.members = NULL;
 	config.member_count = 0;
 	config.node_id = 2;
-	shard_stop(w.shard, closed_cb);
-	uv_env_run_until(w.env, is_closed, &w, WAIT_MS);
+	shard_stop(w.shard, world_closed_cb);
+	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	shard_free(w.shard);
 	is_int(shard_open(&config, &other, &err), ERR_INVALID, "another node's database is not opened");
 	ok(strstr(err.text, "belongs to node 1") != NULL, "and the reason is said");

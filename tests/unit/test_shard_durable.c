@@ -1,0 +1,93 @@
+/* One shard over the real replica: what was answered outlives the process, however it ended. */
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engine/shard_private.h"
+#include "tests/lib/shard_world.h"
+#include "tests/lib/tap.h"
+
+/* Runs story in a process of its own that ends without a word. True when it came to its end. */
+static bool dies_after(const char *dir, bool (*story)(struct world *w))
+{
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct world w;
+		world_lead(&w, dir, NULL);
+		_exit(story(&w) ? 0 : 1);
+	}
+	int status = 0;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool sells(struct world *w)
+{
+	bool right = strcmp(world_ask(w, "SET k v"), "+OK||") == 0;
+	right = right && strcmp(world_ask(w, "ONCE id1 INCRBY n 5"), ":5||") == 0;
+	right = right && world_bundle(w, "PUSH", world_take_lua)[0] == '%';
+	right = right && strcmp(world_ask(w, "CALL pool.fill sku s qty 9"), "%1||$4||left||:9||") == 0;
+	return right && strcmp(world_ask(w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:7||") == 0;
+}
+
+/* Many small entries: the database is flushed and the log trimmed on the way. */
+static bool counts(struct world *w)
+{
+	char want[32];
+	for (int i = 1; i <= 400; i++) {
+		snprintf(want, sizeof want, ":%d||", i);
+		if (strcmp(world_ask(w, "INCR counter"), want) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void test_what_a_kill_leaves(void)
+{
+	struct world w;
+	char dir[512];
+	snprintf(dir, sizeof dir, "%s/killed", tap_dir());
+	ok(dies_after(dir, sells), "a node sells and is killed");
+	world_lead(&w, dir, NULL);
+	is_str(world_ask(&w, "GET k"), "$1||v||", "what was answered is there when it comes back");
+	is_str(world_ask(&w, "ONCE id1 INCRBY n 5"), ":5||", "a request id is known");
+	is_str(world_ask(&w, "GET n"), "$1||5||", "and happened once");
+	is_str(world_ask(&w, "CALL pool.take take_id t1 sku s qty 2"), "%2||$4||left||:7||$8||replayed||#t||",
+	       "the bundle is compiled at start and a sale is replayed");
+	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:5||", "the next one goes on from there");
+	world_close(&w);
+	world_lead(&w, dir, NULL);
+	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%2||$4||left||:5||$8||replayed||#t||",
+	       "after a polite stop as well");
+	world_close(&w);
+}
+
+static void test_flush_and_trim(void)
+{
+	struct world w;
+	char dir[512];
+	struct shard_config small = {.flush_entries = 16};
+	snprintf(dir, sizeof dir, "%s/flushed", tap_dir());
+	ok(dies_after(dir, counts), "a node counts and is killed");
+	world_lead(&w, dir, &small);
+	is_str(world_ask(&w, "GET counter"), "$3||400||", "all of it is there");
+	for (int i = 0; i < 100; i++) {
+		world_ask(&w, "INCR counter");
+	}
+	struct shard_stats stats;
+	shard_stats(w.shard, &stats);
+	ok(stats.store.flushes > 0, "the database was flushed on the way");
+	world_close(&w);
+	world_lead(&w, dir, &small);
+	is_str(world_ask(&w, "GET counter"), "$3||500||", "and nothing is missing after it");
+	world_close(&w);
+}
+
+int main(void)
+{
+	test_what_a_kill_leaves();
+	test_flush_and_trim();
+	return tap_done();
+}
