@@ -55,6 +55,12 @@ const struct command *command_find(struct slice name);
 const struct command *command_table(size_t *count);
 /* Writes the error Redis gives for an unknown command or a wrong number of arguments; false when argv is fine. */
 bool command_check(const struct command *command, const struct slice *argv, size_t argc, struct reply *reply);
+/* What COMMAND INFO tells of it: an array of ten. */
+void command_describe(const struct command *command, struct reply *reply);
+/* Is it in this category of ACLs ("read", without the @)? */
+bool command_in_category(const struct command *command, struct slice category);
+/* What it does to the key at argv[at], as COMMAND GETKEYSANDFLAGS tells: "RW access update". */
+const char *command_key_flags(const struct command *command, size_t at);
 /* Runs it in call->txn. */
 int command_run(struct command_call *call);
 

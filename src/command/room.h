@@ -75,6 +75,8 @@ struct subcommand {
 };
 /* NULL when container has none of this name. */
 const struct subcommand *subcommand_find(const struct command *container, struct slice name);
+/* The at-th of a container, or NULL. */
+const struct subcommand *subcommand_at(const struct command *container, size_t at);
 
 /* ---- every command ---- */
 

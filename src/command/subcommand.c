@@ -72,6 +72,16 @@ const struct subcommand *subcommand_find(const struct command *container, struct
 	return NULL;
 }
 
+const struct subcommand *subcommand_at(const struct command *container, size_t at)
+{
+	for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+		if (strcmp(subcommands[i].container, container->name) == 0 && at-- == 0) {
+			return &subcommands[i];
+		}
+	}
+	return NULL;
+}
+
 int ping_command(struct command_call *call)
 {
 	if (call->argc > 2) {

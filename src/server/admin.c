@@ -398,7 +398,8 @@ void admin_slowlog_get(struct local_call *call)
 	int64_t wanted = 10;
 	if (call->argc > 3) {
 		reply_error(call->reply,
-		            "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.");
+		            "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
+		            (int)call->argv[1].len, (const char *)call->argv[1].data);
 		return;
 	}
 	if (call->argc == 3 && (!slice_to_int64(call->argv[2], &wanted) || wanted < -1)) {

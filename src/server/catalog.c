@@ -22,154 +22,13 @@ static void put_name(struct reply *reply, const char *name)
 	reply_bulk(reply, lower_name(name, out));
 }
 
-static size_t count_words(const char *text)
-{
-	size_t count = 0;
-	for (bool inside = false; *text != '\0'; text++) {
-		count += *text != ' ' && !inside;
-		inside = *text != ' ';
-	}
-	return count;
-}
-
-/* A set of simple strings. */
-static void put_flags(struct reply *reply, const char *flags)
-{
-	char word[NAME_MAX_BYTES];
-	if (flags == NULL) {
-		flags = "";
-	}
-	reply_set(reply, count_words(flags));
-	while (*(flags += strspn(flags, " ")) != '\0') {
-		size_t len = strcspn(flags, " ");
-		snprintf(word, sizeof word, "%.*s", (int)len, flags);
-		reply_simple(reply, word);
-		flags += len;
-	}
-}
-
-static bool has_flag(const struct command *command, const char *flag)
-{
-	const char *at = command->redis_flags == NULL ? NULL : strstr(command->redis_flags, flag);
-	return at != NULL;
-}
-
-/* @write or @read, @<group>, @fast or @slow, as Redis derives them. */
-static size_t categories_of(const struct command *command, char out[8][NAME_MAX_BYTES])
-{
-	size_t count = 0;
-	if (has_flag(command, "write")) {
-		strcpy(out[count++], "@write");
-	} else if (has_flag(command, "readonly")) {
-		strcpy(out[count++], "@read");
-	}
-	if (has_flag(command, "admin")) {
-		strcpy(out[count++], "@admin");
-		strcpy(out[count++], "@dangerous");
-	}
-	if (command->group != NULL) {
-		const char *group = strcmp(command->group, "generic") == 0        ? "keyspace"
-		                    : strcmp(command->group, "transactions") == 0 ? "transaction"
-		                                                                   : command->group;
-		snprintf(out[count++], NAME_MAX_BYTES, "@%s", group);
-	}
-	strcpy(out[count++], has_flag(command, "fast") ? "@fast" : "@slow");
-	return count;
-}
-
-static void put_key_specs(struct reply *reply, const struct command *command)
-{
-	if (command->first_key <= 0) {
-		reply_array(reply, 0);
-		return;
-	}
-	int last = command->last_key < 0 ? command->last_key : command->last_key - command->first_key;
-	reply_array(reply, 1);
-	reply_map(reply, 3);
-	reply_bulk_text(reply, "flags");
-	put_flags(reply, has_flag(command, "write") ? "RW access update" : "RO access");
-	reply_bulk_text(reply, "begin_search");
-	reply_map(reply, 2);
-	reply_bulk_text(reply, "type");
-	reply_bulk_text(reply, "index");
-	reply_bulk_text(reply, "spec");
-	reply_map(reply, 1);
-	reply_bulk_text(reply, "index");
-	reply_integer(reply, command->first_key);
-	reply_bulk_text(reply, "find_keys");
-	reply_map(reply, 2);
-	reply_bulk_text(reply, "type");
-	reply_bulk_text(reply, "range");
-	reply_bulk_text(reply, "spec");
-	reply_map(reply, 3);
-	reply_bulk_text(reply, "lastkey");
-	reply_integer(reply, last);
-	reply_bulk_text(reply, "keystep");
-	reply_integer(reply, command->key_step);
-	reply_bulk_text(reply, "limit");
-	reply_integer(reply, 0);
-}
-
-static void put_sub(struct reply *reply, const struct command *command, const struct local *local)
-{
-	char name[2 * NAME_MAX_BYTES];
-	snprintf(name, sizeof name, "%s|%s", command->name, local->sub);
-	reply_array(reply, 10);
-	put_name(reply, name);
-	reply_integer(reply, local->arity);
-	put_flags(reply, command->redis_flags);
-	for (int i = 0; i < 3; i++) {
-		reply_integer(reply, 0);
-	}
-	put_flags(reply, "@slow");
-	reply_array(reply, 0);
-	reply_array(reply, 0);
-	reply_array(reply, 0);
-}
-
-static size_t count_subs(const struct command *command)
-{
-	size_t count = 0;
-	const struct local *local;
-	for (size_t i = 0; (local = local_at(i)) != NULL; i++) {
-		count += local->sub != NULL && strcmp(local->name, command->name) == 0;
-	}
-	return count;
-}
-
-static void put_command(struct reply *reply, const struct command *command)
-{
-	char categories[8][NAME_MAX_BYTES];
-	const struct local *local;
-	reply_array(reply, 10);
-	put_name(reply, command->name);
-	reply_integer(reply, command->arity);
-	put_flags(reply, command->redis_flags);
-	reply_integer(reply, command->first_key);
-	reply_integer(reply, command->last_key);
-	reply_integer(reply, command->key_step);
-	size_t count = categories_of(command, categories);
-	reply_set(reply, count);
-	for (size_t i = 0; i < count; i++) {
-		reply_simple(reply, categories[i]);
-	}
-	reply_array(reply, 0); /* tips */
-	put_key_specs(reply, command);
-	reply_array(reply, count_subs(command));
-	for (size_t i = 0; (local = local_at(i)) != NULL; i++) {
-		if (local->sub != NULL && strcmp(local->name, command->name) == 0) {
-			put_sub(reply, command, local);
-		}
-	}
-}
-
 void catalog_all(struct local_call *call)
 {
 	size_t count = 0;
 	const struct command *commands = command_table(&count);
 	reply_array(call->reply, count);
 	for (size_t i = 0; i < count; i++) {
-		put_command(call->reply, &commands[i]);
+		command_describe(&commands[i], call->reply);
 	}
 }
 
@@ -192,7 +51,7 @@ void catalog_info(struct local_call *call)
 		if (command == NULL) {
 			reply_null(call->reply);
 		} else {
-			put_command(call->reply, command);
+			command_describe(command, call->reply);
 		}
 	}
 }
@@ -203,18 +62,12 @@ enum filter { FILTER_NONE, FILTER_NOTHING, FILTER_CATEGORY, FILTER_PATTERN };
 
 static bool passes(const struct command *command, enum filter filter, struct slice what)
 {
-	char categories[8][NAME_MAX_BYTES], name[NAME_MAX_BYTES];
+	char name[NAME_MAX_BYTES];
 	if (filter == FILTER_PATTERN) {
 		return local_glob(what, lower_name(command->name, name));
 	}
 	if (filter == FILTER_CATEGORY) {
-		size_t count = categories_of(command, categories);
-		for (size_t i = 0; i < count; i++) {
-			if (slice_is_word(what, categories[i] + 1)) {
-				return true;
-			}
-		}
-		return false;
+		return command_in_category(command, what);
 	}
 	return filter == FILTER_NONE;
 }
@@ -239,7 +92,11 @@ void catalog_list(struct local_call *call)
 	for (size_t i = 0; i < count; i++) {
 		passed += passes(&commands[i], filter, what);
 	}
-	reply_set(call->reply, passed);
+	if (filter == FILTER_NONE) {
+		reply_set(call->reply, passed);
+	} else {
+		reply_array(call->reply, passed);
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (passes(&commands[i], filter, what)) {
 			put_name(call->reply, commands[i].name);
@@ -322,6 +179,23 @@ static bool find_keys(const struct command *command, const struct slice *argv, s
 	return true;
 }
 
+/* A set of simple strings. */
+static void put_key_flags(struct reply *reply, const char *flags)
+{
+	char word[NAME_MAX_BYTES];
+	size_t count = 1;
+	for (const char *at = flags; *at != '\0'; at++) {
+		count += *at == ' ';
+	}
+	reply_set(reply, count);
+	while (count-- > 0) {
+		size_t len = strcspn(flags, " ");
+		snprintf(word, sizeof word, "%.*s", (int)len, flags);
+		reply_simple(reply, word);
+		flags += len + (flags[len] != '\0');
+	}
+}
+
 static void getkeys(struct local_call *call, bool flags)
 {
 	const struct slice *argv = call->argv + 2;
@@ -332,7 +206,7 @@ static void getkeys(struct local_call *call, bool flags)
 		reply_error(call->reply, "ERR Invalid command specified");
 		return;
 	}
-	bool takes = command->first_key > 0 || numbered_keys(command, argv, argc, &keys) || has_flag(command, "movablekeys");
+	bool takes = command->first_key > 0 || numbered_keys(command, argv, argc, &keys) || strstr(command->redis_flags, "movablekeys") != NULL;
 	if (!takes) {
 		reply_error(call->reply, "ERR The command has no key arguments");
 		return;
@@ -353,7 +227,7 @@ static void getkeys(struct local_call *call, bool flags)
 		}
 		reply_bulk(call->reply, argv[keys.first + i * keys.step]);
 		if (flags) {
-			put_flags(call->reply, has_flag(command, "write") ? "RW access update" : "RO access");
+			put_key_flags(call->reply, command_key_flags(command, keys.first + i * keys.step));
 		}
 	}
 }

@@ -32,6 +32,10 @@ void connection_select(struct local_call *call)
 	if (!local_integer(call->argv[1], &db, call->reply)) {
 		return;
 	}
+	if (db < INT32_MIN || db > INT32_MAX) {
+		reply_error(call->reply, "ERR value is out of range, value must between %d and %d", INT32_MIN, INT32_MAX);
+		return;
+	}
 	if (db < 0 || db >= SESSION_DATABASES) {
 		reply_error(call->reply, "ERR DB index is out of range");
 		return;
