@@ -704,6 +704,7 @@ static void test_slow_reader(void)
 		turns(&house);
 	}
 	ok(straw.count < sent, "a client that does not read is not read (%zu of %zu)", straw.count, sent);
+	is_int(house.node->counters.output_closed, 0, "and not closed either, as long as it waits");
 	close(fd);
 	turns(&house);
 	free(big);
