@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client/tool/bench.h"
 #include "client/tool/commands.h"
@@ -128,6 +129,29 @@ static int flash_run(struct flash *flash)
 
 /* ---- a whole sale ---- */
 
+/* With --keep: what to do with the cluster that stays. */
+static void sale_try_next(const struct bench *bench, const char *campaign)
+{
+	const struct local *local = &bench->local;
+	const char *colon = strrchr(local->nodes[0].client, ':');
+	char program[512];
+	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	program[len > 0 ? len : 0] = '\0';
+	char *slash = strrchr(program, '/');
+	printf("\nThe cluster goes on, in %s. Try next:\n\n"
+	       "  redis-cli -p %s SET hello world\n"
+	       "  %s --servers %s call campaign.status campaign=%s\n",
+	       local->dir, colon != NULL ? colon + 1 : "", program, local->servers, campaign);
+	if (slash != NULL) {
+		*slash = '\0';
+	}
+	printf("  %s/client/examples/hello %s\n\nStop it with: kill", program, local->servers);
+	for (size_t i = 0; i < local->count; i++) {
+		printf(" %d", (int)local->nodes[i].pid);
+	}
+	printf("\n");
+}
+
 /* A sale waits in queues when it is too large; a buyer does not mind which connection he is on. */
 static int sale_whole(struct bench *bench, uint64_t units, uint64_t buyers, bool kill_leader)
 {
@@ -155,7 +179,7 @@ static int sale_whole(struct bench *bench, uint64_t units, uint64_t buyers, bool
 		}
 		code = sale_holds(sale) ? TOOL_DONE : TOOL_FAILED;
 		if (bench->local_options.keep && !bench->tool->json) {
-			printf("\nThe cluster goes on, in %s. Its nodes: %s\n", bench->local.dir, bench->local.servers);
+			sale_try_next(bench, sale->campaign);
 		}
 	}
 	bench_close(bench);

@@ -20,7 +20,7 @@ static uint64_t wall_ms(void)
 }
 
 /* "done in 0.9 ms · index 88213.4 · node n2 · commerce@7", as far as the server told. */
-static void print_done(const struct tally_call *call, const char *bundle)
+static void print_done(const struct tally_call *call, const char *bundle, bool dry)
 {
 	static const char *const parts[] = {"index", "node"};
 	const struct tally_value *meta = tally_call_meta(call);
@@ -34,6 +34,9 @@ static void print_done(const struct tally_call *call, const char *bundle)
 	}
 	if (bundle[0] != '\0') {
 		printf(" · %s", bundle);
+	}
+	if (dry) {
+		printf(" · a dry run: nothing was written");
 	}
 	if (tally_call_replayed(call)) {
 		int64_t first_ms = tally_value_int(tally_value_get(meta, "first_ms"), 0);
@@ -141,7 +144,7 @@ int cmd_call(struct tool *tool, int argc, char **argv)
 		return print_call_json(call);
 	}
 	print_result(stdout, tally_call_value(call), wall_ms(), &money);
-	print_done(call, money.bundle);
+	print_done(call, money.bundle, dryrun || explain);
 	return TOOL_DONE;
 }
 

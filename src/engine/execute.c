@@ -20,6 +20,7 @@ struct verdict {
 	bool replayed;
 	uint64_t index; /* of the first time, when replayed */
 	uint32_t ordinal;
+	uint64_t first_ms;
 };
 
 struct execution {
@@ -89,6 +90,7 @@ static int once_replay(struct execution *x, const struct once *once, struct slic
 	verdict->replayed = true;
 	verdict->index = record.index;
 	verdict->ordinal = record.ordinal;
+	verdict->first_ms = record.stamp_ms;
 	return 0;
 }
 
@@ -513,6 +515,7 @@ static enum step attempt(struct shard *shard, struct request *request)
 	request->outcome = verdict.outcome;
 	request->code = verdict.code;
 	request->replayed = verdict.replayed;
+	request->first_ms = verdict.first_ms;
 	request->wrote = writes;
 	request->index = verdict.replayed ? verdict.index : txn_index(txn);
 	request->ordinal = verdict.replayed ? verdict.ordinal : txn_ordinal(txn);

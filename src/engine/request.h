@@ -69,6 +69,7 @@ struct request {
 	uint64_t index; /* where it was written (replayed: the first time), or the read point: it saw all before (index, ordinal) */
 	uint32_t ordinal;
 	bool wrote, replayed;
+	uint64_t first_ms; /* replayed: the stamp of the first time; 0 when not known */
 
 	/* the shard's */
 	struct list link;

@@ -25,7 +25,8 @@
  * of the database at that index). It comes later; other nodes at the same
  * index give the same.
  * TALLY META ON|OFF: in RESP3, from now on an attribute stands in front of each answer that
- * the cluster gave: index ("88213.4": of the write, or what was read), node (its leader) and replayed.
+ * the cluster gave: index ("88213.4": of the write, or what was read), node (its leader), replayed,
+ * and of a replayed one first_ms (0 when another node answered).
  * TALLY TRANSFER [id] hands leadership to a member: +OK when another leads. */
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H

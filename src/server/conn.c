@@ -65,7 +65,7 @@ static void conn_write_meta(struct conn *conn, const struct request *request)
 	const struct node *node = conn->node;
 	char text[64];
 	uint64_t leader_id = 0;
-	reply_attribute(&reply, 3);
+	reply_attribute(&reply, request->replayed ? 4 : 3);
 	reply_bulk_text(&reply, "index");
 	snprintf(text, sizeof(text), "%" PRIu64 ".%u", request->index, request->ordinal);
 	reply_bulk_text(&reply, text);
@@ -75,6 +75,10 @@ static void conn_write_meta(struct conn *conn, const struct request *request)
 	reply_bulk_text(&reply, here ? node->config.name : text);
 	reply_bulk_text(&reply, "replayed");
 	reply_bool(&reply, request->replayed);
+	if (request->replayed) {
+		reply_bulk_text(&reply, "first_ms");
+		reply_integer(&reply, (int64_t)request->first_ms);
+	}
 }
 
 /* Moves finished answers from the front of the order to the output. */

@@ -1,0 +1,102 @@
+#!/usr/bin/env perl
+# The tool and the examples against a real cluster: what they print, their exit
+# codes, a paused leader, and a whole sale with the leader killed.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Cluster;
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $build = $ENV{TALLY_BUILD} // 'build';
+my $src = $ENV{TALLY_SRC} // '.';
+my $c = Cluster->new(nodes => 3);
+$c->start($_) for $c->ids;
+$c->leader;
+$ENV{TALLY_SERVERS} = join ',', map { "127.0.0.1:$c->{client_port}{$_}" } $c->ids;
+delete $ENV{TMPDIR};
+
+# (exit code, standard output)
+sub run {
+	my (@words) = @_;
+	open my $out, '-|', @words or die "$words[0]: $!";
+	local $/;
+	my $text = <$out> // '';
+	close $out;
+	return ($? >> 8, $text);
+}
+sub tally { return run("$build/tally", @_, '--timeout', '30s') }
+sub like_tally {
+	my ($code, $pattern, $name, @words) = @_;
+	my ($got, $text) = tally(@words);
+	ok($got == $code && $text =~ $pattern, $name) or diag("exit $got: $text");
+}
+
+# ---- keys ----
+like_tally(0, qr/^done in /, 'set says how long it took', 'set', 'word', 'hello world');
+like_tally(0, qr/^hello world$/, 'get prints the bytes as they are', 'get', 'word');
+like_tally(0, qr/^word\thello world$/m, 'range prints keys and values', 'range', 'w');
+like_tally(0, qr/^1 removed$/, 'del counts', 'del', 'word', 'nothing');
+like_tally(0, qr/^null$/, 'JSON for programs', 'get', 'word', '--json');
+like_tally(0, qr/3 of 3 nodes answer; one leads/, 'status shows every node', 'status');
+like_tally(0, qr/the same bytes on every node/, 'hash compares the nodes', 'hash');
+
+# ---- procedures ----
+like_tally(0, qr/^active: commerce\@1: 5 procedures$/, 'script push deploys the bundle', 'script', 'push', "$src/commerce");
+like_tally(0, qr/^fine: commerce$/, 'script check compiles it', 'script', 'check', "$src/commerce");
+like_tally(0, qr/^order\.flash_buy\s+writes  once=order_id/m, 'script list shows the procedures', 'script', 'list');
+like_tally(0, qr/^avail 58 · /, 'a campaign is made', 'call', 'campaign.allot', 'allot_id=a1', 'campaign=11.11', 'sku=phone-x',
+	'qty=58', 'from_ms=1', 'until_ms=1999999999999', 'per_customer=1', 'price=199900', 'pay_ttl_ms=900000');
+my @buy = ('call', 'order.flash_buy', 'campaign=11.11', 'sku=phone-x', 'customer=c7');
+like_tally(0, qr/^number 1 · total 1999\.00 CNY · pay_by \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d \(in 1[45] min \d+ s\) · left 57\ndone in \S+ \S+ · index \d+\.\d+ · node n\d · commerce\@1$/,
+	'a purchase is printed for people', @buy, 'order_id=o-1001', 'qty=1');
+like_tally(0, qr/^number 1 .* · replayed, first done .* ago$/s, 'the same line again is replayed', @buy, 'order_id=o-1001', 'qty=1');
+like_tally(3, qr/^refused: PURCHASE_LIMIT_EXCEEDED bought=1 max=1 · nothing was written$/, 'a refusal is exit 3', @buy,
+	'order_id=o-1002', 'qty=1');
+like_tally(4, qr/^conflict: INSUFFICIENT_STOCK available=57 /, 'a conflict is exit 4', 'call', 'campaign.allot', 'allot_id=a2',
+	'campaign=11.11', 'sku=phone-x', 'qty=-100');
+like_tally(0, qr/a dry run: nothing was written/, 'a dry run writes nothing', 'call', 'order.flash_buy', 'campaign=11.11',
+	'sku=phone-x', 'customer=c8', 'order_id=o-1003', 'qty=1', '--dryrun');
+like_tally(0, qr/^order_id o-1001 · number 1 · /, 'row prints one row', 'row', 'order', 'o-1001');
+like_tally(0, qr/\A[^\n]*o-1001[^\n]*\n\z/, 'rows prints them all', 'rows', 'order');
+my ($code, $text) = tally('call', 'order.get', 'order_id=o-1001', '--json');
+my $json = eval { decode_json($text) } // {};
+is($json->{result}{total}, 199900, 'the JSON of a call has its result');
+like($json->{meta}{index} // '', qr/^\d+\.\d+$/, 'and its index');
+($code, $text) = tally('call', 'order.get', 'order_id=nope', '--json');
+is_deeply([$code, (eval { decode_json($text) } // {})->{code}], [3, 'NOT_FOUND'], 'the JSON of a refusal has its code');
+is((run("$build/tally", 'get', 'x', '--servers', '127.0.0.1:1', '--timeout', '200ms'))[0], 5, 'nobody there is exit 5');
+
+# ---- examples ----
+my $servers = $ENV{TALLY_SERVERS};
+is_deeply([run("$build/client/examples/hello", $servers)], [0, "hello\n"], 'the example hello');
+like((run("$build/client/examples/outcomes", $servers))[1], qr/done.*IDEMPOTENCY_KEY_REUSED.*retry/s, 'the example outcomes');
+like((run("$build/client/examples/order", $servers, '11.11', 'phone-x', 'c9', 'o-9'))[1], qr/^order o-9: number \d+$/, 'the example order');
+like((run("$build/client/examples/order", $servers, '11.11', 'phone-x', 'c9', 'o-9'))[1], qr/it had been placed before/, 'which is placed once');
+like((run("$build/client/examples/flash_buy", $servers, '11.11', 'phone-x', '5'))[1], qr/sold 5, refused 0, other 0/, 'the example flash_buy');
+
+# ---- a paused leader ----
+my $leader = $c->leader;
+kill 'STOP', $c->pid($leader);
+my $begin = time;
+like_tally(0, qr/^done in /, 'a paused leader is got round', 'set', 'paused', 'yes');
+note(sprintf 'a new client was served %.2f s after the pause began', time - $begin);
+kill 'CONT', $c->pid($leader);
+like_tally(0, qr/^yes$/, 'and it does no harm when it wakes', 'get', 'paused');
+
+# ---- leadership ----
+like_tally(0, qr/another node leads/, 'transfer hands leadership over', 'transfer');
+
+# ---- a bundle's own tests, and a sale ----
+($code, $text) = run("$build/tally", 'script', 'test', "$src/commerce");
+ok($code == 0 && $text =~ /^1\.\.\d+$/m && $text !~ /^not ok/m, "the commerce bundle's own tests pass") or diag($text);
+($code, $text) = run("$build/tally", 'bench', 'sale', '--local', '3', '--units', '500', '--buyers', '2000', '--kill-leader',
+	'--json', '--unsafe');
+$json = eval { decode_json($text) } // {};
+ok($code == 0 && $json->{holds}, 'every invariant of a sale holds when the leader is killed') or diag($text);
+is_deeply([@$json{qw(sold oversold lost doubled)}], [500, 0, 0, 0], 'sold to the last unit, none oversold, lost or doubled');
+cmp_ok($json->{under_way_at_kill} // 0, '>', 0, 'with requests under way at the kill');
+
+done_testing;
