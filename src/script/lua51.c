@@ -1,0 +1,556 @@
+#include "script/lua51.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <lauxlib.h>
+
+#include "script/sandbox.h"
+
+#define READONLY "Attempt to modify a readonly table"
+
+/* Keys of the registry: C, and the metatable of boxes. */
+static const char operator_key, box_key;
+
+/* ---- numbers as text ---- */
+
+size_t lua51_number_text(lua_State *L, int index, char *out)
+{
+	int len = lua_isinteger(L, index) ? snprintf(out, 32, LUA_INTEGER_FMT, lua_tointeger(L, index))
+					  : snprintf(out, 32, "%.14g", lua_tonumber(L, index));
+	return (size_t)len;
+}
+
+static void push_number_text(lua_State *L, int index)
+{
+	char text[32];
+	lua_pushlstring(L, text, lua51_number_text(L, index, text));
+}
+
+/* ---- `a << C << b` ----
+ *
+ * `x << C` makes a text of x; what is neither text nor number goes into a box, for b may know how to join
+ * it. `x << b`, x a text or a box, joins. No other use of << can be in a source of 5.1. */
+
+static int join(lua_State *L)
+{
+	budget_charge_bytes(L, lua_type(L, 1) == LUA_TSTRING ? lua_rawlen(L, 1) : 0);
+	if (lua_type(L, 2) == LUA_TNUMBER) {
+		push_number_text(L, 2);
+		lua_replace(L, 2);
+	}
+	lua_settop(L, 2);
+	if (lua_type(L, 1) == LUA_TSTRING && lua_type(L, 2) == LUA_TSTRING) {
+		lua_concat(L, 2);
+		return 1;
+	}
+	/* Called from here: 5.4.4 loses what a metamethod of lua_concat returns when the stack grows. */
+	if (luaL_getmetafield(L, 1, "__concat") == LUA_TNIL &&
+	    luaL_getmetafield(L, 2, "__concat") == LUA_TNIL) {
+		int wrong = lua_type(L, 1) == LUA_TSTRING ? 2 : 1;
+		return luaL_error(L, "attempt to concatenate a %s value", luaL_typename(L, wrong));
+	}
+	lua_insert(L, 1);
+	lua_call(L, 2, 1);
+	return 1;
+}
+
+/* The metamethod of texts: both `text << C` and `text << b`. */
+static int text_shl(lua_State *L)
+{
+	if (lua_type(L, 2) == LUA_TUSERDATA) {
+		lua_settop(L, 1);
+		return 1;
+	}
+	return join(L);
+}
+
+static int operator_shl(lua_State *L)
+{
+	if (lua_type(L, 1) == LUA_TNUMBER) {
+		push_number_text(L, 1);
+		return 1;
+	}
+	lua_newuserdatauv(L, 0, 1);
+	lua_pushvalue(L, 1);
+	lua_setiuservalue(L, -2, 1);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &box_key);
+	lua_setmetatable(L, -2);
+	return 1;
+}
+
+static int box_shl(lua_State *L)
+{
+	lua_getiuservalue(L, 1, 1);
+	lua_replace(L, 1);
+	return join(L);
+}
+
+static void push_metatable(lua_State *L, lua_CFunction shl)
+{
+	lua_createtable(L, 0, 2);
+	lua_pushcfunction(L, shl);
+	lua_setfield(L, -2, "__shl");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+}
+
+static void open_operator(lua_State *L)
+{
+	lua_newuserdatauv(L, 0, 0);
+	push_metatable(L, operator_shl);
+	lua_setmetatable(L, -2);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &operator_key);
+	push_metatable(L, box_shl);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &box_key);
+	lua_pushliteral(L, "");
+	int has = lua_getmetatable(L, -1);
+	assert(has);
+	(void)has;
+	lua_pushcfunction(L, text_shl);
+	lua_setfield(L, -2, "__shl");
+	lua_pop(L, 2);
+}
+
+int lua51_load(lua_State *L, struct slice translated, const char *chunk_name, int env)
+{
+	env = lua_absindex(L, env);
+	int status = luaL_loadbufferx(L, (const char *)translated.data, translated.len, chunk_name, "t");
+	if (status == LUA_OK) {
+		lua_pushvalue(L, env);
+		const char *name = lua_setupvalue(L, -2, 1);
+		assert(name != NULL);
+		(void)name;
+	}
+	return status;
+}
+
+void lua51_push_operator(lua_State *L)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &operator_key);
+}
+
+/* ---- base ---- */
+
+/* Upvalue 1 of each wrapper: the sandbox's function. */
+static int pass_on(lua_State *L, int results)
+{
+	int argc = lua_gettop(L);
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_insert(L, 1);
+	lua_call(L, argc, results);
+	return lua_gettop(L);
+}
+
+static int base_tostring(lua_State *L)
+{
+	if (lua_type(L, 1) == LUA_TNUMBER) {
+		push_number_text(L, 1);
+		return 1;
+	}
+	return pass_on(L, 1);
+}
+
+static int refuse_readonly(lua_State *L)
+{
+	lua_pushliteral(L, READONLY);
+	return lua_error(L);
+}
+
+/* From Lua code the message tells where, as Redis' does. */
+static int readonly_write(lua_State *L)
+{
+	return luaL_error(L, READONLY);
+}
+
+static int base_rawset(lua_State *L)
+{
+	return sandbox_is_locked(L, 1) ? refuse_readonly(L) : pass_on(L, 1);
+}
+
+static int base_setmetatable(lua_State *L)
+{
+	return sandbox_is_locked(L, 1) ? refuse_readonly(L) : pass_on(L, 1);
+}
+
+/* pcall as Redis has it: of an error {err = …} the caller gets the text. */
+static int pcall_end(lua_State *L, int status, lua_KContext extra)
+{
+	(void)extra;
+	if (budget_ended(L, status)) {
+		budget_raise(L, budget_of(L)->end);
+	}
+	if (status == LUA_OK || status == LUA_YIELD) {
+		return lua_gettop(L);
+	}
+	if (lua_istable(L, -1)) {
+		lua_pushliteral(L, "err");
+		if (lua_rawget(L, -2) != LUA_TSTRING) {
+			lua_pop(L, 1);
+		}
+	} else if (lua_type(L, -1) == LUA_TSTRING) {
+		lua51_push_message(L, lua_tostring(L, -1));
+	}
+	lua_pushboolean(L, 0);
+	lua_insert(L, -2);
+	return 2;
+}
+
+static int base_pcall(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	lua_pushboolean(L, 1);
+	lua_insert(L, 1);
+	int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, pcall_end);
+	return pcall_end(L, status, 0);
+}
+
+/* 5.1 puts the place before numbers, too. */
+static int base_error(lua_State *L)
+{
+	lua_Integer level = luaL_optinteger(L, 2, 1);
+	lua_settop(L, 1);
+	if (lua_isstring(L, 1) && level > 0) {
+		luaL_where(L, level > 100 ? 100 : (int)level);
+		if (lua_type(L, 1) == LUA_TNUMBER) {
+			push_number_text(L, 1);
+			lua_replace(L, 1);
+		}
+		lua_pushvalue(L, 1);
+		lua_concat(L, 2);
+	}
+	return lua_error(L);
+}
+
+/* ---- string ---- */
+
+/* An argument of %d and its like: 5.1 cuts what is behind the point. */
+static void cut_to_integer(lua_State *L, int arg)
+{
+	int is_number;
+	lua_Number n = lua_tonumberx(L, arg, &is_number);
+	if (!is_number || lua_isinteger(L, arg)) {
+		return;
+	}
+	if (n >= -9223372036854775808.0 && n < 9223372036854775808.0) {
+		lua_pushinteger(L, (lua_Integer)n);
+	} else {
+		lua_pushinteger(L, LUA_MININTEGER);
+	}
+	lua_replace(L, arg);
+}
+
+/* Checks the argument as 5.1 does and makes of it what 5.4's format prints alike. */
+static void prepare_argument(lua_State *L, int arg, char kind)
+{
+	if (kind == 's' || kind == 'q') {
+		luaL_checkstring(L, arg);
+		if (lua_type(L, arg) == LUA_TNUMBER) {
+			push_number_text(L, arg);
+			lua_replace(L, arg);
+		}
+		return;
+	}
+	luaL_checknumber(L, arg);
+	if (strchr("diouxXc", kind) != NULL) {
+		cut_to_integer(L, arg);
+	}
+}
+
+static int string_format(lua_State *L)
+{
+	size_t len;
+	const char *format = luaL_checklstring(L, 1, &len);
+	int argc = lua_gettop(L), arg = 1;
+	luaL_Buffer out;
+	lua_pushvalue(L, 1); /* stays while the buffer is built */
+	luaL_buffinit(L, &out);
+	for (size_t i = 0; i < len; i++) {
+		luaL_addchar(&out, format[i]);
+		if (format[i] != '%' || ++i >= len) {
+			continue;
+		}
+		if (format[i] == '%') {
+			luaL_addchar(&out, '%');
+			continue;
+		}
+		arg++;
+		while (i < len && format[i] != '\0' && strchr("-+ #0123456789.", format[i]) != NULL) {
+			luaL_addchar(&out, format[i++]);
+		}
+		char kind = i < len ? format[i] : '\0';
+		if (kind == '\0' || strchr("cdiouxXeEfgGqs", kind) == NULL) {
+			return luaL_error(L, "invalid option '%%%c' to 'format'", kind);
+		}
+		luaL_addchar(&out, kind == 'u' ? 'd' : kind);
+		luaL_argcheck(L, arg <= argc, arg, "no value");
+		prepare_argument(L, arg, kind);
+	}
+	luaL_pushresult(&out);
+	lua_replace(L, 1);
+	lua_settop(L, argc);
+	return pass_on(L, 1);
+}
+
+/* ---- math ---- */
+
+static int math_pow(lua_State *L)
+{
+	lua_pushnumber(L, pow(luaL_checknumber(L, 1), luaL_checknumber(L, 2)));
+	return 1;
+}
+
+static int math_log10(lua_State *L)
+{
+	lua_pushnumber(L, log10(luaL_checknumber(L, 1)));
+	return 1;
+}
+
+static int math_log(lua_State *L)
+{
+	lua_pushnumber(L, log(luaL_checknumber(L, 1)));
+	return 1;
+}
+
+static int math_sinh(lua_State *L)
+{
+	lua_pushnumber(L, sinh(luaL_checknumber(L, 1)));
+	return 1;
+}
+
+static int math_cosh(lua_State *L)
+{
+	lua_pushnumber(L, cosh(luaL_checknumber(L, 1)));
+	return 1;
+}
+
+static int math_tanh(lua_State *L)
+{
+	lua_pushnumber(L, tanh(luaL_checknumber(L, 1)));
+	return 1;
+}
+
+static int math_atan2(lua_State *L)
+{
+	lua_pushnumber(L, atan2(luaL_checknumber(L, 1), luaL_checknumber(L, 2)));
+	return 1;
+}
+
+static int math_fmod(lua_State *L)
+{
+	lua_pushnumber(L, fmod(luaL_checknumber(L, 1), luaL_checknumber(L, 2)));
+	return 1;
+}
+
+static int math_ldexp(lua_State *L)
+{
+	lua_Integer exponent = luaL_checkinteger(L, 2);
+	int bounded = exponent < -5000 ? -5000 : exponent > 5000 ? 5000 : (int)exponent;
+	lua_pushnumber(L, ldexp(luaL_checknumber(L, 1), bounded));
+	return 1;
+}
+
+static int math_frexp(lua_State *L)
+{
+	int exponent;
+	lua_pushnumber(L, frexp(luaL_checknumber(L, 1), &exponent));
+	lua_pushinteger(L, exponent);
+	return 2;
+}
+
+/* ---- table ---- */
+
+static int table_maxn(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_Number max = 0;
+	lua_pushnil(L);
+	while (lua_next(L, 1) != 0) {
+		budget_charge(L, 1);
+		lua_pop(L, 1);
+		if (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) > max) {
+			max = lua_tonumber(L, -1);
+		}
+	}
+	lua_pushnumber(L, max);
+	return 1;
+}
+
+/* Calls the function at 2 with the two values on top; true when it returned something. */
+static bool visit(lua_State *L)
+{
+	lua_pushvalue(L, 2);
+	lua_insert(L, -3);
+	lua_call(L, 2, 1);
+	if (!lua_isnil(L, -1)) {
+		return true;
+	}
+	lua_pop(L, 1);
+	return false;
+}
+
+static int table_foreachi(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_Integer count = (lua_Integer)lua_rawlen(L, 1);
+	for (lua_Integer i = 1; i <= count; i++) {
+		lua_pushinteger(L, i);
+		lua_rawgeti(L, 1, i);
+		if (visit(L)) {
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Upvalue 1: the sandbox's pairs, which goes in order. */
+static int table_foreach(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_settop(L, 2);
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_pushvalue(L, 1);
+	lua_call(L, 1, 3); /* next, state, key at 3, 4, 5 */
+	for (;;) {
+		lua_pushvalue(L, 3);
+		lua_pushvalue(L, 4);
+		lua_pushvalue(L, 5);
+		lua_call(L, 2, 2);
+		if (lua_isnil(L, -2)) {
+			return 0;
+		}
+		lua_pushvalue(L, -2);
+		lua_replace(L, 5);
+		if (visit(L)) {
+			return 1;
+		}
+	}
+}
+
+/* ---- putting it together ---- */
+
+/* The content of the locked library name, on the stack; its writes are refused in Redis' words from now on.
+ */
+static void push_library(lua_State *L, int globals, const char *name)
+{
+	lua_getfield(L, globals, name);
+	int has = lua_getmetatable(L, -1);
+	assert(has);
+	(void)has;
+	lua_pushcfunction(L, readonly_write);
+	lua_setfield(L, -2, "__newindex");
+	lua_getfield(L, -1, "__index");
+	lua_replace(L, -3);
+	lua_pop(L, 1);
+}
+
+/* Puts wrapper around what the table at index has under name. */
+static void wrap(lua_State *L, int index, const char *name, lua_CFunction wrapper)
+{
+	index = lua_absindex(L, index);
+	lua_getfield(L, index, name);
+	lua_pushcclosure(L, wrapper, 1);
+	lua_setfield(L, index, name);
+}
+
+/* 5.1 knows no third argument. */
+static int string_rep(lua_State *L)
+{
+	if (lua_gettop(L) > 2) {
+		lua_settop(L, 2);
+	}
+	return pass_on(L, 1);
+}
+
+static void open_string(lua_State *L, int globals)
+{
+	push_library(L, globals, "string");
+	wrap(L, -1, "rep", string_rep);
+	wrap(L, -1, "format", string_format);
+	lua_getfield(L, -1, "gmatch");
+	lua_setfield(L, -2, "gfind");
+	lua_pop(L, 1);
+}
+
+static void open_math(lua_State *L, int globals)
+{
+	static const luaL_Reg more[] = {{"pow", math_pow},     {"log10", math_log10}, {"log", math_log},
+					{"sinh", math_sinh},   {"cosh", math_cosh},   {"tanh", math_tanh},
+					{"atan2", math_atan2}, {"fmod", math_fmod},   {"mod", math_fmod},
+					{"ldexp", math_ldexp}, {"frexp", math_frexp}, {NULL, NULL}};
+	push_library(L, globals, "math");
+	luaL_setfuncs(L, more, 0);
+	lua_pop(L, 1);
+}
+
+static void open_table(lua_State *L, int globals)
+{
+	static const luaL_Reg more[] = {{"maxn", table_maxn}, {"foreachi", table_foreachi}, {NULL, NULL}};
+	push_library(L, globals, "table");
+	luaL_setfuncs(L, more, 0);
+	lua_getfield(L, globals, "pairs");
+	lua_pushcclosure(L, table_foreach, 1);
+	lua_setfield(L, -2, "foreach");
+	lua_pop(L, 1);
+}
+
+void lua51_open(lua_State *L)
+{
+	luaL_checkstack(L, 12, NULL);
+	int globals = lua_gettop(L);
+	open_operator(L);
+	open_string(L, globals);
+	open_math(L, globals);
+	open_table(L, globals);
+	push_library(L, globals, "coroutine");
+	lua_pop(L, 1);
+	wrap(L, globals, "tostring", base_tostring);
+	lua_pushcfunction(L, base_error);
+	lua_setfield(L, globals, "error");
+	wrap(L, globals, "rawset", base_rawset);
+	wrap(L, globals, "setmetatable", base_setmetatable);
+	lua_pushcfunction(L, base_pcall);
+	lua_setfield(L, globals, "pcall");
+	lua_pushnil(L);
+	lua_setfield(L, globals, "rawlen"); /* 5.1 has none */
+	lua_pushliteral(L, "Lua 5.1");
+	lua_setfield(L, globals, "_VERSION");
+	assert(lua_gettop(L) == globals);
+}
+
+/* ---- messages ---- */
+
+/* "attempt to index a nil value (local 't')" was "attempt to index local 't' (a nil value)". */
+static bool push_variable_message(lua_State *L, const char *message)
+{
+	const char *attempt = strstr(message, "attempt to ");
+	const char *article = attempt == NULL ? NULL : strstr(attempt, " a ");
+	const char *value = article == NULL ? NULL : strstr(article, " value (");
+	const char *end = message + strlen(message);
+	if (value == NULL || end[-1] != ')') {
+		return false;
+	}
+	const char *variable = value + strlen(" value (");
+	lua_pushlstring(L, message, (size_t)(article - message) + 1);
+	lua_pushlstring(L, variable, (size_t)(end - 1 - variable));
+	lua_pushfstring(L, "%s%s (", lua_tostring(L, -2), lua_tostring(L, -1));
+	lua_pushlstring(L, article + 1, (size_t)(value - article - 1));
+	lua_pushliteral(L, " value)");
+	lua_concat(L, 3);
+	lua_replace(L, -3);
+	lua_pop(L, 1);
+	return true;
+}
+
+void lua51_push_message(lua_State *L, const char *message)
+{
+	if (!push_variable_message(L, message)) {
+		luaL_gsub(L, message, "<name> expected", "'<name>' expected");
+		luaL_gsub(L, lua_tostring(L, -1), "near <eof>", "near '<eof>'");
+		lua_remove(L, -2);
+	}
+}

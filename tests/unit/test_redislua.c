@@ -1,0 +1,341 @@
+/* EVAL and FUNCTION, case by case as Redis 7.0.15 answered them: redislua.cases has scripts and replies.
+ *
+ *   = name           begins a case; "= reset" empties the database, "= budget" …
+ *   | text           one more line of the script (CMD: one word of a command a line)
+ *   > reply          what Redis says, with \r \n \\ \xNN; "> ~text": a reply that has text in it
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "command/command.h"
+#include "script/script.h"
+#include "store/store.h"
+#include "tests/lib/tap.h"
+#include "txn/overlay.h"
+
+/* ---- a shard in small ---- */
+
+struct world {
+	struct store_disk *disk;
+	struct store *store;
+	struct overlay *overlay;
+	struct script_host *host;
+	struct arena arena;
+	struct buf reply;
+	uint64_t runs;
+};
+
+static void world_init(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	w->disk = store_disk_new();
+	struct store_config config = {.dir = "/db", .disk = w->disk};
+	struct err err = {0};
+	if (store_open(&config, &w->store, &err) != 0) {
+		fatal("%s", err.text);
+	}
+	w->overlay = overlay_new(w->store);
+	w->host = script_host_new(NULL);
+	arena_init(&w->arena, KIB(64));
+	buf_init(&w->reply, MIB(8));
+	overlay_open(w->overlay, 1, 1700000000123);
+}
+
+static void world_fini(struct world *w)
+{
+	script_host_free(w->host);
+	overlay_free(w->overlay);
+	store_close(w->store, false);
+	store_disk_free(w->disk);
+	arena_fini(&w->arena);
+	buf_fini(&w->reply);
+}
+
+/* As engine does it: one transaction, taken back when the request was refused. Returns the status. */
+static int run(struct world *w, const struct slice *argv, size_t argc, int protocol)
+{
+	arena_reset(&w->arena);
+	buf_reset(&w->reply);
+	struct reply reply = {.out = &w->reply, .protocol = protocol};
+	struct txn *txn = txn_begin(w->overlay, &w->arena);
+	const struct command *command = command_find(argv[0]);
+	int status;
+	if (command == NULL || !command_check(command, argv, argc, &reply)) {
+		status = ERR_DENIED;
+	} else if (command->flags & COMMAND_SCRIPT) {
+		struct script_redis call = {.host = w->host,
+					    .txn = txn,
+					    .arena = &w->arena,
+					    .argv = argv,
+					    .argc = argc,
+					    .reply = &reply,
+					    .random = ++w->runs};
+		status = script_redis_run(&call);
+	} else {
+		struct command_call call = {.command = command,
+					    .txn = txn,
+					    .arena = &w->arena,
+					    .argv = argv,
+					    .argc = argc,
+					    .reply = &reply,
+					    .random = ++w->runs};
+		status = command_run(&call);
+	}
+	if (status == 0) {
+		txn_commit(txn);
+	} else {
+		txn_abort(txn);
+	}
+	return status;
+}
+
+#define WORDS_MAX 16
+static int run_words(struct world *w, const char *const *words, int protocol)
+{
+	struct slice argv[WORDS_MAX];
+	size_t argc = 0;
+	for (; words[argc] != NULL; argc++) {
+		argv[argc] = slice_str(words[argc]);
+	}
+	return run(w, argv, argc, protocol);
+}
+#define RUN(w, ...) run_words((w), (const char *const[]){__VA_ARGS__, NULL}, 2)
+
+static bool replied(const struct world *w, const char *want)
+{
+	bool same = slice_equal(buf_slice(&w->reply), slice_str(want));
+	if (!same) {
+		tap_note("got: %.*s", (int)w->reply.len, (const char *)w->reply.data);
+	}
+	return same;
+}
+
+static bool reply_has(struct world *w, const char *text)
+{
+	buf_append_byte(&w->reply, 0);
+	w->reply.len--;
+	bool has = w->reply.len > 0 && strstr((const char *)w->reply.data, text) != NULL;
+	if (!has) {
+		tap_note("got: %.*s", (int)w->reply.len, (const char *)w->reply.data);
+	}
+	return has;
+}
+
+/* ---- the cases ---- */
+
+struct one_case {
+	char name[200], script[8192], want[16384];
+};
+
+static int hex(char c)
+{
+	return c <= '9' ? c - '0' : (c | 32) - 'a' + 10;
+}
+
+static void unescape(const char *text, char *out, size_t *len)
+{
+	size_t n = 0;
+	for (; *text != '\0' && *text != '\n'; text++) {
+		if (*text != '\\') {
+			out[n++] = *text;
+			continue;
+		}
+		switch (*++text) {
+		case 'r':
+			out[n++] = '\r';
+			break;
+		case 'n':
+			out[n++] = '\n';
+			break;
+		case 'x':
+			out[n++] = (char)(hex(text[1]) << 4 | hex(text[2]));
+			text += 2;
+			break;
+		default:
+			out[n++] = *text;
+			break;
+		}
+	}
+	*len = n;
+}
+
+static void run_case(struct world *w, const struct one_case *c)
+{
+	struct slice argv[WORDS_MAX];
+	size_t argc = 0;
+	if (strncmp(c->script, "CMD\n", 4) == 0) {
+		for (const char *at = c->script + 4; *at != '\0' && argc < WORDS_MAX;) {
+			const char *end = strchr(at, '\n');
+			size_t len = end == NULL ? strlen(at) : (size_t)(end - at);
+			argv[argc++] = slice_of(at, len);
+			at += len + (end != NULL);
+		}
+	} else {
+		argv[argc++] = SLICE_LIT("EVAL");
+		argv[argc++] = slice_str(c->script);
+		argv[argc++] = SLICE_LIT("1");
+		argv[argc++] = SLICE_LIT("k1");
+		argv[argc++] = SLICE_LIT("a1");
+		argv[argc++] = SLICE_LIT("a2");
+	}
+	run(w, argv, argc, 2);
+	static char want[16384];
+	size_t len;
+	unescape(c->want[0] == '~' ? c->want + 1 : c->want, want, &len);
+	want[len] = '\0';
+	if (c->want[0] == '~') {
+		ok(reply_has(w, want), "%s", c->name);
+	} else {
+		is_bytes(w->reply.data, w->reply.len, want, len, "%s", c->name);
+	}
+}
+
+static void test_cases(struct world *w)
+{
+	char path[4096];
+	const char *src = getenv("TALLY_SRC");
+	snprintf(path, sizeof(path), "%s/tests/unit/redislua.cases", src == NULL ? ".." : src);
+	FILE *file = fopen(path, "r");
+	if (!ok(file != NULL, "the cases are there")) {
+		return;
+	}
+	static struct one_case c;
+	static char line[16384];
+	size_t script_len = 0;
+	RUN(w, "SET", "s", "str");
+	RUN(w, "SET", "n", "10");
+	while (fgets(line, sizeof(line), file) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if (line[0] == '=') {
+			snprintf(c.name, sizeof(c.name), "%.190s", line + 2);
+			script_len = 0;
+			c.script[0] = '\0';
+		} else if (line[0] == '|') {
+			script_len +=
+				(size_t)snprintf(c.script + script_len, sizeof(c.script) - script_len, "%s%s",
+						 script_len == 0 ? "" : "\n", line[1] ? line + 2 : "");
+		} else if (line[0] == '>') {
+			snprintf(c.want, sizeof(c.want), "%.16000s", line + 2);
+			run_case(w, &c);
+		}
+	}
+	fclose(file);
+}
+
+/* ---- what Redis does otherwise, or cannot do ---- */
+
+static void test_all_or_nothing(struct world *w)
+{
+	RUN(w, "SET", "k", "before");
+	is_int(RUN(w, "EVAL", "redis.call('set','k','after') error('boom')", "0"), ERR_DENIED,
+	       "a script fails");
+	RUN(w, "GET", "k");
+	ok(replied(w, "$6\r\nbefore\r\n"), "and has written nothing");
+	is_int(RUN(w, "EVAL", "redis.call('set','k','after') return redis.error_reply('no')", "0"),
+	       ERR_DENIED, "so has one that returns an error");
+	RUN(w, "GET", "k");
+	ok(replied(w, "$6\r\nbefore\r\n"), "too");
+	is_int(RUN(w, "EVAL", "redis.pcall('incr','k') redis.call('set','k','after') return 1", "0"), 0,
+	       "one that catches an error goes on");
+	RUN(w, "GET", "k");
+	ok(replied(w, "$5\r\nafter\r\n"), "and writes");
+}
+
+static void test_budgets(struct world *w)
+{
+	is_int(RUN(w, "EVAL", "while true do end", "0"), ERR_DENIED, "a script without end is ended");
+	ok(reply_has(w, "-BUDGET_EXCEEDED "), "and told why");
+	RUN(w, "EVAL", "while true do pcall(function() while true do end end) end", "0");
+	ok(reply_has(w, "-BUDGET_EXCEEDED "), "also behind pcall");
+	RUN(w, "EVAL", "local t={} for i=1,1e9 do t[i]=('x'):rep(1000)..i end", "0");
+	ok(reply_has(w, "_EXCEEDED "), "memory has an end");
+	RUN(w, "EVAL", "return ('x'):rep(1e9)", "0");
+	ok(reply_has(w, "-MEMORY_EXCEEDED "), "at once when it is too much");
+	RUN(w, "EVAL", "while true do redis.call('get','nokey') end", "0");
+	ok(reply_has(w, "-BUDGET_EXCEEDED "), "commands count");
+	RUN(w, "EVAL",
+	    "local s='' while true do s=s..'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' end",
+	    "0");
+	ok(reply_has(w, "_EXCEEDED "), "and so does joining texts");
+	RUN(w, "EVAL", "local t={} t[1]=t return t", "0");
+	ok(reply_has(w, "-ERR "), "a table in itself is an error");
+	RUN(w, "EVAL", "return 'alive'", "0");
+	ok(replied(w, "$5\r\nalive\r\n"), "after all that the next script runs");
+}
+
+static void test_cache(struct world *w)
+{
+	RUN(w, "SCRIPT", "LOAD", "return 1");
+	ok(replied(w, "$40\r\ne0e1f9fabfc9d4800c877a703b823ac0578ff8db\r\n"),
+	   "a script is loaded under its SHA-1");
+	RUN(w, "EVALSHA", "E0E1F9FABFC9D4800C877A703B823AC0578FF8DB", "0");
+	ok(replied(w, ":1\r\n"), "it runs under that name, in any case");
+	RUN(w, "SCRIPT", "EXISTS", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "ffff");
+	ok(replied(w, "*2\r\n:1\r\n:0\r\n"), "it exists, another does not");
+	for (int i = 0; i < LIMIT_SCRIPTS_CACHED + 10; i++) {
+		char script[40];
+		snprintf(script, sizeof(script), "return %d", i + 100);
+		RUN(w, "EVAL", script, "0");
+	}
+	struct script_stats stats;
+	script_stats(w->host, &stats);
+	is_int(stats.scripts_cached, LIMIT_SCRIPTS_CACHED, "the cache has a bound");
+	RUN(w, "SCRIPT", "FLUSH");
+	ok(replied(w, "+OK\r\n"), "the cache is flushed");
+	RUN(w, "EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0");
+	ok(reply_has(w, "-NOSCRIPT "), "and the script unknown");
+	static char big[LIMIT_SCRIPT_SOURCE + 2];
+	memset(big, ' ', sizeof(big) - 1);
+	RUN(w, "EVAL", big, "0");
+	ok(reply_has(w, "-TOO_LARGE "), "a script has a bound");
+}
+
+static void test_time_and_chance(struct world *w)
+{
+	RUN(w, "EVAL", "local t=redis.call('time') return t[1]..'.'..t[2]", "0");
+	ok(replied(w, "$17\r\n1700000000.123000\r\n"), "time is the transaction's");
+	RUN(w, "EVAL",
+	    "local r=math.random() return r>=0 and r<1 and math.random(5)<=5 and math.random(3,4)>=3", "0");
+	ok(replied(w, ":1\r\n"), "chance keeps its bounds");
+	RUN(w, "EVAL", "return tostring(math.random())", "0");
+	char first[100];
+	snprintf(first, sizeof(first), "%.*s", (int)w->reply.len, (const char *)w->reply.data);
+	RUN(w, "EVAL", "return tostring(math.random())", "0");
+	ok(!slice_equal(buf_slice(&w->reply), slice_str(first)), "and differs from call to call");
+}
+
+static void test_resp3(struct world *w)
+{
+	static const struct {
+		const char *script, *want;
+	} cases[] = {
+		{"return nil", "_\r\n"},
+		{"return false", "_\r\n"},
+		{"return true", ":1\r\n"},
+		{"redis.setresp(3) return true", "#t\r\n"},
+		{"redis.setresp(3) return redis.call('get','nokey')", "_\r\n"},
+		{"return {double=2.5}", ",2.5\r\n"},
+		{"return {map={a=1}}", "%1\r\n$1\r\na\r\n:1\r\n"},
+		{"return {set={a=true}}", "~1\r\n$1\r\na\r\n"},
+		{"return {big_number='123'}", "(123\r\n"},
+		{"return {verbatim_string={string='x',format='txt'}}", "=5\r\ntxt:x\r\n"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		run_words(w, (const char *const[]){"EVAL", cases[i].script, "0", NULL}, 3);
+		ok(replied(w, cases[i].want), "in RESP3: %s", cases[i].script);
+	}
+}
+
+int main(void)
+{
+	struct world w;
+	world_init(&w);
+	test_cases(&w);
+	test_all_or_nothing(&w);
+	test_budgets(&w);
+	test_cache(&w);
+	test_time_and_chance(&w);
+	test_resp3(&w);
+	world_fini(&w);
+	return tap_done();
+}
