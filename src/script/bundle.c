@@ -26,10 +26,11 @@ const char *const *bundle_names(void)
 	return names;
 }
 
-int bundle_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses)
+int bundle_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses,
+		      const struct site *sites, size_t site_count)
 {
 	int count = 0;
-	luaL_checkstack(L, BUNDLE_NAMES, NULL);
+	luaL_checkstack(L, BUNDLE_NAMES + SITES_MAX, NULL);
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
 		if ((uses >> i & 1) == 0) {
 			continue;
@@ -42,7 +43,10 @@ int bundle_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t
 		}
 		count++;
 	}
-	return count;
+	for (size_t i = 0; i < site_count; i++) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, sites[i].ref);
+	}
+	return count + (int)site_count;
 }
 
 /* ---- the environment ---- */
@@ -98,7 +102,10 @@ static int import(lua_State *L)
 		lua_pushlightuserdata(L, bundle);
 		lua_setfield(L, 2, name);
 		lua_rawgeti(L, LUA_REGISTRYINDEX, library->chunk_ref);
-		lua_call(L, bundle_push_names(L, bundle, library->source.uses), 1);
+		lua_call(L,
+			 bundle_push_names(L, bundle, library->source.uses, library->sites,
+					   library->site_count),
+			 1);
 		if (lua_isnil(L, -1)) {
 			return luaL_error(L, "%s returned nothing", name);
 		}
@@ -125,11 +132,19 @@ static void make_names(lua_State *L, struct script_bundle *bundle)
 
 /* ---- chunks ---- */
 
-/* Loads the file's code; the declaration in it is blanked, lines stay where they are. */
-static int load_chunk(lua_State *L, struct script_bundle *bundle, const struct source *source)
+/* Loads the file's code as site.c leaves it; lines stay where they are. */
+static int load_chunk(lua_State *L, struct script_bundle *bundle, const struct source *source,
+		      struct site_file *file)
 {
+	struct err err = {0};
+	file->tables = bundle->tables;
+	file->table_count = bundle->table_count;
+	file->plain = bundle->plain;
+	if (site_find(file, source, &bundle->arena, &err) < 0) {
+		luaL_error(L, "%s", err.text);
+	}
 	struct buf text;
-	buf_init(&text, LIMIT_SCRIPT_SOURCE + KIB(1));
+	buf_init(&text, MIB(1));
 	const char *between = "local ";
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
 		if (source->uses >> i & 1) {
@@ -137,21 +152,22 @@ static int load_chunk(lua_State *L, struct script_bundle *bundle, const struct s
 			between = ",";
 		}
 	}
-	if (source->uses != 0) {
+	for (size_t i = 0; i < file->site_count; i++) {
+		bool result = file->sites[i].kind == SITE_RESULT;
+		buf_appendf(&text, "%s%s__%zu<const>", between, result ? "result" : "db", i + 1);
+		between = ",";
+	}
+	if (text.len > 0) {
 		buf_append_text(&text, " =...;");
 	}
-	size_t head = text.len;
-	buf_append_slice(&text, source->text);
-	for (size_t i = source->declare_from; i < source->declare_to; i++) {
-		if (text.data[head + i] != '\n') {
-			text.data[head + i] = ' ';
-		}
-	}
-	assert(!buf_failed(&text));
-	/* From here on an error would leak text: the load itself does not raise but for memory, which is
-	 * copied first. */
+	buf_append_slice(&text, file->text);
 	struct slice copy = arena_copy(&bundle->arena, buf_slice(&text));
 	buf_fini(&text);
+	/* Nothing raised since buf_init: what follows may. */
+	for (size_t i = 0; i < file->site_count; i++) {
+		db_push_site(L, &file->sites[i]);
+		file->sites[i].ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
 	const char *name =
 		arena_printf(&bundle->arena, "=%.*s", (int)source->name.len, (const char *)source->name.data);
 	if (luaL_loadbufferx(L, copy.len == 0 ? "" : (const char *)copy.data, copy.len, name, "t") !=
@@ -167,7 +183,7 @@ static int load_chunk(lua_State *L, struct script_bundle *bundle, const struct s
 
 static bool is_name(const char *name, const struct source *source)
 {
-	if (strcmp(name, "_ENV") == 0) {
+	if (strcmp(name, "_ENV") == 0 || strncmp(name, "db__", 4) == 0 || strncmp(name, "result__", 8) == 0) {
 		return true;
 	}
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
@@ -205,9 +221,13 @@ static void compile_procedure(lua_State *L, struct script_bundle *bundle, int en
 	}
 	declare_run(L, environment, source, slice_of(text, source->declare_to), "procedure");
 	declare_procedure(L, bundle, procedure);
-	procedure->chunk_ref = load_chunk(L, bundle, source);
+	struct site_file file = {.args = &procedure->args, .results = &procedure->results};
+	procedure->chunk_ref = load_chunk(L, bundle, source, &file);
+	procedure->sites = file.sites;
+	procedure->site_count = file.site_count;
+	procedure->spread = file.spread;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->chunk_ref);
-	lua_call(L, bundle_push_names(L, bundle, source->uses), 1);
+	lua_call(L, bundle_push_names(L, bundle, source->uses, file.sites, file.site_count), 1);
 	if (!lua_isfunction(L, -1) || lua_iscfunction(L, -1)) {
 		luaL_error(L, "%s: the file must return its function", (const char *)source->name.data);
 	}
@@ -326,7 +346,11 @@ struct build {
 static void compile_libraries(lua_State *L, struct script_bundle *bundle)
 {
 	for (size_t i = 0; i < bundle->library_count; i++) {
-		bundle->libraries[i].chunk_ref = load_chunk(L, bundle, &bundle->libraries[i].source);
+		struct library *library = &bundle->libraries[i];
+		struct site_file file = {.args = NULL};
+		library->chunk_ref = load_chunk(L, bundle, &library->source, &file);
+		library->sites = file.sites;
+		library->site_count = file.site_count;
 	}
 	for (size_t i = 0; i < bundle->library_count; i++) { /* run once, so that mistakes are seen now */
 		lua_pushcfunction(L, import);

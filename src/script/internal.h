@@ -8,6 +8,7 @@
 #include "script/budget.h"
 #include "script/schema.h"
 #include "script/script.h"
+#include "script/site.h"
 #include "script/source.h"
 
 #define BUNDLE_NAMES 27    /* what a script may name: sandbox_names and ours */
@@ -39,12 +40,17 @@ struct procedure {
 	 * nothing but what we gave it: then nothing can survive in it. */
 	int chunk_ref, function_ref;
 	bool pure;
+	bool spread; /* it takes its arguments one by one */
+	struct site *sites;
+	size_t site_count;
 	int now_upvalue; /* of a pure function: where now_ms stands, or 0 */
 };
 struct library {
 	struct slice name; /* "lib.money" */
 	struct source source;
 	int chunk_ref;
+	struct site *sites;
+	size_t site_count;
 };
 
 /* The last row looked up in a table by the running call: get, then add, reads once. */
@@ -78,6 +84,7 @@ struct script_bundle {
 
 	uint64_t calls;           /* numbers them */
 	struct script_call *call; /* running now */
+	bool plain;               /* sources stay as they are (site.h): for tests that compare */
 	bool spoiled;             /* the state must be made anew before the next call */
 	uint64_t used;            /* the host's clock of uses, for its cache */
 	struct script_bundle *next;
@@ -102,6 +109,8 @@ struct script_call {
 	const char *fail_details; /* inside of a JSON object, or NULL */
 	enum outcome fail_outcome;
 	bool fail_declared;
+	struct reply *reply;
+	bool answered; /* a result site wrote the reply */
 	struct txn_cursor *cursors[CALL_CURSORS];
 };
 
@@ -112,8 +121,9 @@ const char *const *bundle_names(void);
 int bundle_build(struct script_bundle *bundle, struct err *err);
 void bundle_unbuild(struct script_bundle *bundle);
 const struct procedure *bundle_procedure(const struct script_bundle *bundle, struct slice name);
-/* Pushes what the names in uses stand for. Their count. */
-int bundle_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses);
+/* Pushes what a file's chunk takes: what the names in uses stand for, and its sites. Their count. */
+int bundle_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses,
+		      const struct site *sites, size_t site_count);
 
 /* ---- declare.c: below lua_pcall, raise on what is wrong ---- */
 /* Leaves the environment of declarations on the stack. */
@@ -150,6 +160,8 @@ void db_open(lua_State *L, struct script_bundle *bundle);
 /* ---- lua_db.c ---- */
 /* Sets db. */
 void db_open_tables(lua_State *L, struct script_bundle *bundle);
+/* Pushes the function of a site. */
+void db_push_site(lua_State *L, struct site *site);
 /* A row of a table as scripts see it. NULL when the value at index is none. */
 struct row_box;
 struct row_box *db_row(lua_State *L, int index);
@@ -172,6 +184,8 @@ int db_decode_value(const struct schema_table *table, struct slice value, struct
 /* Writes the value at index as the procedure declares it. Raises what does not fit. */
 void result_write(lua_State *L, int index, const struct fields *fields, struct reply *reply,
 		  struct buf *scratch);
+/* The function of a result site: writes the reply of its arguments. */
+int result_site(lua_State *L);
 void result_write_cell(struct reply *reply, const struct cell *cell);
 
 #endif /* SCRIPT_INTERNAL_H */

@@ -20,7 +20,7 @@ enum box_kind { BOX_TABLE = 0x74626c31, BOX_ROW = 0x726f7731, BOX_SCAN = 0x73636
 
 struct table_box {
 	enum box_kind kind;
-	struct schema_table *table;
+	const struct schema_table *table;
 };
 struct row_box {
 	enum box_kind kind;
@@ -120,7 +120,7 @@ static void check_status(lua_State *L, int status)
 
 /* ---- arguments ---- */
 
-static struct schema_table *check_table(lua_State *L)
+static const struct schema_table *check_table(lua_State *L)
 {
 	struct table_box *box = lua_touserdata(L, 1);
 	if (box == NULL || box->kind != BOX_TABLE) {
@@ -380,20 +380,21 @@ static int row_pairs(lua_State *L)
 
 struct target {
 	struct script_call *call;
-	struct schema_table *table;
+	const struct schema_table *table;
 	struct cell *cells; /* the key's are set */
 	struct slice key;
 	bool present;
 	struct slice value;
 };
 
-/* A whole key at arguments 2…; looks it up. */
-static struct target find_target(lua_State *L, struct script_call *call, int last)
+/* A whole key at arguments first to last; looks it up. Only the key's cells are set. */
+static struct target find_target(lua_State *L, struct script_call *call, const struct schema_table *table,
+				 int first, int last)
 {
-	struct target target = {.call = call, .table = check_table(L)};
-	target.cells = new_cells(call, target.table);
-	size_t count = read_key_cells(L, target.table, 2, last, target.cells);
-	if (count < target.table->key_count || last > (int)count + 1) {
+	struct target target = {.call = call, .table = table};
+	target.cells = arena_alloc(call->arena, table->columns.count * sizeof *target.cells);
+	size_t count = read_key_cells(L, target.table, first, last, target.cells);
+	if (count < target.table->key_count || last - first + 1 != (int)count) {
 		luaL_error(L, "db.%s: its key has %d columns", (const char *)target.table->name.data,
 			   (int)target.table->key_count);
 	}
@@ -402,30 +403,34 @@ static struct target find_target(lua_State *L, struct script_call *call, int las
 	return target;
 }
 
-static int db_get(lua_State *L)
+static void push_target(lua_State *L, const struct target *target, struct slice value, bool decoded)
 {
-	struct target target = find_target(L, running(L), lua_gettop(L));
-	if (!target.present) {
+	push_row(L, target->table, target->cells, target->key, value, decoded);
+}
+
+static int get_row(lua_State *L, const struct schema_table *table, int first)
+{
+	struct target target = find_target(L, running(L), table, first, lua_gettop(L));
+	if (target.present) {
+		push_target(L, &target, target.value, false);
+	} else {
 		lua_pushnil(L);
-		return 1;
 	}
-	push_row(L, target.table, target.cells, target.key, target.value, false);
 	return 1;
 }
 
-static int db_need(lua_State *L)
+static struct target need_row(lua_State *L, const struct schema_table *table, int first)
 {
-	struct target target = find_target(L, running(L), lua_gettop(L));
+	struct target target = find_target(L, running(L), table, first, lua_gettop(L));
 	if (!target.present) {
 		call_fail(L, "NOT_FOUND", row_details(L, target.table, target.cells));
 	}
-	push_row(L, target.table, target.cells, target.key, target.value, false);
-	return 1;
+	return target;
 }
 
-static int db_vacant(lua_State *L)
+static int vacant_row(lua_State *L, const struct schema_table *table, int first)
 {
-	struct target target = find_target(L, running(L), lua_gettop(L));
+	struct target target = find_target(L, running(L), table, first, lua_gettop(L));
 	if (target.present) {
 		call_fail(L, "ALREADY_EXISTS", row_details(L, target.table, target.cells));
 	}
@@ -530,6 +535,9 @@ static void check_row(lua_State *L, struct script_call *call, const struct schem
 	for (size_t i = 0; i < table->columns.count; i++) {
 		const struct field *column = &table->columns.items[i];
 		struct cell *cell = &cells[i];
+		if (type_fits_number(&column->type, cell)) {
+			continue;
+		}
 		if (cell->kind == CELL_NOTHING && column->type.kind == TYPE_COUNT && !column->type.optional) {
 			*cell = cell_int(0);
 		}
@@ -544,72 +552,67 @@ static void check_row(lua_State *L, struct script_call *call, const struct schem
 	}
 }
 
-/* A whole row in a table at argument 2. */
-static struct target read_row(lua_State *L)
+/* The row whose cells are given: checks it and looks it up. */
+static struct target meet_row(lua_State *L, struct script_call *call, const struct schema_table *table,
+			      struct cell *cells)
 {
-	struct target target = {.call = writing(L), .table = check_table(L)};
-	luaL_checktype(L, 2, LUA_TTABLE);
-	target.cells = arena_alloc(target.call->arena, target.table->columns.count * sizeof *target.cells);
-	value_read_fields(L, 2, &target.table->columns, target.cells, (const char *)target.table->name.data);
-	check_row(L, target.call, target.table, target.cells);
-	target.key = encode_key(target.call, target.table, target.cells, target.table->key_count);
-	target.present = find_row(L, target.call, target.table, target.key, &target.value);
+	struct target target = {.call = call, .table = table, .cells = cells};
+	check_row(L, call, table, cells);
+	target.key = encode_key(call, table, cells, table->key_count);
+	target.present = find_row(L, call, table, target.key, &target.value);
 	return target;
 }
 
-static int db_insert(lua_State *L)
+/* A whole row in a table at index. */
+static struct cell *read_row(lua_State *L, struct script_call *call, const struct schema_table *table,
+			     int index)
 {
-	struct target target = read_row(L);
-	if (target.present) {
-		call_fail(L, "ALREADY_EXISTS", row_details(L, target.table, target.cells));
+	luaL_checktype(L, index, LUA_TTABLE);
+	struct cell *cells = arena_alloc(call->arena, table->columns.count * sizeof *cells);
+	value_read_fields(L, index, &table->columns, cells, (const char *)table->name.data);
+	return cells;
+}
+
+static struct slice insert_row(lua_State *L, struct target *target)
+{
+	if (target->present) {
+		call_fail(L, "ALREADY_EXISTS", row_details(L, target->table, target->cells));
 	}
-	struct slice value = write_row(L, &target);
-	push_row(L, target.table, target.cells, target.key, value, true);
-	return 1;
+	return write_row(L, target);
 }
 
-static int db_put(lua_State *L)
+/* The row to be changed, decoded. changes has one cell a column. */
+static struct target meet_change(lua_State *L, struct script_call *call, const struct schema_table *table,
+				 int first, int last, const struct cell *changes)
 {
-	struct target target = read_row(L);
-	struct slice value = write_row(L, &target);
-	push_row(L, target.table, target.cells, target.key, value, true);
-	return 1;
-}
-
-/* Key at arguments 2…, a table of columns behind it: reads the changes into changes, decodes the row. */
-static struct target find_change(lua_State *L, struct cell *changes)
-{
-	struct script_call *call = writing(L);
-	int last = lua_gettop(L);
-	luaL_checktype(L, last, LUA_TTABLE);
-	struct target target = find_target(L, call, last - 1);
-	value_read_fields(L, last, &target.table->columns, changes, (const char *)target.table->name.data);
-	for (size_t i = 0; i < target.table->key_count; i++) {
-		if (changes[target.table->key[i]].kind != CELL_NOTHING) {
-			luaL_error(L, "%s: a key cannot be changed", (const char *)target.table->name.data);
+	struct target target = find_target(L, call, table, first, last);
+	for (size_t i = 0; i < table->key_count; i++) {
+		if (changes[table->key[i]].kind != CELL_NOTHING) {
+			luaL_error(L, "%s: a key cannot be changed", (const char *)table->name.data);
 		}
 	}
 	if (target.present) {
-		decode_row(L, target.table, target.value, target.cells);
+		decode_row(L, table, target.value, target.cells);
+	} else {
+		for (size_t i = 0; i < table->stored_count; i++) {
+			target.cells[table->stored[i]].kind = CELL_NOTHING;
+		}
 	}
 	return target;
 }
 
-static int db_update(lua_State *L)
+static void update_row(lua_State *L, struct target *target, const struct cell *changes)
 {
-	struct cell changes[SCHEMA_FIELDS_MAX];
-	struct target target = find_change(L, changes);
-	if (!target.present) {
-		call_fail(L, "NOT_FOUND", row_details(L, target.table, target.cells));
+	if (!target->present) {
+		call_fail(L, "NOT_FOUND", row_details(L, target->table, target->cells));
 	}
-	for (size_t i = 0; i < target.table->columns.count; i++) {
+	for (size_t i = 0; i < target->table->columns.count; i++) {
 		if (changes[i].kind != CELL_NOTHING) {
-			target.cells[i] = changes[i];
+			target->cells[i] = changes[i];
 		}
 	}
-	check_row(L, target.call, target.table, target.cells);
-	write_row(L, &target);
-	return 0;
+	check_row(L, target->call, target->table, target->cells);
+	write_row(L, target);
 }
 
 static void add_to_cell(lua_State *L, const struct target *target, size_t place, const struct cell *change)
@@ -632,30 +635,26 @@ static void add_to_cell(lua_State *L, const struct target *target, size_t place,
 }
 
 /* A row that is not there is made, if all it needs are numbers. */
-static int db_add(lua_State *L)
+static void add_row(lua_State *L, struct target *target, const struct cell *changes)
 {
-	struct cell changes[SCHEMA_FIELDS_MAX];
-	struct target target = find_change(L, changes);
-	for (size_t i = 0; i < target.table->columns.count; i++) {
+	for (size_t i = 0; i < target->table->columns.count; i++) {
 		if (changes[i].kind != CELL_NOTHING) {
-			add_to_cell(L, &target, i, &changes[i]);
+			add_to_cell(L, target, i, &changes[i]);
 		}
 	}
-	if (!target.present) {
-		check_row(L, target.call, target.table, target.cells);
+	if (!target->present) {
+		check_row(L, target->call, target->table, target->cells);
 	}
-	write_row(L, &target);
-	return 0;
+	write_row(L, target);
 }
 
-static int db_delete(lua_State *L)
+static int delete_row(lua_State *L, const struct schema_table *table, int first)
 {
-	struct target target = find_target(L, writing(L), lua_gettop(L));
+	struct target target = find_target(L, writing(L), table, first, lua_gettop(L));
 	if (target.present) {
-		keep_indexes(L, &target, target.table->index_count > 0 ? cells_before(L, &target) : NULL,
-			     NULL);
+		keep_indexes(L, &target, table->index_count > 0 ? cells_before(L, &target) : NULL, NULL);
 		check_status(L, txn_delete(target.call->txn, target.key));
-		target.call->bundle->lookups[target.table->number] =
+		target.call->bundle->lookups[table->number] =
 			(struct lookup){.call_id = target.call->id, .present = false, .key = target.key};
 	}
 	lua_pushboolean(L, target.present);
@@ -808,16 +807,15 @@ static struct bounds bounds_of(struct script_call *call, struct slice prefix)
 }
 
 /* db.t:scan(leading key columns…, [options]) */
-static int db_scan(lua_State *L)
+static int scan_rows(lua_State *L, const struct schema_table *table, int first)
 {
 	struct script_call *call = running(L);
-	struct schema_table *table = check_table(L);
 	int last = lua_gettop(L);
-	bool options = last > 1 && lua_istable(L, last);
+	bool options = last >= first && lua_istable(L, last);
 	struct cell *cells = new_cells(call, table);
 	int keys = options ? last - 1 : last;
-	size_t count = read_key_cells(L, table, 2, keys, cells);
-	if ((int)count != keys - 1) {
+	size_t count = read_key_cells(L, table, first, keys, cells);
+	if ((int)count != keys - first + 1) {
 		return luaL_error(L, "db.%s: its key has %d columns", (const char *)table->name.data,
 				  (int)table->key_count);
 	}
@@ -829,11 +827,10 @@ static int db_scan(lua_State *L)
 }
 
 /* db.t:scan_by("index", leading columns…, [options]) */
-static int db_scan_by(lua_State *L)
+static int scan_index(lua_State *L, const struct schema_table *table, int first)
 {
 	struct script_call *call = running(L);
-	struct schema_table *table = check_table(L);
-	struct slice name = slice_str(luaL_checkstring(L, 2));
+	struct slice name = slice_str(luaL_checkstring(L, first));
 	const struct schema_index *index = NULL;
 	for (size_t i = 0; i < table->index_count; i++) {
 		if (slice_equal(table->indexes[i].name, name)) {
@@ -842,35 +839,245 @@ static int db_scan_by(lua_State *L)
 	}
 	if (index == NULL) {
 		return luaL_error(L, "db.%s has no index '%s'", (const char *)table->name.data,
-				  lua_tostring(L, 2));
+				  lua_tostring(L, first));
 	}
 	int last = lua_gettop(L);
-	bool options = last > 2 && lua_istable(L, last);
+	bool options = last > first && lua_istable(L, last);
 	int keys = options ? last - 1 : last;
-	if ((size_t)keys - 2 > index->column_count) {
-		return luaL_error(L, "index %s has %d columns", lua_tostring(L, 2), (int)index->column_count);
+	if ((size_t)(keys - first) > index->column_count) {
+		return luaL_error(L, "index %s has %d columns", lua_tostring(L, first),
+				  (int)index->column_count);
 	}
 	struct cell cells[SCHEMA_KEY_MAX];
-	size_t room = index->prefix.len;
-	for (int i = 3; i <= keys; i++) {
-		const char *why = value_to_cell(L, i, &cells[i - 3]);
-		if (why != NULL || cells[i - 3].kind == CELL_NESTED) {
-			return luaL_error(L, "index %s: argument %d %s", lua_tostring(L, 2), i,
+	size_t room = index->prefix.len, count = (size_t)(keys - first);
+	for (size_t i = 0; i < count; i++) {
+		const char *why = value_to_cell(L, first + 1 + (int)i, &cells[i]);
+		if (why != NULL || cells[i].kind == CELL_NESTED) {
+			return luaL_error(L, "index %s: column %d %s", lua_tostring(L, first), (int)i + 1,
 					  why == NULL ? "is a table" : why);
 		}
-		room += tuple_max(&cells[i - 3]);
+		room += tuple_max(&cells[i]);
 	}
 	uint8_t *prefix = arena_alloc(call->arena, room);
 	memcpy(prefix, index->prefix.data, index->prefix.len);
 	uint8_t *out = prefix + index->prefix.len;
-	for (int i = 3; i <= keys; i++) {
-		out = tuple_write_cell(out, &cells[i - 3]);
+	for (size_t i = 0; i < count; i++) {
+		out = tuple_write_cell(out, &cells[i]);
 	}
 	struct bounds bounds = bounds_of(call, slice_of(prefix, (size_t)(out - prefix)));
 	if (options) {
 		read_options(L, call, table, last, true, &bounds);
 	}
 	return open_scan(L, call, table, index, bounds);
+}
+
+/* ---- methods: the table is the first argument ---- */
+
+static int method_get(lua_State *L)
+{
+	return get_row(L, check_table(L), 2);
+}
+static int method_vacant(lua_State *L)
+{
+	return vacant_row(L, check_table(L), 2);
+}
+static int method_delete(lua_State *L)
+{
+	return delete_row(L, check_table(L), 2);
+}
+static int method_scan(lua_State *L)
+{
+	return scan_rows(L, check_table(L), 2);
+}
+static int method_scan_by(lua_State *L)
+{
+	return scan_index(L, check_table(L), 2);
+}
+
+static int method_need(lua_State *L)
+{
+	struct target target = need_row(L, check_table(L), 2);
+	push_target(L, &target, target.value, false);
+	return 1;
+}
+
+static int method_insert(lua_State *L)
+{
+	struct script_call *call = writing(L);
+	const struct schema_table *table = check_table(L);
+	struct target target = meet_row(L, call, table, read_row(L, call, table, 2));
+	push_target(L, &target, insert_row(L, &target), true);
+	return 1;
+}
+
+static int method_put(lua_State *L)
+{
+	struct script_call *call = writing(L);
+	const struct schema_table *table = check_table(L);
+	struct target target = meet_row(L, call, table, read_row(L, call, table, 2));
+	push_target(L, &target, write_row(L, &target), true);
+	return 1;
+}
+
+static struct target method_change(lua_State *L, struct cell *changes)
+{
+	struct script_call *call = writing(L);
+	const struct schema_table *table = check_table(L);
+	int last = lua_gettop(L);
+	luaL_checktype(L, last, LUA_TTABLE);
+	value_read_fields(L, last, &table->columns, changes, (const char *)table->name.data);
+	return meet_change(L, call, table, 2, last - 1, changes);
+}
+
+static int method_update(lua_State *L)
+{
+	struct cell changes[SCHEMA_FIELDS_MAX];
+	struct target target = method_change(L, changes);
+	update_row(L, &target, changes);
+	return 0;
+}
+
+static int method_add(lua_State *L)
+{
+	struct cell changes[SCHEMA_FIELDS_MAX];
+	struct target target = method_change(L, changes);
+	add_row(L, &target, changes);
+	return 0;
+}
+
+/* ---- sites: the table is known, fields are arguments (site.h) ---- */
+
+static const struct site *site_of(lua_State *L)
+{
+	return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static int site_get(lua_State *L)
+{
+	return get_row(L, site_of(L)->table, 1);
+}
+static int site_vacant(lua_State *L)
+{
+	return vacant_row(L, site_of(L)->table, 1);
+}
+static int site_delete(lua_State *L)
+{
+	return delete_row(L, site_of(L)->table, 1);
+}
+static int site_scan(lua_State *L)
+{
+	return scan_rows(L, site_of(L)->table, 1);
+}
+static int site_scan_by(lua_State *L)
+{
+	return scan_index(L, site_of(L)->table, 1);
+}
+
+/* The row, and the columns of it that the source names. */
+static int return_row(lua_State *L, const struct site *site, const struct target *target, struct slice value)
+{
+	luaL_checkstack(L, SCHEMA_FIELDS_MAX, NULL);
+	if (site->whole) {
+		push_target(L, target, value, true);
+	}
+	for (size_t i = 0; i < site->column_count; i++) {
+		value_push_cell(L, &target->cells[site->columns[i]]);
+	}
+	return (int)site->column_count + site->whole;
+}
+
+static int site_need(lua_State *L)
+{
+	const struct site *site = site_of(L);
+	struct target target = need_row(L, site->table, 1);
+	decode_row(L, site->table, target.value, target.cells);
+	return return_row(L, site, &target, target.value);
+}
+
+static void read_site_fields(lua_State *L, const struct site *site, int first, struct cell *cells)
+{
+	for (size_t i = 0; i < site->table->columns.count; i++) {
+		cells[i].kind = CELL_NOTHING;
+	}
+	for (size_t i = 0; i < site->field_count; i++) {
+		const char *why = value_to_cell(L, first + (int)i, &cells[site->fields[i]]);
+		if (why != NULL) {
+			luaL_error(L, "%s: %s %s", (const char *)site->table->name.data,
+				   (const char *)site->table->columns.items[site->fields[i]].name.data, why);
+		}
+	}
+}
+
+static struct target site_row(lua_State *L, const struct site *site)
+{
+	struct script_call *call = writing(L);
+	struct cell *cells;
+	if (site->shaped) {
+		cells = arena_alloc(call->arena, site->table->columns.count * sizeof *cells);
+		read_site_fields(L, site, 1, cells);
+	} else {
+		cells = read_row(L, call, site->table, 1);
+	}
+	return meet_row(L, call, site->table, cells);
+}
+
+static int site_insert(lua_State *L)
+{
+	const struct site *site = site_of(L);
+	struct target target = site_row(L, site);
+	struct slice value = insert_row(L, &target);
+	return return_row(L, site, &target, value);
+}
+
+static int site_put(lua_State *L)
+{
+	const struct site *site = site_of(L);
+	struct target target = site_row(L, site);
+	struct slice value = write_row(L, &target);
+	return return_row(L, site, &target, value);
+}
+
+static struct target site_change(lua_State *L, const struct site *site, struct cell *changes)
+{
+	struct script_call *call = writing(L);
+	int last = lua_gettop(L);
+	if (site->shaped) {
+		last = (int)site->table->key_count;
+		read_site_fields(L, site, last + 1, changes);
+	} else {
+		luaL_checktype(L, last, LUA_TTABLE);
+		value_read_fields(L, last, &site->table->columns, changes,
+				  (const char *)site->table->name.data);
+		last--;
+	}
+	return meet_change(L, call, site->table, 1, last, changes);
+}
+
+static int site_update(lua_State *L)
+{
+	struct cell changes[SCHEMA_FIELDS_MAX];
+	struct target target = site_change(L, site_of(L), changes);
+	update_row(L, &target, changes);
+	return 0;
+}
+
+static int site_add(lua_State *L)
+{
+	struct cell changes[SCHEMA_FIELDS_MAX];
+	struct target target = site_change(L, site_of(L), changes);
+	add_row(L, &target, changes);
+	return 0;
+}
+
+void db_push_site(lua_State *L, struct site *site)
+{
+	static const lua_CFunction functions[] = {
+		[SITE_GET] = site_get,       [SITE_NEED] = site_need,    [SITE_VACANT] = site_vacant,
+		[SITE_DELETE] = site_delete, [SITE_SCAN] = site_scan,    [SITE_SCAN_BY] = site_scan_by,
+		[SITE_INSERT] = site_insert, [SITE_PUT] = site_put,      [SITE_UPDATE] = site_update,
+		[SITE_ADD] = site_add,       [SITE_RESULT] = result_site};
+	lua_pushlightuserdata(L, site);
+	lua_pushcclosure(L, functions[site->kind], 1);
 }
 
 /* ---- handles ---- */
@@ -905,10 +1112,17 @@ static void push_meta(lua_State *L)
 
 void db_open_tables(lua_State *L, struct script_bundle *bundle)
 {
-	static const luaL_Reg methods[] = {
-		{"get", db_get},   {"need", db_need},       {"vacant", db_vacant}, {"insert", db_insert},
-		{"put", db_put},   {"update", db_update},   {"add", db_add},       {"delete", db_delete},
-		{"scan", db_scan}, {"scan_by", db_scan_by}, {NULL, NULL}};
+	static const luaL_Reg methods[] = {{"get", method_get},
+					   {"need", method_need},
+					   {"vacant", method_vacant},
+					   {"insert", method_insert},
+					   {"put", method_put},
+					   {"update", method_update},
+					   {"add", method_add},
+					   {"delete", method_delete},
+					   {"scan", method_scan},
+					   {"scan_by", method_scan_by},
+					   {NULL, NULL}};
 	make_row_meta(L, bundle);
 	enum box_kind *db = lua_newuserdatauv(L, sizeof *db, 0);
 	*db = BOX_DB;

@@ -313,6 +313,9 @@ const char *value_parse(struct arena *arena, const struct type *type, struct sli
 			return "must be a whole number";
 		}
 		*cell = cell_int(number);
+		if (type_fits_number(type, cell)) {
+			return NULL;
+		}
 		break;
 	}
 	default:

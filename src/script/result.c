@@ -138,11 +138,10 @@ static void read_cells(lua_State *L, int index, const struct fields *fields, str
 	}
 }
 
-static void write_fields(lua_State *L, int index, const struct fields *fields, struct sink *sink)
+/* index: where nested values are read from. */
+static void write_cells(lua_State *L, int index, const struct fields *fields, const struct cell *cells,
+			struct sink *sink)
 {
-	struct cell cells[SCHEMA_FIELDS_MAX];
-	luaL_checkstack(L, 8, NULL);
-	read_cells(L, index, fields, cells);
 	if (sink->json != NULL) {
 		buf_append_byte(sink->json, '{');
 	} else {
@@ -159,13 +158,14 @@ static void write_fields(lua_State *L, int index, const struct fields *fields, s
 		} else {
 			reply_bulk(sink->reply, field->name);
 		}
-		if (cells[i].kind == CELL_NESTED) {
+		bool nested = cells[i].kind == CELL_NESTED && index != 0;
+		if (nested) {
 			lua_rawgeti(L, LUA_REGISTRYINDEX, field->name_ref);
 			lua_rawget(L, index);
-			write_item(L, field, &field->type, &cells[i], sink);
+		}
+		write_item(L, field, &field->type, &cells[i], sink);
+		if (nested) {
 			lua_pop(L, 1);
-		} else {
-			write_item(L, field, &field->type, &cells[i], sink);
 		}
 	}
 	if (sink->json != NULL) {
@@ -173,26 +173,156 @@ static void write_fields(lua_State *L, int index, const struct fields *fields, s
 	}
 }
 
+static void write_fields(lua_State *L, int index, const struct fields *fields, struct sink *sink)
+{
+	struct cell cells[SCHEMA_FIELDS_MAX];
+	luaL_checkstack(L, 8, NULL);
+	read_cells(L, index, fields, cells);
+	write_cells(L, index, fields, cells, sink);
+}
+
+static void open_sink(struct sink *sink, struct buf *scratch)
+{
+	if (sink->reply->protocol != 3) {
+		buf_reset(scratch);
+		sink->json = scratch;
+	}
+}
+
+static void close_sink(lua_State *L, struct sink *sink)
+{
+	if (sink->json != NULL) {
+		if (buf_failed(sink->json)) {
+			call_fail(L, "TOO_LARGE", NULL);
+		}
+		reply_bulk(sink->reply, buf_slice(sink->json));
+	}
+	if (buf_failed(sink->reply->out)) {
+		call_fail(L, "TOO_LARGE", NULL);
+	}
+}
+
+/* ---- results of plain values, the common case: one reservation, no calls ---- */
+
+static uint8_t *put_number(uint8_t *out, int64_t value)
+{
+	uint8_t digits[20];
+	size_t count = 0;
+	uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+	if (value < 0) {
+		*out++ = '-';
+	}
+	do {
+		digits[count++] = (uint8_t)('0' + rest % 10);
+		rest /= 10;
+	} while (rest != 0);
+	while (count > 0) {
+		*out++ = digits[--count];
+	}
+	return out;
+}
+
+static uint8_t *put_line_end(uint8_t *out)
+{
+	out[0] = '\r';
+	out[1] = '\n';
+	return out + 2;
+}
+
+static uint8_t *put_cell(uint8_t *out, const struct cell *cell)
+{
+	switch (cell->kind) {
+	case CELL_INT:
+		*out++ = ':';
+		return put_line_end(put_number(out, cell->integer));
+	case CELL_TEXT:
+		*out++ = '$';
+		out = put_line_end(put_number(out, cell->len));
+		memcpy(out, cell->bytes, cell->len);
+		return put_line_end(out + cell->len);
+	case CELL_BOOL:
+		*out++ = '#';
+		*out++ = cell->integer != 0 ? 't' : 'f';
+		return put_line_end(out);
+	default:
+		*out++ = '_';
+		return put_line_end(out);
+	}
+}
+
+/* RESP3 without lists and records. */
+static void put_scalars(lua_State *L, const struct fields *fields, const struct cell *cells, struct buf *out)
+{
+	size_t room = 32;
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->items[i];
+		const char *why = NULL;
+		if (!type_fits_number(&field->type, &cells[i])) {
+			why = type_refuses(&field->type, &cells[i], bundle_of(L)->call->arena);
+		}
+		if (why != NULL) {
+			refuse(L, field, why);
+		}
+		room += 64 + field->name.len + (cells[i].kind == CELL_TEXT ? cells[i].len : 0);
+	}
+	uint8_t *at = buf_reserve(out, room);
+	if (at == NULL) {
+		call_fail(L, "TOO_LARGE", NULL);
+	}
+	uint8_t *begin = at;
+	*at++ = '%';
+	at = put_line_end(put_number(at, (int64_t)fields->count));
+	for (size_t i = 0; i < fields->count; i++) {
+		memcpy(at, fields->items[i].wire.data, fields->items[i].wire.len);
+		at = put_cell(at + fields->items[i].wire.len, &cells[i]);
+	}
+	out->len += (size_t)(at - begin);
+}
+
+/* A result without lists and records. */
+static void write_scalars(lua_State *L, const struct fields *fields, const struct cell *cells,
+			  struct reply *reply, struct buf *scratch)
+{
+	struct sink sink = {.reply = reply, .left = LIMIT_RESULT_ITEMS};
+	if (reply->protocol == 3) {
+		put_scalars(L, fields, cells, reply->out);
+		return;
+	}
+	open_sink(&sink, scratch);
+	write_cells(L, 0, fields, cells, &sink);
+	close_sink(L, &sink);
+}
+
 void result_write(lua_State *L, int index, const struct fields *fields, struct reply *reply,
 		  struct buf *scratch)
 {
 	struct sink sink = {.reply = reply, .left = LIMIT_RESULT_ITEMS};
-	if (reply->protocol != 3) {
-		buf_reset(scratch);
-		sink.json = scratch;
-	}
 	if (fields->count == 0 && lua_isnil(L, index)) {
 		lua_newtable(L);
 		index = lua_gettop(L);
 	}
+	open_sink(&sink, scratch);
 	write_fields(L, index, fields, &sink);
-	if (sink.json != NULL) {
-		if (buf_failed(scratch)) {
-			call_fail(L, "TOO_LARGE", NULL);
+	close_sink(L, &sink);
+}
+
+int result_site(lua_State *L)
+{
+	const struct site *site = lua_touserdata(L, lua_upvalueindex(1));
+	struct script_call *call = bundle_of(L)->call;
+	const struct fields *fields = site->results;
+	struct cell cells[SCHEMA_FIELDS_MAX];
+	for (size_t i = 0; i < fields->count; i++) {
+		cells[i].kind = CELL_NOTHING;
+	}
+	for (size_t i = 0; i < site->field_count; i++) {
+		const struct field *field = &fields->items[site->fields[i]];
+		const char *why = value_to_cell(L, (int)i + 1, &cells[site->fields[i]]);
+		if (why != NULL) {
+			luaL_error(L, "result: %s %s", (const char *)field->name.data, why);
 		}
-		reply_bulk(reply, buf_slice(scratch));
 	}
-	if (buf_failed(reply->out)) {
-		call_fail(L, "TOO_LARGE", NULL);
-	}
+	write_scalars(L, fields, cells, call->reply, &call->bundle->scratch);
+	call->answered = true;
+	return 0;
 }

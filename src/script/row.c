@@ -24,10 +24,11 @@ static uint8_t *write_int(uint8_t *out, int64_t value)
 	uint64_t bits = value < 0 ? ~(uint64_t)value : (uint64_t)value;
 	unsigned n = bits == 0 ? 0 : (unsigned)(71 - __builtin_clzll(bits)) / 8;
 	*out++ = (uint8_t)((value < 0 ? TAG_NEGATIVE : TAG_INT) + n);
-	for (unsigned i = 0; i < n; i++) {
-		*out++ = (uint8_t)(bits >> (8 * i));
-	}
-	return out;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	bits = __builtin_bswap64(bits);
+#endif
+	memcpy(out, &bits, 8);
+	return out + n;
 }
 
 static uint8_t *write_text(uint8_t *out, struct cell *cell)
@@ -103,7 +104,7 @@ static int read_long_text(struct slice *bytes, struct cell *cell)
 	return ERR_CORRUPT;
 }
 
-int cell_read(struct slice *bytes, struct cell *cell)
+int cell_read_slow(struct slice *bytes, struct cell *cell)
 {
 	if (bytes->len == 0) {
 		return ERR_CORRUPT;

@@ -25,6 +25,23 @@ static const char *number_refuses(const struct type *type, const struct cell *ce
 	return NULL;
 }
 
+/* True when every byte is printable ASCII: most ids and texts are, and need no further look. */
+static bool is_plain(struct slice s)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	uint64_t bad = 0;
+	for (; s.len >= 8; s = slice_skip(s, 8)) {
+		uint64_t word;
+		memcpy(&word, s.data, 8);
+		/* A byte below 0x20 borrows, 0x7f carries into the top bit, 0x80 and more has it. */
+		bad |= (word - ones * 0x20) | (word + ones) | word;
+	}
+	for (size_t i = 0; i < s.len; i++) {
+		bad |= s.data[i] < 0x20 || s.data[i] >= 0x7f ? tops : 0;
+	}
+	return (bad & tops) == 0;
+}
+
 static bool has_control(struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++) {
@@ -45,6 +62,9 @@ static const char *text_refuses(const struct type *type, const struct cell *cell
 	}
 	if (cell->len > type->max) {
 		return arena_printf(arena, "must have at most %" PRId64 " bytes", type->max);
+	}
+	if (is_plain(cell_slice(cell))) {
+		return NULL;
 	}
 	if (type->kind == TYPE_ID && has_control(cell_slice(cell))) {
 		return "must not contain control characters";

@@ -41,6 +41,7 @@ struct type {
 
 struct field {
 	struct slice name;
+	struct slice wire; /* the name as a RESP bulk string */
 	struct type type;
 	const char *interned; /* the name's address in the bundle's Lua state */
 	int name_ref;         /* the name in the state's registry */
@@ -77,6 +78,12 @@ const char *type_name(enum type_kind kind);
 static inline bool type_is_number(enum type_kind kind)
 {
 	return kind == TYPE_INT || kind == TYPE_MONEY || kind == TYPE_COUNT;
+}
+/* The common case of type_refuses: a number within its range. */
+static inline bool type_fits_number(const struct type *type, const struct cell *cell)
+{
+	return cell->kind == CELL_INT && type_is_number(type->kind) && cell->integer >= type->min &&
+	       cell->integer <= type->max;
 }
 /* NULL when the cell fits the type, otherwise why not ("must be 1 to 100"); text from arena or static. */
 const char *type_refuses(const struct type *type, const struct cell *cell, struct arena *arena);

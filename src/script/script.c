@@ -337,27 +337,34 @@ bool script_call_keeps_refusals(const struct script_call *call)
 	return call->procedure->keeps_refusals;
 }
 
+/* The procedure's name, then each argument that is there: its place and its cell, or the JSON of a
+ * list or record as it was understood. */
 struct chain script_call_fingerprint(const struct script_call *call)
 {
 	const struct fields *fields = &call->procedure->args;
-	struct buf *out = &call->bundle->scratch;
-	buf_reset(out);
-	buf_append_slice(out, call->procedure->name);
+	const struct slice name = call->procedure->name;
+	size_t room = name.len;
+	struct cell *cells = arena_alloc(call->arena, (fields->count + 1) * sizeof *cells);
 	for (size_t i = 0; i < fields->count; i++) {
-		struct cell cell = call->args[i];
-		buf_append_byte(out, 0);
-		buf_append_slice(out, fields->items[i].name);
-		buf_append_byte(out, 0);
-		if (cell.kind == CELL_NESTED) {
-			json_write(out, call->values[i]);
-			continue;
+		cells[i] = call->args[i];
+		if (cells[i].kind == CELL_NESTED) {
+			struct buf json;
+			buf_init(&json, 8 * LIMIT_REQUEST_BYTES);
+			json_write(&json, call->values[i]);
+			cells[i] = cell_text(arena_copy(call->arena, buf_slice(&json)));
+			buf_fini(&json);
 		}
-		uint8_t *room = buf_reserve(out, cell_bytes_max(&cell));
-		if (room != NULL) {
-			out->len += (size_t)(cell_write(room, &cell) - room);
+		room += 1 + cell_bytes_max(&cells[i]);
+	}
+	uint8_t *bytes = arena_alloc(call->arena, room), *out = bytes + name.len;
+	memcpy(bytes, name.data, name.len);
+	for (size_t i = 0; i < fields->count; i++) {
+		if (cells[i].kind != CELL_NOTHING) {
+			*out++ = (uint8_t)i;
+			out = cell_write(out, &cells[i]);
 		}
 	}
-	return checksum128(buf_slice(out));
+	return checksum128(slice_of(bytes, (size_t)(out - bytes)));
 }
 
 /* ---- running ---- */
@@ -419,22 +426,42 @@ static void push_function(lua_State *L, const struct script_call *call)
 		lua_rawseti(L, LUA_REGISTRYINDEX, call->bundle->imports_ref);
 	}
 	lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->chunk_ref);
-	lua_call(L, bundle_push_names(L, call->bundle, procedure->source.uses), 1);
+	lua_call(L,
+		 bundle_push_names(L, call->bundle, procedure->source.uses, procedure->sites,
+				   procedure->site_count),
+		 1);
 }
 
-struct run {
-	struct script_call *call;
-	struct reply *reply;
-};
+/* Pushes the arguments one by one, in declared order. Their count. */
+static int push_arguments(lua_State *L, const struct script_call *call)
+{
+	const struct fields *fields = &call->procedure->args;
+	luaL_checkstack(L, (int)fields->count + 1, NULL);
+	for (size_t i = 0; i < fields->count; i++) {
+		if (call->args[i].kind == CELL_NESTED) {
+			value_push(L, call->values[i]);
+		} else {
+			value_push_cell(L, &call->args[i]);
+		}
+	}
+	return (int)fields->count;
+}
 
 static int run_cb(lua_State *L)
 {
-	struct run *run = lua_touserdata(L, 1);
-	push_function(L, run->call);
-	push_call_table(L, run->call);
-	lua_call(L, 1, 1);
-	result_write(L, lua_gettop(L), &run->call->procedure->results, run->reply,
-		     &run->call->bundle->scratch);
+	struct script_call *call = lua_touserdata(L, 1);
+	int argc = 1;
+	push_function(L, call);
+	if (call->procedure->spread) {
+		argc = push_arguments(L, call);
+	} else {
+		push_call_table(L, call);
+	}
+	lua_call(L, argc, 1);
+	if (!call->answered) {
+		result_write(L, lua_gettop(L), &call->procedure->results, call->reply,
+			     &call->bundle->scratch);
+	}
 	return 0;
 }
 
@@ -492,15 +519,15 @@ int script_run(struct script_call *call, struct reply *reply, enum outcome *outc
 	struct script_bundle *bundle = call->bundle;
 	lua_State *L = bundle->budget.state;
 	size_t begin = reply->out->len;
-	struct run run = {call, reply};
 	assert(bundle->call == NULL && lua_gettop(L) == 0);
 
 	bundle->call = call;
+	call->reply = reply;
 	call->id = ++bundle->calls;
 	call->host->stats.calls++;
 	budget_start(&bundle->budget, LIMIT_SCRIPT_STEPS, call->procedure->source.loops);
 	lua_pushcfunction(L, run_cb);
-	lua_pushlightuserdata(L, &run);
+	lua_pushlightuserdata(L, call);
 	int lua_status = lua_pcall(L, 1, 0, 0);
 	budget_ended(L, lua_status);
 	call->host->stats.steps += (uint64_t)budget_stop(&bundle->budget);

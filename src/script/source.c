@@ -2,13 +2,6 @@
 
 #include "base/limits.h"
 
-enum token_kind { TOKEN_END, TOKEN_NAME, TOKEN_NUMBER, TOKEN_TEXT, TOKEN_MARK };
-struct token {
-	enum token_kind kind;
-	struct slice text; /* TEXT: between its quotes */
-	size_t from, to;
-	unsigned line;
-};
 struct lexer {
 	struct source *source;
 	size_t at;
@@ -224,8 +217,26 @@ static struct token take(struct lexer *lexer)
 
 static bool is(struct token token, const char *text)
 {
-	return (token.kind == TOKEN_NAME || token.kind == TOKEN_MARK) &&
-	       slice_equal(token.text, slice_str(text));
+	return token_is(&token, text);
+}
+
+struct token *source_tokens(const struct source *source, struct arena *arena, size_t *count)
+{
+	struct source again = *source;
+	struct lexer lexer = {.source = &again, .line = 1};
+	size_t room = source->text.len / 2 + 2, used = 0;
+	struct token *tokens = arena_alloc(arena, room * sizeof *tokens);
+	do {
+		if (used == room) {
+			struct token *wider = arena_alloc(arena, 2 * room * sizeof *tokens);
+			memcpy(wider, tokens, used * sizeof *tokens);
+			tokens = wider;
+			room *= 2;
+		}
+		tokens[used] = take(&lexer);
+	} while (tokens[used++].kind != TOKEN_END);
+	*count = used;
+	return tokens;
 }
 
 /* From behind `procedure` to the end of its table. */

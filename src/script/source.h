@@ -22,6 +22,24 @@ struct source {
 	uint32_t uses; /* bit i: the i-th of the names given to source_check occurs */
 };
 
+/* ---- tokens, for whoever reads a checked source again ---- */
+
+enum token_kind { TOKEN_END, TOKEN_NAME, TOKEN_NUMBER, TOKEN_TEXT, TOKEN_MARK };
+struct token {
+	enum token_kind kind;
+	struct slice text; /* TEXT: between its quotes */
+	size_t from, to;
+	unsigned line;
+};
+/* All tokens of a source that passed source_check, an END behind them; in arena. */
+struct token *source_tokens(const struct source *source, struct arena *arena, size_t *count);
+/* A name, keyword or mark with this text. */
+static inline bool token_is(const struct token *token, const char *text)
+{
+	return (token->kind == TOKEN_NAME || token->kind == TOKEN_MARK) &&
+	       slice_equal(token->text, slice_str(text));
+}
+
 /* names: up to 32 names to look for, NULL at the end. */
 int source_check(struct source *source, struct slice name, struct slice text, const char *const *names,
 		 struct err *err);

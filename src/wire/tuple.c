@@ -40,15 +40,23 @@ uint8_t *tuple_write_int(uint8_t *out, int64_t value)
 uint8_t *tuple_write_text(uint8_t *out, struct slice text)
 {
 	*out++ = TAG_TEXT;
+	/* Eight bytes at a time until one of them is 00. */
+	while (text.len >= 8) {
+		uint64_t word;
+		memcpy(&word, text.data, 8);
+		if (((word - UINT64_C(0x0101010101010101)) & ~word & UINT64_C(0x8080808080808080)) != 0) {
+			break;
+		}
+		memcpy(out, &word, 8);
+		out += 8;
+		text = slice_skip(text, 8);
+	}
 	while (text.len > 0) {
-		const uint8_t *zero = memchr(text.data, 0, text.len);
-		size_t run = zero == NULL ? text.len : (size_t)(zero - text.data) + 1;
-		memcpy(out, text.data, run);
-		out += run;
-		if (zero != NULL) {
+		*out++ = text.data[0];
+		if (text.data[0] == 0) {
 			*out++ = 0xff;
 		}
-		text = slice_skip(text, run);
+		text = slice_skip(text, 1);
 	}
 	*out++ = 0;
 	return out;

@@ -78,6 +78,23 @@ static void tokens(void)
 		"function() end",
 		"budget", "so is a declaration");
 
+	refused(PROC("return function()\n db.itm:get('a') end"), "p.lua:3: there is no table 'itm'",
+		"an unknown table is told (row 73)");
+	refused(PROC("return function() db.item:got('a') end"), "no method 'got'", "so is a method");
+	refused(PROC("return function() db.item:insert { itm = 'a' } end"), "no column 'itm'", "a column");
+	refused(PROC("return function() db.item:add('a', { n = 1, m = 2 }) end"), "no column 'm'",
+		"of a change too");
+	refused(PROC("return function() db.item:insert { item = 'a', item = 'b' } end"), "twice 'item'",
+		"a column named twice");
+	refused(PROC("return function() local r = db.item:need('a') return { v = r.nn } end"),
+		"no column 'nn'", "a column that is read");
+	refused(PROC("return function() local r = db.item:need('a') r.n = 1 end"), "cannot be changed",
+		"a row that is changed");
+	refused(PROC("return function() return { w = 1 } end"), "no field 'w'",
+		"a result that is not declared");
+	refused(PROC("return function() local t = db return t.item end"), "behind `db` stands a table",
+		"db is no value");
+
 	char *big = malloc(70000);
 	memset(big, ' ', 69999);
 	big[69999] = '\0';
@@ -171,7 +188,13 @@ static void migration(void)
 		    "an empty table may change at will");
 	push_tables(ITEM("n = count, small = optional(int(1, 5))"), NULL, "and back");
 	ok(world_call(&w, "p", "a", "1", NULL) == 0, "a row");
-	push_tables("tables { }", "it is gone", "a table with rows cannot go");
+	{
+		const char *files[] = {"tables.lua",
+				       "tables { other = { key = {'a'}, columns = { a = id } } }", NULL};
+		struct err err = {0};
+		ok(world_push(&w, files, &err) == ERR_DENIED && strstr(world_reply(&w), "it is gone") != NULL,
+		   "a table with rows cannot go");
+	}
 	push_tables("tables { item = { key = {'n'}, columns = { item = id, n = count } } }",
 		    "its key changed", "nor its key");
 	push_tables(ITEM("n = count"), "columns were removed", "nor a column");
