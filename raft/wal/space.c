@@ -150,14 +150,18 @@ static void forget_before(struct wal *wal, uint64_t first)
 	while (gone + 1 < wal->term_count && wal->terms[gone + 1].first_index <= first) {
 		gone++;
 	}
-	memmove(wal->terms, wal->terms + gone, (wal->term_count - gone) * sizeof(*wal->terms));
-	wal->term_count -= gone;
+	if (gone > 0) {
+		memmove(wal->terms, wal->terms + gone, (wal->term_count - gone) * sizeof(*wal->terms));
+		wal->term_count -= gone;
+	}
 	gone = 0;
 	while (gone < wal->change_count && wal->changes[gone] < first) {
 		gone++;
 	}
-	memmove(wal->changes, wal->changes + gone, (wal->change_count - gone) * sizeof(*wal->changes));
-	wal->change_count -= gone;
+	if (gone > 0) {
+		memmove(wal->changes, wal->changes + gone, (wal->change_count - gone) * sizeof(*wal->changes));
+		wal->change_count -= gone;
+	}
 	wal->first_index = first;
 }
 
