@@ -12,6 +12,7 @@ int member_check(struct slice encoded)
 	uint8_t version, role;
 	uint64_t count, id;
 	uint64_t ids[LIMIT_MEMBERS];
+	struct slice addresses[LIMIT_MEMBERS];
 	if (encoded.len % 8 != 0 || encoded.len > CONFIGURATION_BYTES_MAX ||
 	    !slice_take_u8(&encoded, &version) || version != ENCODING_VERSION ||
 	    !slice_take_u64(&encoded, &count) || count == 0 || count > LIMIT_MEMBERS) {
@@ -25,12 +26,13 @@ int member_check(struct slice encoded)
 		if (end == NULL || end == encoded.data) {
 			return ERR_INVALID;
 		}
-		encoded = slice_skip(encoded, (size_t)(end - encoded.data) + 1);
+		addresses[i] = slice_of(encoded.data, (size_t)(end - encoded.data));
+		encoded = slice_skip(encoded, addresses[i].len + 1);
 		if (!slice_take_u8(&encoded, &role) || role > RAFT_SPARE) {
 			return ERR_INVALID;
 		}
 		for (uint64_t j = 0; j < i; j++) {
-			if (ids[j] == id) {
+			if (ids[j] == id || slice_equal(addresses[j], addresses[i])) {
 				return ERR_INVALID;
 			}
 		}
