@@ -5,7 +5,7 @@
  *   call       the life of one request until its callback
  *   request    its text on the wire
  *   channel    one connection to the node that serves us
- *   cluster    which node that is; probe asks a node who it is
+ *   compass    which node that is; probe asks a node who it is
  *   wheel, pool, id, details, value: tools of these */
 #ifndef CLIENT_BODY_H
 #define CLIENT_BODY_H
@@ -13,7 +13,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "client/client.h"
-#include "client/cluster.h"
+#include "client/compass.h"
 #include "client/id.h"
 #include "client/pool.h"
 #include "client/wheel.h"
@@ -40,7 +40,7 @@ struct tally {
 	unsigned connections, pipeline_max;
 	bool meta; /* TALLY META ON for each connection */
 	char user[LIMIT_REQUEST_ID + 1];
-	struct cluster cluster;
+	struct compass compass;
 	struct prng prng;
 	struct id_maker ids;
 	struct pool pool;

@@ -142,7 +142,7 @@ static void call_failed(struct call *call, struct slice line)
 	if (outcome == OUTCOME_RETRY || (outcome == OUTCOME_UNKNOWN && call_may_repeat(call))) {
 		bool moved = code_moved(code);
 		if (moved) {
-			cluster_moved(&call->tally->cluster);
+			compass_moved(&call->tally->compass);
 		}
 		call_rest(call, moved || outcome == OUTCOME_UNKNOWN ? REST_MOVED_MAX_MS : REST_MAX_MS);
 		return;

@@ -123,7 +123,7 @@ static void channel_answer(struct channel *channel, struct slice attribute, stru
 	case CHANNEL_STATUS:
 		channel->asked = false;
 		if (!channel->retiring) {
-			cluster_told(&channel->tally->cluster, channel->node, reply);
+			compass_told(&channel->tally->compass, channel->node, reply);
 		}
 		return;
 	case CHANNEL_CALL:
@@ -194,7 +194,7 @@ static void channel_data_cb(void *owner, struct slice bytes)
 	}
 	if (at > 0) {
 		channel->quiet_since_us = env_now_us(channel->tally->env);
-		cluster_heard(&channel->tally->cluster);
+		compass_heard(&channel->tally->compass);
 		client_wake(channel->tally);
 	}
 	buf_consume(&channel->input, at);
@@ -238,7 +238,7 @@ static void channel_closed_cb(void *owner, int status)
 	channel_free(channel);
 	if (serving && !tally->closing) {
 		tally->stats.reconnects++;
-		cluster_lost(&tally->cluster);
+		compass_lost(&tally->compass);
 	}
 	client_wake(tally);
 	client_stream_gone(tally);

@@ -27,7 +27,7 @@ struct channel_slot {
 struct channel {
 	struct list link; /* in tally->channels */
 	struct tally *tally;
-	struct probe *node; /* borrowed from the cluster */
+	struct probe *node; /* borrowed from the compass */
 	struct env_stream *stream;
 	enum channel_state state;
 	bool retiring;
@@ -52,7 +52,7 @@ static inline uint64_t channel_waiting(const struct channel *channel) { return c
 bool channel_has_room(const struct channel *channel);
 /* Appends call to the output; channel_flush sends it. */
 void channel_send(struct channel *channel, struct call *call, uint64_t now_us);
-/* Asks TALLY STATUS behind what is under way; the answer goes to the cluster. */
+/* Asks TALLY STATUS behind what is under way; the answer goes to the compass. */
 void channel_ask(struct channel *channel);
 void channel_flush(struct channel *channel);
 /* The call of this place ended without waiting for its answer. */

@@ -70,7 +70,7 @@ static void client_dispatch(struct tally *tally)
 		sent = true;
 	}
 	if (sent) {
-		cluster_busy(&tally->cluster);
+		compass_busy(&tally->compass);
 	}
 }
 
@@ -87,7 +87,7 @@ static void client_cancel_all(struct tally *tally)
 static void client_shut(struct tally *tally)
 {
 	client_cancel_all(tally);
-	cluster_stop(&tally->cluster);
+	compass_stop(&tally->compass);
 	list_for_each(link, &tally->channels)
 	{
 		channel_close(list_entry(link, struct channel, link));
@@ -102,7 +102,7 @@ static void client_turn_cb(struct env_turn *turn)
 		client_shut(tally);
 		return;
 	}
-	if (cluster_serves(&tally->cluster)) {
+	if (compass_serves(&tally->compass)) {
 		client_dispatch(tally);
 	}
 	list_for_each(link, &tally->channels)
@@ -131,8 +131,8 @@ static int client_fill(struct tally *tally, const struct tally_options *options,
 	/* HELLO and a STATUS take places too. */
 	tally->pipeline_max = options->pipeline_max != 0 ? options->pipeline_max : CLIENT_PIPELINE_DEFAULT;
 	tally->meta = options->meta;
-	tally->cluster.direct = options->direct;
-	return cluster_add(&tally->cluster, options->servers, err);
+	tally->compass.direct = options->direct;
+	return compass_add(&tally->compass, options->servers, err);
 }
 
 struct tally *client_open(struct env *env, const struct tally_options *options, struct err *err)
@@ -154,12 +154,12 @@ struct tally *client_open(struct env *env, const struct tally_options *options, 
 	env_random(env, tally->prng.state, sizeof(tally->prng.state));
 	tally->prng.state[0] |= 1;
 	id_maker_init(&tally->ids, &tally->prng);
-	cluster_init(&tally->cluster, tally);
+	compass_init(&tally->compass, tally);
 	if (client_fill(tally, options, err) != 0) {
 		client_free(tally);
 		return NULL;
 	}
-	cluster_start(&tally->cluster);
+	compass_start(&tally->compass);
 	return tally;
 }
 
@@ -180,7 +180,7 @@ void client_free(struct tally *tally)
 	for (struct list *link = list_pop(&tally->channels); link != NULL; link = list_pop(&tally->channels)) {
 		channel_free(list_entry(link, struct channel, link));
 	}
-	cluster_fini(&tally->cluster);
+	compass_fini(&tally->compass);
 	pool_fini(&tally->pool);
 	arena_fini(&tally->arena);
 	free(tally);
@@ -189,7 +189,7 @@ void client_free(struct tally *tally)
 void client_stream_gone(struct tally *tally)
 {
 	if (!tally->closing || tally->calls > 0 || !list_empty(&tally->channels) ||
-	    !cluster_idle(&tally->cluster) || tally->closed == NULL) {
+	    !compass_idle(&tally->compass) || tally->closed == NULL) {
 		return;
 	}
 	void (*closed)(void *data) = tally->closed;
@@ -222,7 +222,7 @@ void tally_id_make(struct tally *tally, char id[TALLY_ID_SIZE])
 
 void tally_stats(const struct tally *tally, struct tally_stats *stats)
 {
-	const struct cluster *cluster = &tally->cluster;
+	const struct compass *compass = &tally->compass;
 	*stats = tally->stats;
 	stats->connected = 0;
 	list_for_each(link, &tally->channels)
@@ -230,6 +230,6 @@ void tally_stats(const struct tally *tally, struct tally_stats *stats)
 		const struct channel *channel = list_entry(link, struct channel, link);
 		stats->connected += channel->state == CHANNEL_READY && !channel->retiring;
 	}
-	const char *leader = cluster->target != NULL && cluster->target_leads ? cluster->target->address : "";
+	const char *leader = compass->target != NULL && compass->target_leads ? compass->target->address : "";
 	snprintf(stats->leader, sizeof(stats->leader), "%s", leader);
 }

@@ -13,9 +13,9 @@
 static const char question[] = "*2\r\n$5\r\nTALLY\r\n$6\r\nSTATUS\r\n";
 static const char greeting[] = "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n";
 
-void probe_init(struct probe *probe, struct cluster *cluster, const char *address)
+void probe_init(struct probe *probe, struct compass *compass, const char *address)
 {
-	*probe = (struct probe){.cluster = cluster};
+	*probe = (struct probe){.compass = compass};
 	assert(strlen(address) < sizeof(probe->address));
 	memcpy(probe->address, address, strlen(address) + 1);
 	buf_init(&probe->input, STATUS_MAX);
@@ -36,14 +36,14 @@ static void probe_learn(struct probe *probe, const struct resp_value *members)
 	for (size_t i = 0; i < members->count; i++) {
 		const struct resp_value *client = resp_map_get(&members->items[i], "client");
 		if (client != NULL && client->type == RESP_BULK) {
-			cluster_learn(probe->cluster, client->text);
+			compass_learn(probe->compass, client->text);
 		}
 	}
 }
 
 bool probe_read(struct probe *probe, struct slice reply, uint64_t now_us)
 {
-	struct arena *arena = cluster_arena(probe->cluster);
+	struct arena *arena = compass_arena(probe->compass);
 	struct resp_value status;
 	size_t used;
 	bool fine = false;
@@ -59,7 +59,7 @@ bool probe_read(struct probe *probe, struct slice reply, uint64_t now_us)
 		if (leader != NULL && leader->type == RESP_BULK && leader->text.len < sizeof(probe->leader)) {
 			snprintf(probe->leader, sizeof(probe->leader), "%.*s", (int)leader->text.len,
 			         (const char *)leader->text.data);
-			cluster_learn(probe->cluster, leader->text);
+			compass_learn(probe->compass, leader->text);
 		}
 		probe_learn(probe, resp_map_get(&status, "members"));
 	}
@@ -99,10 +99,10 @@ static void probe_data_cb(void *owner, struct slice bytes)
 			fine = probe->input.data[0] != '-';
 		} else if (fine) {
 			fine = probe->waiting &&
-			       probe_read(probe, slice_of(probe->input.data, used), cluster_now_us(probe->cluster));
+			       probe_read(probe, slice_of(probe->input.data, used), compass_now_us(probe->compass));
 			probe->waiting = false;
 			if (fine) {
-				cluster_answered(probe->cluster, probe);
+				compass_answered(probe->compass, probe);
 			}
 		}
 		if (!fine) {
@@ -163,9 +163,9 @@ static void probe_closed_cb(void *owner, int status)
 		probe->failures++;
 		probe->answered_us = 0;
 		probe->leads = false;
-		probe->not_before_us = cluster_now_us(probe->cluster) + back_off_ms * 1000;
+		probe->not_before_us = compass_now_us(probe->compass) + back_off_ms * 1000;
 	}
-	cluster_probe_closed(probe->cluster, probe, failed);
+	compass_probe_closed(probe->compass, probe, failed);
 }
 
 static const struct env_stream_events probe_events = {
@@ -184,7 +184,7 @@ void probe_ask(struct probe *probe, uint64_t now_us)
 		probe->skip = 0;
 		probe->waiting = true;
 		probe->asked_us = now_us;
-		probe->stream = env_connect(cluster_env(probe->cluster), probe->address, &probe_events, probe);
+		probe->stream = env_connect(compass_env(probe->compass), probe->address, &probe_events, probe);
 		return;
 	}
 	if (!probe->opened || probe->writing) {

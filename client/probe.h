@@ -13,10 +13,10 @@
 
 #define PROBE_ADDRESS 128
 
-struct cluster;
+struct compass;
 
 struct probe {
-	struct cluster *cluster;
+	struct compass *compass;
 	char address[PROBE_ADDRESS];
 
 	/* the last answer */
@@ -37,7 +37,7 @@ struct probe {
 	bool writing;
 };
 
-void probe_init(struct probe *probe, struct cluster *cluster, const char *address);
+void probe_init(struct probe *probe, struct compass *compass, const char *address);
 /* The env is dead, or the stream is gone. */
 void probe_fini(struct probe *probe);
 /* Asks, unless a question is under way or the back-off is not over. */

@@ -13,24 +13,24 @@
  * say they lead (one was paused and does not know yet): the higher term wins.
  *
  * Silence. A leader that is paused, or cut off from us, keeps its connections.
- * When requests wait and nothing was heard for CLUSTER_SILENCE_MS, all nodes are asked: a slow
+ * When requests wait and nothing was heard for COMPASS_SILENCE_MS, all nodes are asked: a slow
  * leader answers its status at once and we go on waiting; a dead one does not,
  * and another serves us. Addresses are learned from the answers. */
-#ifndef CLIENT_CLUSTER_H
-#define CLIENT_CLUSTER_H
+#ifndef CLIENT_COMPASS_H
+#define CLIENT_COMPASS_H
 
 #include "client/probe.h"
 
-#define CLUSTER_ADDRESSES_MAX 32
-#define CLUSTER_SILENCE_MS 300
+#define COMPASS_ADDRESSES_MAX 32
+#define COMPASS_SILENCE_MS 300
 /* After so long without a leader's own answer a follower will do. */
-#define CLUSTER_FOLLOWER_MS 500
+#define COMPASS_FOLLOWER_MS 500
 
 struct tally;
 
-struct cluster {
+struct compass {
 	struct tally *tally;
-	struct probe *probes[CLUSTER_ADDRESSES_MAX];
+	struct probe *probes[COMPASS_ADDRESSES_MAX];
 	size_t count;
 
 	struct probe *target; /* NULL: none yet */
@@ -46,33 +46,33 @@ struct cluster {
 	struct env_timer timer; /* next round of a search, or next look while served */
 };
 
-void cluster_init(struct cluster *cluster, struct tally *tally);
+void compass_init(struct compass *compass, struct tally *tally);
 /* servers: "host:port,host:port". */
-int cluster_add(struct cluster *cluster, const char *servers, struct err *err);
-void cluster_start(struct cluster *cluster);
-void cluster_stop(struct cluster *cluster); /* closes what asks */
-void cluster_fini(struct cluster *cluster);
-bool cluster_idle(const struct cluster *cluster); /* no connection is left */
+int compass_add(struct compass *compass, const char *servers, struct err *err);
+void compass_start(struct compass *compass);
+void compass_stop(struct compass *compass); /* closes what asks */
+void compass_fini(struct compass *compass);
+bool compass_idle(const struct compass *compass); /* no connection is left */
 
 /* May requests be handed to the target's channels? */
-static inline bool cluster_serves(const struct cluster *cluster)
+static inline bool compass_serves(const struct compass *compass)
 {
-	return cluster->target != NULL && (!cluster->seeking || cluster->quiet);
+	return compass->target != NULL && (!compass->seeking || compass->quiet);
 }
 
 /* Told by channels and calls: */
-void cluster_lost(struct cluster *cluster);  /* a connection to the target is gone */
-void cluster_moved(struct cluster *cluster); /* the target said it does not lead, or stops */
-void cluster_heard(struct cluster *cluster); /* the target answered something */
-void cluster_busy(struct cluster *cluster);  /* requests were sent: watch for silence */
-void cluster_told(struct cluster *cluster, struct probe *node, struct slice reply); /* STATUS on a channel */
+void compass_lost(struct compass *compass);  /* a connection to the target is gone */
+void compass_moved(struct compass *compass); /* the target said it does not lead, or stops */
+void compass_heard(struct compass *compass); /* the target answered something */
+void compass_busy(struct compass *compass);  /* requests were sent: watch for silence */
+void compass_told(struct compass *compass, struct probe *node, struct slice reply); /* STATUS on a channel */
 
 /* Told by probes: */
-void cluster_answered(struct cluster *cluster, struct probe *probe);
-void cluster_probe_closed(struct cluster *cluster, struct probe *probe, bool failed);
-void cluster_learn(struct cluster *cluster, struct slice address);
-struct arena *cluster_arena(struct cluster *cluster);
-struct env *cluster_env(struct cluster *cluster);
-uint64_t cluster_now_us(struct cluster *cluster);
+void compass_answered(struct compass *compass, struct probe *probe);
+void compass_probe_closed(struct compass *compass, struct probe *probe, bool failed);
+void compass_learn(struct compass *compass, struct slice address);
+struct arena *compass_arena(struct compass *compass);
+struct env *compass_env(struct compass *compass);
+uint64_t compass_now_us(struct compass *compass);
 
-#endif /* CLIENT_CLUSTER_H */
+#endif /* CLIENT_COMPASS_H */

@@ -1,0 +1,439 @@
+#include "client/compass.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "client/body.h"
+#include "client/channel.h"
+
+/* Pauses between the rounds of a search. */
+#define ROUND_MS 20
+#define ROUND_MAX_MS 500
+/* While served: how often silence is looked for when requests wait. */
+#define WATCH_MS 100
+/* The target tells its role among the requests this often, while there are any. */
+#define ROLE_MS 1000
+/* A status that takes longer did not come. */
+#define ANSWER_MS 1000
+/* Served through a follower: pauses between looks for the leader. */
+#define QUIET_MS 500
+#define QUIET_MAX_MS 4000
+#define HEAR_OTHERS_MS 60
+/* A connection that does not come up. */
+#define CONNECT_MS 1000
+
+struct arena *compass_arena(struct compass *compass) { return &compass->tally->arena; }
+struct env *compass_env(struct compass *compass) { return compass->tally->env; }
+uint64_t compass_now_us(struct compass *compass) { return env_now_us(compass->tally->env); }
+
+/* ---- addresses ---- */
+
+static bool address_valid(struct slice address)
+{
+	size_t colon = address.len;
+	while (colon > 0 && address.data[colon - 1] != ':') {
+		colon--;
+	}
+	int64_t port;
+	return address.len < PROBE_ADDRESS && colon >= 2 && slice_to_int64(slice_skip(address, colon), &port) &&
+	       port >= 1 && port <= 65535;
+}
+
+static struct probe *compass_find(const struct compass *compass, struct slice address)
+{
+	for (size_t i = 0; i < compass->count; i++) {
+		if (slice_equal(slice_str(compass->probes[i]->address), address)) {
+			return compass->probes[i];
+		}
+	}
+	return NULL;
+}
+
+static void compass_add_one(struct compass *compass, struct slice address)
+{
+	if (compass->count == COMPASS_ADDRESSES_MAX || compass_find(compass, address) != NULL) {
+		return;
+	}
+	char text[PROBE_ADDRESS];
+	snprintf(text, sizeof(text), "%.*s", (int)address.len, (const char *)address.data);
+	struct probe *probe = malloc(sizeof(*probe));
+	if (probe == NULL) {
+		fatal("out of memory for an address");
+	}
+	probe_init(probe, compass, text);
+	compass->probes[compass->count++] = probe;
+}
+
+int compass_add(struct compass *compass, const char *servers, struct err *err)
+{
+	struct slice rest = slice_str(servers);
+	while (rest.len > 0) {
+		size_t len = 0;
+		while (len < rest.len && rest.data[len] != ',') {
+			len++;
+		}
+		struct slice address = slice_of(rest.data, len);
+		if (!address_valid(address)) {
+			return err_set(err, ERR_INVALID, "\"%.*s\" is not host:port", (int)len, (const char *)rest.data);
+		}
+		compass_add_one(compass, address);
+		rest = slice_skip(rest, len < rest.len ? len + 1 : len);
+	}
+	if (compass->count == 0) {
+		return err_set(err, ERR_INVALID, "no server address was given");
+	}
+	return 0;
+}
+
+void compass_learn(struct compass *compass, struct slice address)
+{
+	if (!compass->direct && address_valid(address) && memchr(address.data, 0, address.len) == NULL) {
+		compass_add_one(compass, address);
+	}
+}
+
+/* ---- settling ---- */
+
+static void compass_arm(struct compass *compass, uint64_t after_ms)
+{
+	env_timer_start(&compass->timer, after_ms);
+}
+
+/* Brings the channels in line with the target: as many as asked for go there, the others retire. */
+static void compass_connect(struct compass *compass)
+{
+	struct tally *tally = compass->tally;
+	unsigned there = 0;
+	list_for_each(link, &tally->channels)
+	{
+		struct channel *channel = list_entry(link, struct channel, link);
+		if (channel->state == CHANNEL_CLOSING || channel->retiring) {
+			continue;
+		}
+		if (channel->node == compass->target) {
+			there++;
+		} else if (compass->suspect) {
+			channel->retiring = true;
+			channel_close(channel);
+		} else {
+			channel_retire(channel);
+		}
+	}
+	for (; there < tally->connections; there++) {
+		channel_open(tally, compass->target);
+	}
+}
+
+/* The target is the same and answers its status: it is slow, not gone. */
+static void compass_forgive(struct compass *compass)
+{
+	uint64_t now_us = compass_now_us(compass);
+	list_for_each(link, &compass->tally->channels)
+	{
+		struct channel *channel = list_entry(link, struct channel, link);
+		channel->quiet_since_us = now_us;
+	}
+}
+
+static void compass_settle(struct compass *compass, struct probe *target, bool leads)
+{
+	if (compass->target != target || compass->target_leads != leads) {
+		compass->tally->stats.leader_changes++;
+		compass->quiet_pause_ms = QUIET_MS;
+	} else if (!leads && compass->quiet_pause_ms < QUIET_MAX_MS) {
+		compass->quiet_pause_ms *= 2;
+	}
+	if (compass->target == target) {
+		compass_forgive(compass);
+	}
+	compass->target = target;
+	compass->target_leads = leads;
+	compass_connect(compass);
+	compass->seeking = compass->quiet = compass->suspect = false;
+	compass->asked_us = compass_now_us(compass);
+	for (size_t i = 0; i < compass->count; i++) {
+		probe_rest(compass->probes[i]);
+	}
+	compass_arm(compass, leads ? WATCH_MS : client_jitter_ms(compass->tally, compass->quiet_pause_ms));
+	client_wake(compass->tally);
+}
+
+/* ---- choosing ---- */
+
+static bool compass_fresh(const struct compass *compass, const struct probe *probe)
+{
+	return probe->answered_us != 0 && probe->answered_us >= compass->since_us;
+}
+
+static struct probe *compass_best_leader(const struct compass *compass)
+{
+	struct probe *best = NULL;
+	for (size_t i = 0; i < compass->count; i++) {
+		struct probe *probe = compass->probes[i];
+		bool will_do = probe->leads || compass->direct;
+		if (compass_fresh(compass, probe) && will_do && (best == NULL || probe->term > best->term)) {
+			best = probe;
+		}
+	}
+	return best;
+}
+
+/* Any node that answers and knows a leader; the one that serves us already, if it does. */
+static struct probe *compass_best_follower(const struct compass *compass)
+{
+	struct probe *best = NULL;
+	for (size_t i = 0; i < compass->count; i++) {
+		struct probe *probe = compass->probes[i];
+		if (!compass_fresh(compass, probe) || probe->leader[0] == '\0') {
+			continue;
+		}
+		if (best == NULL || probe == compass->target) {
+			best = probe;
+		}
+	}
+	return best;
+}
+
+/* A silent leader that still says it leads may have been deposed without knowing: others are heard first. */
+static bool compass_hopes(const struct compass *compass)
+{
+	if (env_now_us(compass->tally->env) > compass->since_us + HEAR_OTHERS_MS * 1000) {
+		return false;
+	}
+	for (size_t i = 0; i < compass->count; i++) {
+		if (compass->probes[i]->waiting) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void compass_choose(struct compass *compass)
+{
+	struct probe *leader = compass_best_leader(compass);
+	if (leader != NULL && leader == compass->target && compass->suspect && compass_hopes(compass)) {
+		return;
+	}
+	if (leader != NULL) {
+		compass_settle(compass, leader, true);
+		return;
+	}
+	if (compass_now_us(compass) < compass->since_us + COMPASS_FOLLOWER_MS * 1000) {
+		return;
+	}
+	struct probe *follower = compass_best_follower(compass);
+	if (follower != NULL) {
+		compass_settle(compass, follower, false);
+	} else if (compass->quiet) {
+		/* What serves us does not answer questions: it may not serve either. */
+		compass->quiet = false;
+	}
+}
+
+/* ---- seeking ---- */
+
+static uint64_t compass_round_ms(const struct compass *compass)
+{
+	uint64_t ms = ROUND_MS;
+	/* Ten quick rounds cover an election; then it may be long. */
+	for (unsigned i = 10; i < compass->rounds && ms < ROUND_MAX_MS; i++) {
+		ms = ms * 3 / 2;
+	}
+	return ms < ROUND_MAX_MS ? ms : ROUND_MAX_MS;
+}
+
+static void compass_round(struct compass *compass)
+{
+	uint64_t now_us = compass_now_us(compass);
+	/* Answers teach new addresses, which are asked in the same round. */
+	for (size_t i = 0; i < compass->count; i++) {
+		struct probe *probe = compass->probes[i];
+		if (probe->waiting && now_us > probe->asked_us + ANSWER_MS * 1000) {
+			probe_fail(probe);
+		} else {
+			probe_ask(probe, now_us);
+		}
+	}
+	compass->rounds++;
+	compass_arm(compass, client_jitter_ms(compass->tally, compass_round_ms(compass)));
+}
+
+static void compass_seek(struct compass *compass, bool quiet)
+{
+	if (compass->tally->closing) {
+		return;
+	}
+	if (compass->seeking) {
+		compass->quiet = compass->quiet && quiet;
+		return;
+	}
+	compass->seeking = true;
+	compass->quiet = quiet;
+	compass->since_us = compass_now_us(compass);
+	/* The first round comes a little later, so that a thousand clients of a node that died do not ask as one. */
+	compass_arm(compass, client_jitter_ms(compass->tally, compass->rounds == 0 ? 4 : compass_round_ms(compass)));
+}
+
+void compass_answered(struct compass *compass, struct probe *probe)
+{
+	if (!compass->seeking) {
+		probe_rest(probe);
+		return;
+	}
+	/* The leader that a follower names is asked at once, not in the next round. */
+	struct probe *named = compass_find(compass, slice_str(probe->leader));
+	if (!probe->leads && named != NULL && named->stream == NULL) {
+		probe_ask(named, compass_now_us(compass));
+	}
+	compass_choose(compass);
+}
+
+void compass_probe_closed(struct compass *compass, struct probe *probe, bool failed)
+{
+	client_stream_gone(compass->tally);
+}
+
+/* ---- what channels and calls tell ---- */
+
+void compass_lost(struct compass *compass)
+{
+	compass_seek(compass, false);
+}
+
+void compass_moved(struct compass *compass)
+{
+	compass_seek(compass, false);
+}
+
+void compass_heard(struct compass *compass)
+{
+	if (!compass->seeking) {
+		compass->rounds = 0;
+	}
+}
+
+void compass_busy(struct compass *compass)
+{
+	if (!env_timer_armed(&compass->timer)) {
+		compass_arm(compass, WATCH_MS);
+	}
+}
+
+void compass_told(struct compass *compass, struct probe *node, struct slice reply)
+{
+	if (!probe_read(node, reply, compass_now_us(compass)) || node != compass->target || compass->direct) {
+		return;
+	}
+	if (node->leads != compass->target_leads) {
+		compass_seek(compass, true);
+	}
+}
+
+/* ---- looking while served ---- */
+
+static bool channel_silent(const struct channel *channel, uint64_t now_us)
+{
+	uint64_t limit_ms = channel->state == CHANNEL_OPENING ? CONNECT_MS : COMPASS_SILENCE_MS;
+	bool waits = channel->state == CHANNEL_OPENING || channel_waiting(channel) > 0;
+	return channel->state != CHANNEL_CLOSING && waits && now_us > channel->quiet_since_us + limit_ms * 1000;
+}
+
+/* True while something waits for the target, so that the look must be repeated. */
+static bool compass_watch(struct compass *compass, uint64_t now_us)
+{
+	struct channel *asker = NULL;
+	bool waits = false;
+	bool silent = false;
+	list_for_each(link, &compass->tally->channels)
+	{
+		struct channel *channel = list_entry(link, struct channel, link);
+		bool here = channel->node == compass->target && !channel->retiring;
+		if (channel_silent(channel, now_us)) {
+			if (here && channel->state != CHANNEL_OPENING) {
+				silent = true;
+			} else if (!here || now_us > channel->quiet_since_us + CONNECT_MS * 1000) {
+				channel_close(channel); /* a retiring one, or one that does not come up */
+			}
+		}
+		waits = waits || channel->state == CHANNEL_OPENING || channel_waiting(channel) > 0;
+		if (here && channel->state == CHANNEL_READY && !channel->asked && asker == NULL) {
+			asker = channel;
+		}
+	}
+	if (silent) {
+		compass->suspect = true;
+		compass_seek(compass, false);
+	} else if (waits && asker != NULL && now_us > compass->asked_us + ROLE_MS * 1000) {
+		compass->asked_us = now_us;
+		channel_ask(asker);
+		client_wake(compass->tally);
+	}
+	return waits;
+}
+
+static void compass_timer_cb(struct env_timer *timer)
+{
+	struct compass *compass = list_entry(timer, struct compass, timer);
+	if (compass->tally->closing) {
+		return;
+	}
+	if (!compass->seeking) {
+		bool waits = compass_watch(compass, compass_now_us(compass));
+		if (!compass->seeking && !compass->target_leads &&
+		    compass_now_us(compass) > compass->asked_us + compass->quiet_pause_ms * 1000) {
+			compass_seek(compass, true);
+		}
+		if (!compass->seeking && (waits || !compass->target_leads)) {
+			compass_arm(compass, WATCH_MS);
+		}
+		return;
+	}
+	compass_choose(compass);
+	if (compass->seeking) {
+		compass_round(compass);
+	}
+}
+
+/* ---- life ---- */
+
+void compass_init(struct compass *compass, struct tally *tally)
+{
+	*compass = (struct compass){.tally = tally, .quiet_pause_ms = QUIET_MS};
+	env_timer_init(tally->env, &compass->timer, compass_timer_cb);
+}
+
+void compass_start(struct compass *compass)
+{
+	compass->seeking = true;
+	compass->since_us = compass_now_us(compass);
+	compass_arm(compass, 0);
+}
+
+void compass_stop(struct compass *compass)
+{
+	env_timer_stop(&compass->timer);
+	for (size_t i = 0; i < compass->count; i++) {
+		probe_rest(compass->probes[i]);
+	}
+}
+
+bool compass_idle(const struct compass *compass)
+{
+	for (size_t i = 0; i < compass->count; i++) {
+		if (compass->probes[i]->stream != NULL) {
+			return false;
+		}
+	}
+	return true;
+}
+
+void compass_fini(struct compass *compass)
+{
+	env_timer_stop(&compass->timer);
+	for (size_t i = 0; i < compass->count; i++) {
+		probe_fini(compass->probes[i]);
+		free(compass->probes[i]);
+	}
+	compass->count = 0;
+}
