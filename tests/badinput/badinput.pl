@@ -22,6 +22,9 @@ $c->leader;
 my $pid = $c->pid(1);
 my $port = $c->{client_port}{1};
 my $RSS_KIB = 1024;
+# A sanitizer keeps freed memory back to find its use.
+my $sanitized = Cluster::read_from("/proc/$pid/maps", 0) =~ /lib[at]san/;
+diag 'sanitized: memory is not looked at' if $sanitized;
 
 sub conn { return Cluster::Client->new($port, timeout => $_[0] // 30) }
 sub bulk { return Cluster::Client::encode(@_) }
@@ -312,11 +315,15 @@ my @rows = (
 		my $small = Cluster->new(nodes => 1, flags => ['--max-clients', '5', '--election', '2s']);
 		$small->start(1);
 		$small->leader;
-		my @all = map { Cluster::Client->new($small->{client_port}{1}, timeout => 20) } 1 .. 5;
+		my @all = (Cluster::Client->new($small->{client_port}{1}, timeout => 20));
+		# The ones that asked who leads are noticed to be gone.
+		Cluster::wait_for(sub { my %is = @{ $all[0]->cmd('TALLY', 'STATUS') }; $is{clients} == 1 });
+		push @all, map { Cluster::Client->new($small->{client_port}{1}, timeout => 20) } 2 .. 5;
 		$_->cmd('PING') for @all;
 		my $said = Cluster::Client->new($small->{client_port}{1}, timeout => 20)->rest(20);
 		$_->close for @all;
 		my $again = Cluster::wait_for(sub { Cluster::Client->new($small->{client_port}{1}, timeout => 5)->cmd('PING') eq 'PONG' });
+		$said //= 'nothing';
 		return $said eq "-ERR max number of clients reached\r\n" && $again ? '' : "said $said";
 	}],
 );
@@ -341,13 +348,13 @@ for my $row (@rows) {
 	my $works = eval { my $s = conn(); $s->cmd('SET', 'good', $name) eq 'OK' && $s->cmd('GET', 'good') eq $name };
 	my $closed = Cluster::wait_for(sub { fds() <= $fds }, 20);
 	# The store's own files come and go; memtables fill. What a row may leave behind is a little memory.
-	my $kept = Cluster::wait_for(sub { rss_kib() - $rss <= ($allow // $RSS_KIB) + 512 ? 1 : 0 }, 8, 0.1);
+	my $kept = $sanitized || Cluster::wait_for(sub { rss_kib() - $rss <= ($allow // $RSS_KIB) + 512 ? 1 : 0 }, 8, 0.1);
 	my @bad;
 	push @bad, $wrong if $wrong ne '';
 	push @bad, 'the process is gone' if !$alive;
 	push @bad, 'the next request fails' if !$works;
 	push @bad, sprintf 'descriptors %d -> %d', $fds, fds() if !$closed;
-	push @bad, sprintf 'memory %d -> %d KiB', $rss, rss_kib() if !$kept;
+	push @bad, sprintf 'memory %d -> %d KiB', $rss, rss_kib() if !$kept && !$sanitized;
 	ok(!@bad, $name) or diag join '; ', @bad;
 	last if !$alive;
 }
