@@ -238,6 +238,9 @@ static void read_fields(lua_State *L, int index, struct fields *fields)
 	fields->items = arena_zalloc(arena, count * sizeof *fields->items);
 	for (size_t i = 0; i < count; i++) {
 		fields->items[i] = found[i].field;
+		const char *wire = arena_printf(arena, "$%zu\r\n%s\r\n", found[i].field.name.len,
+						(const char *)found[i].field.name.data);
+		fields->items[i].wire = slice_str(wire);
 		fields->items[i].interned =
 			declare_intern(L, found[i].field.name, &fields->items[i].name_ref);
 	}

@@ -337,6 +337,30 @@ static void state(void)
 	says(":9223362813482738952", "and is exact");
 }
 
+static void resp3(void)
+{
+	const char *declaration =
+		"result = { z = int, a = optional(text), m = money, b = bool, n = optional(int) }";
+	w.protocol = 3;
+	is_int(run_with(declaration, "return { a = 'x\\r', b = true, m = -5, z = 0 }", NULL, NULL), 0,
+	       "a result in RESP3");
+	is_str(world_reply(&w),
+	       "%5\r\n$1\r\nz\r\n:0\r\n$1\r\na\r\n$2\r\nx\r\r\n$1\r\nm\r\n:-5\r\n$1\r\nb\r\n#t\r\n$"
+	       "1\r\nn\r\n_\r\n",
+	       "is a map in declared order");
+	is_int(run_with(declaration, "local r = { a = 'x\\r', b = true, m = -5, z = 0 } return r", NULL,
+			NULL),
+	       0, "a table made elsewhere");
+	is_str(world_reply(&w),
+	       "%5\r\n$1\r\nz\r\n:0\r\n$1\r\na\r\n$2\r\nx\r\r\n$1\r\nm\r\n:-5\r\n$1\r\nb\r\n#t\r\n$"
+	       "1\r\nn\r\n_\r\n",
+	       "is the same");
+	w.protocol = 2;
+	world_call(&w, "p", NULL);
+	is_str(world_reply(&w), "$42\r\n{\"z\":0,\"a\":\"x\\r\",\"m\":-5,\"b\":true,\"n\":null}\r\n",
+	       "and JSON in RESP2");
+}
+
 static uint64_t fingerprint(const struct slice *args, size_t count)
 {
 	struct script_call *call = NULL;
@@ -369,6 +393,7 @@ int main(void)
 	scans();
 	endings();
 	state();
+	resp3();
 	fingerprints();
 	world_close(&w);
 	return tap_done();
