@@ -249,6 +249,7 @@ int machine_protect(struct redis_machine *m, struct script_redis *call, const ch
 	m->protocol = 2;
 	m->status = 0;
 	prng_init(&m->random, call->random);
+	lua_cjson_reset(&m->json);
 	size_t reply_begin = call->reply->out->len;
 
 	struct protected p = {body, job, 0};

@@ -38,6 +38,15 @@ struct redis_library {
 	int chunk_ref;
 };
 
+/* What a script may set of cjson; each call begins with the defaults. */
+struct json_settings {
+	bool sparse_convert;
+	lua_Integer sparse_ratio, sparse_safe;
+	lua_Integer encode_depth, decode_depth, precision;
+	int encode_invalid; /* 0: an error, 1: written, 2: null */
+	bool decode_invalid, keep_buffer;
+};
+
 struct redis_machine {
 	struct budget budget; /* first: budget_of(L) is the machine */
 	int globals_ref;      /* content behind the locked globals */
@@ -59,6 +68,7 @@ struct redis_machine {
 	bool read_only;
 	int status; /* of the store or the transaction, when the budget's end is BUDGET_RAISED */
 	struct prng random;
+	struct json_settings json;
 	struct buf bytes;   /* the reply of a command */
 	struct arena arena; /* for one command */
 
@@ -123,6 +133,7 @@ void reply_to_lua(lua_State *L, struct slice *bytes);
 /* ---- libraries: each leaves its table on the stack ---- */
 
 void lua_cjson_open(lua_State *L);
+void lua_cjson_reset(struct json_settings *settings);
 void lua_cmsgpack_open(lua_State *L);
 void lua_struct_open(lua_State *L);
 void lua_bit_open(lua_State *L);

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "script/lua_redis.h"
+#include "script/sandbox.h"
 
 #define DEPTH_MAX 100
 
@@ -63,35 +64,10 @@ static void write_array(lua_State *L, struct reply *reply, int depth)
 	}
 }
 
-/* Leaves an array of the keys of the table on top of the stack, in the order of pairs. */
-static void push_keys(lua_State *L)
-{
-	lua_rawgeti(L, LUA_REGISTRYINDEX, machine_of(L)->globals_ref);
-	lua_getfield(L, -1, "pairs");
-	lua_pushvalue(L, -3);
-	lua_call(L, 1, 3);
-	lua_remove(L, -4); /* table, next, state, key */
-	lua_createtable(L, 0, 0);
-	lua_insert(L, -4); /* table, keys, next, state, key */
-	for (lua_Integer i = 1;; i++) {
-		lua_pushvalue(L, -3);
-		lua_pushvalue(L, -3);
-		lua_pushvalue(L, -3);
-		lua_call(L, 2, 1);
-		lua_replace(L, -2);
-		if (lua_isnil(L, -1)) {
-			lua_pop(L, 3);
-			return;
-		}
-		lua_pushvalue(L, -1);
-		lua_rawseti(L, -5, i);
-	}
-}
-
 /* The table on top is a map (pairs) or a set (its keys). */
 static void write_map(lua_State *L, struct reply *reply, int depth, bool set)
 {
-	push_keys(L);
+	sandbox_push_sorted_keys(L, lua_gettop(L));
 	size_t count = lua_rawlen(L, -1);
 	if (set) {
 		reply_set(reply, count);

@@ -35,6 +35,9 @@ const char *sandbox_tostring(lua_State *L, int index, size_t *len);
 /* The text for an error value at index: never raises, no addresses. Valid while on the stack. */
 const char *sandbox_error_text(lua_State *L, int index);
 
+/* Pushes an array of the keys of the table at index (absolute), in the order of pairs. Raises for keys without order. */
+void sandbox_push_sorted_keys(lua_State *L, int index);
+
 /* ---- inside the room: the libraries ---- */
 
 /* Each sets its functions in the table on top of the stack. */

@@ -70,8 +70,7 @@ static void push_key(lua_State *L, const struct sort_key *key)
 	}
 }
 
-/* Pushes an array of the keys of the table at index, sorted. */
-static void push_sorted_keys(lua_State *L, int index)
+void sandbox_push_sorted_keys(lua_State *L, int index)
 {
 	size_t count = 0, room = 16;
 	bool sorted = true;
@@ -134,7 +133,7 @@ static int sorted_pairs(lua_State *L)
 		return 3;
 	}
 	luaL_checktype(L, 1, LUA_TTABLE);
-	push_sorted_keys(L, 1);
+	sandbox_push_sorted_keys(L, 1);
 	lua_pushinteger(L, 0);
 	lua_pushcclosure(L, pairs_next, 2);
 	lua_pushvalue(L, 1);
