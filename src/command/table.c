@@ -1,9 +1,9 @@
-/* Every command of the surface, in the order of their names as bytes ('_' is
- * behind the letters), so that they are found by halving. The columns are what COMMAND INFO
- * of Redis 7.0.15 tells of them. */
+/* The table of commands: lookup, and the checks before one runs. */
 #include "command/room.h"
 
 #include <assert.h>
+
+#define NAME_MAX_BYTES 16
 
 #define W COMMAND_WRITE
 #define R COMMAND_READ
@@ -14,114 +14,21 @@
 #define SLOW COMMAND_SLOW
 #define C COMMAND_CONTAINER
 
-/* name, arity, flags, keys: first, last, step; group, redis_flags, run */
 static const struct command commands[] = {
-	{"APPEND", 3, W, 1, 1, 1, "string", "write denyoom fast", append_command},
-	{"AUTH", -2, L | NS, 0, 0, 0, "connection", "noscript loading stale fast no_auth allow_busy", NULL},
-	{"BITCOUNT", -2, R, 1, 1, 1, "bitmap", "readonly", bitcount_command},
-	{"BITFIELD", -2, W, 1, 1, 1, "bitmap", "write denyoom", bitfield_command},
-	{"BITFIELD_RO", -2, R, 1, 1, 1, "bitmap", "readonly fast", bitfield_ro_command},
-	{"BITOP", -4, W, 2, -1, 1, "bitmap", "write denyoom", bitop_command},
-	{"BITPOS", -3, R, 1, 1, 1, "bitmap", "readonly", bitpos_command},
-	{"BUNDLE", -2, S | W | NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"CALL", -2, S | W | NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"CLIENT", -2, L | NS | C, 0, 0, 0, "connection", "", NULL},
-	{"COMMAND", -1, L | C, 0, 0, 0, "server", "loading stale", NULL},
-	{"CONFIG", -2, L | NS | C, 0, 0, 0, "server", "", NULL},
-	{"COPY", -3, W, 1, 2, 1, "generic", "write denyoom", copy_command},
-	{"DBSIZE", 1, R | SLOW, 0, 0, 0, "server", "readonly fast", dbsize_command},
-	{"DEADLINE", -3, NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"DEBUG", -2, L | NS, 0, 0, 0, "server", "admin noscript loading stale", NULL},
-	{"DECR", 2, W, 1, 1, 1, "string", "write denyoom fast", decr_command},
-	{"DECRBY", 3, W, 1, 1, 1, "string", "write denyoom fast", decrby_command},
-	{"DEL", -2, W, 1, -1, 1, "generic", "write", del_command},
-	{"DISCARD", 1, L | NQ | NS, 0, 0, 0, "transactions", "noscript loading stale fast allow_busy", NULL},
-	{"DRYRUN", -2, NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"ECHO", 2, L, 0, 0, 0, "connection", "loading stale fast", echo_command},
-	{"EVAL", -3, S | W | NS, 0, 0, 0, "scripting",
-         "noscript stale skip_monitor no_mandatory_keys movablekeys", NULL},
-	{"EVALSHA", -3, S | W | NS, 0, 0, 0, "scripting",
-         "noscript stale skip_monitor no_mandatory_keys movablekeys", NULL},
-	{"EVALSHA_RO", -3, S | R | NS, 0, 0, 0, "scripting",
-         "readonly noscript stale skip_monitor no_mandatory_keys movablekeys", NULL},
-	{"EVAL_RO", -3, S | R | NS, 0, 0, 0, "scripting",
-         "readonly noscript stale skip_monitor no_mandatory_keys movablekeys", NULL},
-	{"EXEC", 1, L | NQ | NS, 0, 0, 0, "transactions", "noscript loading stale skip_slowlog", NULL},
-	{"EXISTS", -2, R, 1, -1, 1, "generic", "readonly fast", exists_command},
-	{"EXPIRE", -3, W, 1, 1, 1, "generic", "write fast", expire_command},
-	{"EXPIREAT", -3, W, 1, 1, 1, "generic", "write fast", expireat_command},
-	{"EXPIRETIME", 2, R, 1, 1, 1, "generic", "readonly fast", expiretime_command},
-	{"EXPLAIN", -2, NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"FCALL", -3, S | W | NS, 0, 0, 0, "scripting",
-         "noscript stale skip_monitor no_mandatory_keys movablekeys", NULL},
-	{"FCALL_RO", -3, S | R | NS, 0, 0, 0, "scripting",
-         "readonly noscript stale skip_monitor no_mandatory_keys movablekeys", NULL},
-	{"FLUSHALL", -1, W, 0, 0, 0, "server", "write", flushall_command},
-	{"FLUSHDB", -1, W, 0, 0, 0, "server", "write", flushdb_command},
-	{"FUNCTION", -2, S | W | NS | C, 0, 0, 0, "scripting", "", NULL},
-	{"GET", 2, R, 1, 1, 1, "string", "readonly fast", get_command},
-	{"GETBIT", 3, R, 1, 1, 1, "bitmap", "readonly fast", getbit_command},
-	{"GETDEL", 2, W, 1, 1, 1, "string", "write fast", getdel_command},
-	{"GETEX", -2, W, 1, 1, 1, "string", "write fast", getex_command},
-	{"GETRANGE", 4, R, 1, 1, 1, "string", "readonly", getrange_command},
-	{"GETSET", 3, W, 1, 1, 1, "string", "write denyoom fast", getset_command},
-	{"HELLO", -1, L | NS, 0, 0, 0, "connection", "noscript loading stale fast no_auth allow_busy", NULL},
-	{"INCR", 2, W, 1, 1, 1, "string", "write denyoom fast", incr_command},
-	{"INCRBY", 3, W, 1, 1, 1, "string", "write denyoom fast", incrby_command},
-	{"INCRBYFLOAT", 3, W, 1, 1, 1, "string", "write denyoom fast", incrbyfloat_command},
-	{"INFO", -1, L, 0, 0, 0, "server", "loading stale", NULL},
-	{"KEYS", 2, R | SLOW, 0, 0, 0, "generic", "readonly", keys_command},
-	{"LCS", -3, R, 1, 2, 1, "string", "readonly", lcs_command},
-	{"MGET", -2, R, 1, -1, 1, "string", "readonly fast", mget_command},
-	{"MOVE", 3, W, 1, 1, 1, "generic", "write fast", move_command},
-	{"MSET", -3, W, 1, -1, 2, "string", "write denyoom", mset_command},
-	{"MSETNX", -3, W, 1, -1, 2, "string", "write denyoom", msetnx_command},
-	{"MULTI", 1, L | NQ | NS, 0, 0, 0, "transactions", "noscript loading stale fast allow_busy", NULL},
-	{"OBJECT", -2, R | C, 2, 2, 1, "generic", "", object_command},
-	{"ONCE", -3, NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"PERSIST", 2, W, 1, 1, 1, "generic", "write fast", persist_command},
-	{"PEXPIRE", -3, W, 1, 1, 1, "generic", "write fast", pexpire_command},
-	{"PEXPIREAT", -3, W, 1, 1, 1, "generic", "write fast", pexpireat_command},
-	{"PEXPIRETIME", 2, R, 1, 1, 1, "generic", "readonly fast", pexpiretime_command},
-	{"PING", -1, L, 0, 0, 0, "connection", "fast", ping_command},
-	{"PSETEX", 4, W, 1, 1, 1, "string", "write denyoom", psetex_command},
-	{"PTTL", 2, R, 1, 1, 1, "generic", "readonly fast", pttl_command},
-	{"QUIT", -1, L | NQ | NS, 0, 0, 0, "connection", "noscript loading stale fast no_auth allow_busy", NULL},
-	{"RANDOMKEY", 1, R, 0, 0, 0, "generic", "readonly", randomkey_command},
-	{"RANGE", -3, R | SLOW, 0, 0, 0, "tally", "readonly", range_command},
-	{"READONLY", 1, L, 0, 0, 0, "cluster", "loading stale fast", NULL},
-	{"READWRITE", 1, L, 0, 0, 0, "cluster", "loading stale fast", NULL},
-	{"RENAME", 3, W, 1, 2, 1, "generic", "write", rename_command},
-	{"RENAMENX", 3, W, 1, 2, 1, "generic", "write fast", renamenx_command},
-	{"RESET", 1, L | NQ | NS, 0, 0, 0, "connection", "noscript loading stale fast no_auth allow_busy", NULL},
-	{"ROW", -3, S | R | NS, 0, 0, 0, "tally", "readonly noscript", NULL},
-	{"ROWS", -2, S | R | NS | SLOW, 0, 0, 0, "tally", "readonly noscript", NULL},
-	{"SCAN", -2, R | SLOW, 0, 0, 0, "generic", "readonly", scan_command},
-	{"SCRIPT", -2, S | R | NS | C, 0, 0, 0, "scripting", "", NULL},
-	{"SELECT", 2, L, 0, 0, 0, "connection", "loading stale fast", NULL},
-	{"SET", -3, W, 1, 1, 1, "string", "write denyoom", set_command},
-	{"SETBIT", 4, W, 1, 1, 1, "bitmap", "write denyoom", setbit_command},
-	{"SETEX", 4, W, 1, 1, 1, "string", "write denyoom", setex_command},
-	{"SETNX", 3, W, 1, 1, 1, "string", "write denyoom fast", setnx_command},
-	{"SETRANGE", 4, W, 1, 1, 1, "string", "write denyoom", setrange_command},
-	{"SETTLE", -2, NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"SLOWLOG", -2, L | NS | C, 0, 0, 0, "server", "", NULL},
-	{"STRLEN", 2, R, 1, 1, 1, "string", "readonly fast", strlen_command},
-	{"SUBSTR", 4, R, 1, 1, 1, "string", "readonly", getrange_command},
-	{"SWAPDB", 3, W, 0, 0, 0, "server", "write fast", swapdb_command},
-	{"TALLY", -2, L | NS, 0, 0, 0, "tally", "noscript", NULL},
-	{"TIME", 1, L, 0, 0, 0, "server", "loading stale fast", time_command},
-	{"TOUCH", -2, R, 1, -1, 1, "generic", "readonly fast", touch_command},
-	{"TTL", 2, R, 1, 1, 1, "generic", "readonly fast", ttl_command},
-	{"TYPE", 2, R, 1, 1, 1, "generic", "readonly fast", type_command},
-	{"UNLINK", -2, W, 1, -1, 1, "generic", "write fast", unlink_command},
-	{"UNWATCH", 1, L | NS, 0, 0, 0, "transactions", "noscript loading stale fast allow_busy", NULL},
-	{"WAIT", 3, L | NS, 0, 0, 0, "generic", "noscript", NULL},
-	{"WATCH", -2, L | NQ | NS, 1, -1, 1, "transactions", "noscript loading stale fast allow_busy", NULL},
+#define ROW(name, arity, flags, first, last, step, group, redis_flags, run) \
+	{name, arity, flags, first, last, step, group, redis_flags, run},
+#include "command/list.h"
+#undef ROW
+};
+
+/* The names again, each in two words that compare as its bytes do. */
+static const char names[][NAME_MAX_BYTES] = {
+#define ROW(name, arity, flags, first, last, step, group, redis_flags, run) name,
+#include "command/list.h"
+#undef ROW
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
-#define NAME_MAX_BYTES 16
 
 const struct command *command_table(size_t *count)
 {
@@ -129,26 +36,35 @@ const struct command *command_table(size_t *count)
 	return commands;
 }
 
+static uint64_t word_of(const char *bytes)
+{
+	uint64_t word;
+	memcpy(&word, bytes, sizeof(word));
+	return __builtin_bswap64(word);
+}
+
 const struct command *command_find(struct slice name)
 {
-	char upper[NAME_MAX_BYTES];
+	char upper[NAME_MAX_BYTES] = {0};
 	size_t low = 0, high = COMMAND_COUNT;
+	uint64_t first, second;
 
 	if (name.len >= sizeof(upper)) {
 		return NULL;
 	}
 	for (size_t i = 0; i < name.len; i++) {
 		uint8_t c = name.data[i];
-		upper[i] = (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
+		upper[i] = (char)(c - (c >= 'a' && c <= 'z' ? 32 : 0));
 	}
-	upper[name.len] = '\0';
+	first = word_of(upper);
+	second = word_of(upper + 8);
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		int order = strcmp(upper, commands[middle].name);
-		if (order == 0) {
-			return strlen(upper) == name.len ? &commands[middle] : NULL;
+		uint64_t word = word_of(names[middle]), rest = word_of(names[middle] + 8);
+		if (first == word && second == rest) {
+			return strlen(commands[middle].name) == name.len ? &commands[middle] : NULL; /* not "GET\0" */
 		}
-		if (order < 0) {
+		if (first < word || (first == word && second < rest)) {
 			high = middle;
 		} else {
 			low = middle + 1;

@@ -152,6 +152,36 @@ static int take_bulk(struct resp_request_state *state, struct slice input, struc
 	return 0;
 }
 
+/* Nearly every bulk: its length has one to four digits and all of it is here. Takes as many as
+ * are like that; what is not, whole or half, is left to take_bulk. */
+static void take_plain_bulks(struct resp_request_state *state, struct slice input)
+{
+	const uint8_t *at = input.data + state->at, *end = input.data + input.len;
+
+	while (state->remaining > 0 && end - at >= 6 && at[0] == '$' && state->count < state->bounds_cap) {
+		unsigned digit = at[1] - (unsigned)'0';
+		const uint8_t *p = at + 2;
+		size_t len = digit;
+		if (digit > 9 || (digit == 0 && *p != '\r')) {
+			break;
+		}
+		while (p < at + 5 && (digit = *p - (unsigned)'0') <= 9) {
+			len = len * 10 + digit;
+			p++;
+		}
+		if (*p != '\r' || (size_t)(end - p) < len + 4 || state->bytes + len > LIMIT_REQUEST_BYTES) {
+			break;
+		}
+		state->bounds[2 * state->count] = (size_t)(p + 2 - input.data);
+		state->bounds[2 * state->count + 1] = len;
+		state->count++;
+		state->bytes += len;
+		state->remaining--;
+		at = p + 2 + len + 2;
+	}
+	state->at = (size_t)(at - input.data);
+}
+
 static int parse_multibulk(struct resp_request_state *state, struct slice input, struct arena *arena,
                            struct slice **argv, size_t *argc, size_t *used, struct err *err)
 {
@@ -165,6 +195,10 @@ static int parse_multibulk(struct resp_request_state *state, struct slice input,
 		}
 	}
 	while (state->remaining > 0) {
+		take_plain_bulks(state, input);
+		if (state->remaining == 0) {
+			break;
+		}
 		rc = take_bulk(state, input, err);
 		if (rc != 0) {
 			return rc;
