@@ -336,8 +336,8 @@ int script_list(struct script_host *host, struct txn *txn, struct arena *arena, 
 	if (status < 0) {
 		return status;
 	}
-	const char *name = arena_printf(arena, "%.*s@%llu", (int)bundle->name.len, (const char *)bundle->name.data,
-					(unsigned long long)version);
+	const char *name = arena_printf(arena, "%.*s@%llu", (int)bundle->name.len,
+					(const char *)bundle->name.data, (unsigned long long)version);
 	reply_array(reply, bundle->procedure_count);
 	for (size_t i = 0; i < bundle->procedure_count; i++) {
 		write_procedure(reply, &bundle->procedures[i], name);

@@ -114,6 +114,10 @@ struct script_call {
 	struct txn_cursor *cursors[CALL_CURSORS];
 };
 
+/* script_compile; plain: sources stay as they are, which tests compare with. */
+int bundle_compile(struct slice bundle_name, const struct script_file *files, size_t count, bool plain,
+		   struct script_bundle **made, struct err *err);
+
 /* ---- bundle.c ---- */
 /* Names that scripts may use, NULL at the end; at most BUNDLE_NAMES. */
 const char *const *bundle_names(void);

@@ -104,6 +104,12 @@ static int check_files(struct slice bundle_name, const struct script_file *files
 int script_compile(struct slice bundle_name, const struct script_file *files, size_t count,
 		   struct script_bundle **made, struct err *err)
 {
+	return bundle_compile(bundle_name, files, count, false, made, err);
+}
+
+int bundle_compile(struct slice bundle_name, const struct script_file *files, size_t count, bool plain,
+		   struct script_bundle **made, struct err *err)
+{
 	int status = check_files(bundle_name, files, count, err);
 	if (status < 0) {
 		return status;
@@ -112,6 +118,7 @@ int script_compile(struct slice bundle_name, const struct script_file *files, si
 	if (bundle == NULL) {
 		fatal("out of memory: script bundle");
 	}
+	bundle->plain = plain;
 	arena_init(&bundle->kept, KIB(64));
 	bundle->name = arena_copy(&bundle->kept, bundle_name);
 	bundle->file_count = count;

@@ -59,7 +59,8 @@ struct script_active {
 int script_active(struct txn *txn, struct arena *arena, struct script_active *active);
 /* The key of the active-version row: whoever applies a write to it compiles. */
 struct slice script_active_key(void);
-/* Reply: array of maps, one a procedure: bundle ("commerce@7"), name, writes, once, keep, args, result, fails. */
+/* Reply: array of maps, one a procedure: bundle ("commerce@7"), name, writes, once, keep, args, result,
+ * fails. */
 int script_list(struct script_host *host, struct txn *txn, struct arena *arena, struct reply *reply);
 
 /* ---- calls ---- */

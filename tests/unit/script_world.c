@@ -1,5 +1,7 @@
 #include "tests/unit/script_world.h"
 
+#include "script/internal.h"
+
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,7 +79,7 @@ int world_push(struct world *w, const char *const *files, struct err *err)
 		list[i] = (struct script_file){slice_str(files[2 * i]), slice_str(files[2 * i + 1])};
 	}
 	struct script_bundle *bundle;
-	int status = script_compile(SLICE_LIT("commerce"), list, count, &bundle, err);
+	int status = bundle_compile(SLICE_LIT("commerce"), list, count, w->plain, &bundle, err);
 	if (status == 0) {
 		script_install(w->host, bundle);
 		arena_reset(&w->arena);

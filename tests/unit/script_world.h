@@ -17,6 +17,7 @@ struct world {
 	enum outcome outcome; /* of the last call */
 	bool wrote;
 	int protocol;
+	bool plain; /* bundles are compiled without sites (script/site.h) */
 	uint64_t index, now_ms;
 	uint64_t applied;
 };

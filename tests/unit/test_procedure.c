@@ -14,7 +14,36 @@ static struct world w;
 	"                  indexes = { by_price = { 'price' } } },\n"                                        \
 	"         pair = { key = {'a', 'k'}, columns = { a = id, k = int, v = optional(int) } } }"
 
-static const char *body_of;
+/* Every call is made in two worlds: one whose sources are compiled to sites (script/site.h), one
+ * whose sources stay as written. They must agree, but for the words of a mistake. */
+static struct world plain;
+static unsigned compared, differed;
+
+static void compare(const char *body, int status, int plain_status)
+{
+	const char *one = world_reply(&w), *other = world_reply(&plain);
+	bool mistake = strncmp(one, "-SCRIPT_ERROR ", 14) == 0;
+	bool same =
+		status == plain_status && (mistake ? strncmp(one, other, 14) == 0 : strcmp(one, other) == 0);
+	compared++;
+	if (!same) {
+		differed++;
+		printf("# differs: %s\n# %d %s\n# %d %s\n", body, status, one, plain_status, other);
+	}
+}
+
+static int call_both(const char *body, const char *name, const char *value)
+{
+	plain.protocol = w.protocol;
+	if (plain.now_ms != w.now_ms) {
+		plain.now_ms = w.now_ms;
+		world_apply(&plain);
+	}
+	int plain_status = world_call(&plain, "p", name, value, NULL);
+	int status = world_call(&w, "p", name, value, NULL);
+	compare(body, status, plain_status);
+	return status;
+}
 
 /* Pushes a bundle whose one procedure p has this body, and calls it. */
 static int run_with(const char *declaration, const char *body, const char *name, const char *value)
@@ -23,7 +52,6 @@ static int run_with(const char *declaration, const char *body, const char *name,
 	snprintf(source, sizeof source,
 		 "procedure { name = 'p', writes = true, %s }\nreturn function(call)\n%s\nend", declaration,
 		 body);
-	body_of = body;
 	const char *files[] = {
 		"tables.lua",
 		TABLES,
@@ -34,11 +62,11 @@ static int run_with(const char *declaration, const char *body, const char *name,
 		NULL};
 	struct err err = {0};
 	int status = world_push(&w, files, &err);
-	if (status < 0) {
+	if (status < 0 || world_push(&plain, files, &err) < 0) {
 		printf("# push: %s %s\n", err.text, world_reply(&w));
-		return status;
+		return status < 0 ? status : ERR_INVALID;
 	}
-	return world_call(&w, "p", name, value, NULL);
+	return call_both(body, name, value);
 }
 
 static int run(const char *body)
@@ -337,6 +365,82 @@ static void state(void)
 	says(":9223362813482738952", "and is exact");
 }
 
+/* Sources whose shape is plain, nearly plain, or only looks so. */
+static void shapes(void)
+{
+	static const char *const bodies[] = {
+		"db.item:put { item = 'h1', n = 2, } return { v = db.item:need('h1').n }",
+		"db.item:put({ item = 'h1'; n = 2; }) return { v = db.item:need('h1').n; }",
+		"local function two() return 1, 2 end db.item:put { n = two(), item = ('h2'), price = two() "
+		"} return { v = db.item:need('h2').price }",
+		"local function none() end db.item:put { item = 'h3', price = none() } local r = "
+		"db.item:need('h3') return { t = tostring(r.price) }",
+		"db.item:put { item = 'h4', n = #{ 1, 2, 3 }, price = (function(a, b) return a - b end)(5, "
+		"3) } return { v = db.item:need('h4').price }",
+		"db.item:put { item = 'h5', -- n = 7, }\n n = 3 --[[ , price = 1 } ]] } return { v = "
+		"db.item:need('h5').n }",
+		"local r = db.item:put { item = 'h6', n = 4, note = 'x' } return { v = r.n, t = r.note }",
+		"local r = db.item:put { item = 'h6', n = 4, note = 'x' } emit('e', 'a', r) return { v = "
+		"r.n, t = r.note .. r.item }",
+		"local r = db.item:put { item = 'h6', n = 4, note = 'x' } local s = r return { v = s.n, t = "
+		"s.note }",
+		"local r = db.item:need('h6') do local r = { n = 9 } return { v = r.n } end",
+		"local r = db.item:need('h6') local function f(r) return r.n end return { v = f({ n = 8 }) + "
+		"r.n }",
+		"local r = db.item:need('h6') for r in db.pair:scan('x', { limit = 1 }) do return { v = r.k "
+		"} end return { v = r.n }",
+		"local r = db.item:need('h6').n return { v = r }",
+		"local r = db.item:need('h6') or {} return { v = r.n }",
+		"local a, r = 1, db.item:need('h6') return { v = r.n + a }",
+		"local r = db.item:need 'h6' return { v = r.n }",
+		"local r = db.item:need('h6'); local x = r.n == 4 and r . n ~= 5 return { t = tostring(x) }",
+		"local t = { r = 1 } local r = db.item:need('h6') t.r = r.n return { v = t.r }",
+		"local r = db.item:need('h6') local t = { r = 5 } return { v = t.r + r.n }",
+		"local r = db.item:get('h6') return { v = r and r.n or 0 }",
+		"local r = db.item:get('absent') return { v = r and r.n or 0 }",
+		"local r = db.item:get('absent') return { v = r.n }",
+		"db.item:add('h6', { n = 1, }) db.item:update(('h6'), { note = 'y', price = nil }) local r = "
+		"db.item:need('h6') return { v = r.n, t = r.note }",
+		"local d = { n = 1 } db.item:add('h6', d) return { v = db.item:need('h6').n }",
+		"local k = { 'h6' } db.item:add(k[1], { n = k[1] == 'h6' and 2 or 0 }) return { v = "
+		"db.item:need('h6').n }",
+		"db.pair:put { a = 'z', k = 1 } db.pair:add('z', 1, { v = 5 }) db.pair:add('z', (function() "
+		"return 2 end)(), { v = 6 }) return { v = db.pair:need('z', 1).v }",
+		"local items = db.item return { v = items:need('h6').n }",
+		"local f = db.item.need return { v = f(db.item, 'h6').n }",
+		"if call.n then return { v = call.n } else return { v = 1, t = 'none' } end",
+		"local c = call return { v = c.n }",
+		"local call = { n = 3 } return { v = call.n }",
+		"return (function() return { v = 6 } end)()",
+		"local r = pcall(function() return { v = 6 } end) return { t = tostring(r) }",
+		"return { v = 1, t = ('x'):rep(3) }, 2",
+		"return { v = select(2, 1, 2, 3) }",
+		"return { t = 'a\\nb', ['v'] = 2 }",
+		"return { t = [[a\nb]], v = 3 }",
+		"local x = { v = 1 } ; (function() x.v = 7 end)() return x",
+		"while true do return { v = 1 } end",
+		"for i = 1, 3 do if i == 2 then return { v = i } end end",
+		"repeat local done = true until done return { v = 2 }",
+		"return {}",
+		"return db.item:need('h6')",
+		"local r = db.item:need('h6') return r",
+	};
+	w.protocol = 2;
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+		run(bodies[i]);
+		if (strncmp(world_reply(&w), "-SCRIPT_ERROR", 13) == 0 &&
+		    strstr(bodies[i], "absent') return { v = r.n") == NULL) {
+			printf("# %s\n# %s\n", bodies[i], world_reply(&w));
+		}
+	}
+	uint64_t index;
+	struct chain one, other;
+	world_apply(&w);
+	world_apply(&plain);
+	ok(store_hash(w.store, &one, &index, NULL) == 0 && store_hash(plain.store, &other, &index, NULL) == 0,
+	   "both worlds are hashed");
+}
+
 static void resp3(void)
 {
 	const char *declaration =
@@ -388,13 +492,18 @@ static void fingerprints(void)
 int main(void)
 {
 	world_open(&w);
+	world_open(&plain);
+	plain.plain = true;
 	arguments();
 	rows();
 	scans();
 	endings();
 	state();
 	resp3();
+	shapes();
 	fingerprints();
+	ok(compared > 130 && differed == 0, "compiled to sites and as written, %u calls end alike", compared);
+	world_close(&plain);
 	world_close(&w);
 	return tap_done();
 }
