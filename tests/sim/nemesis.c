@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#define FIRST_STRIKE_US 25000000
+
 struct fault_kind {
 	const char *name;
 	uint64_t every_ms, lasts_ms; /* the usual; a seed's own is a quarter to twice that */
@@ -11,17 +13,17 @@ struct fault_kind {
 };
 
 static struct prng *chance_of(struct fault *fault) { return sim_prng(fault->nemesis->sim); }
-static struct cluster *cluster_of(struct fault *fault) { return fault->nemesis->cluster; }
+static struct fleet *fleet_of(struct fault *fault) { return fault->nemesis->fleet; }
 
 static unsigned any_member(struct fault *fault)
 {
-	return (unsigned)prng_below(chance_of(fault), cluster_of(fault)->count);
+	return (unsigned)prng_below(chance_of(fault), fleet_of(fault)->count);
 }
 
 /* The leader half of the time, when there is one. */
 static unsigned some_member(struct fault *fault)
 {
-	int leader = cluster_leader(cluster_of(fault));
+	int leader = fleet_leader(fleet_of(fault));
 	if (leader >= 0 && prng_chance(chance_of(fault), 1, 2)) {
 		return (unsigned)leader;
 	}
@@ -36,7 +38,7 @@ static unsigned frail_member(struct fault *fault)
 
 static struct sim_host *host_of(struct fault *fault, unsigned member)
 {
-	return cluster_of(fault)->members[member].host;
+	return fleet_of(fault)->members[member].host;
 }
 
 static uint64_t down_us(struct fault *fault)
@@ -47,8 +49,8 @@ static uint64_t down_us(struct fault *fault)
 
 static void strike(struct fault *fault, unsigned member, enum sim_kill kill)
 {
-	cluster_kill(cluster_of(fault), member, kill);
-	cluster_start_in(cluster_of(fault), member, down_us(fault));
+	fleet_kill(fleet_of(fault), member, kill);
+	fleet_start_in(fleet_of(fault), member, down_us(fault));
 }
 
 /* ---- crashes ---- */
@@ -58,21 +60,21 @@ static void power_begin(struct fault *fault) { strike(fault, some_member(fault),
 
 static void kill_leader_begin(struct fault *fault)
 {
-	int leader = cluster_leader(cluster_of(fault));
+	int leader = fleet_leader(fleet_of(fault));
 	strike(fault, leader >= 0 ? (unsigned)leader : any_member(fault),
 	       prng_chance(chance_of(fault), 1, 2) ? SIM_KILL_PROCESS : SIM_KILL_POWER);
 }
 
 static void blackout_begin(struct fault *fault)
 {
-	for (unsigned i = 0; i < cluster_of(fault)->count; i++) {
+	for (unsigned i = 0; i < fleet_of(fault)->count; i++) {
 		strike(fault, i, SIM_KILL_POWER);
 	}
 }
 
 static void massacre_begin(struct fault *fault)
 {
-	for (unsigned i = 0; i < cluster_of(fault)->count; i++) {
+	for (unsigned i = 0; i < fleet_of(fault)->count; i++) {
 		strike(fault, i, SIM_KILL_PROCESS);
 	}
 }
@@ -86,12 +88,12 @@ static void crash_inside_begin(struct fault *fault)
 static void crash_start_begin(struct fault *fault)
 {
 	unsigned victim = some_member(fault);
-	cluster_kill(cluster_of(fault), victim, SIM_KILL_POWER);
+	fleet_kill(fleet_of(fault), victim, SIM_KILL_POWER);
 	sim_disk_crash_after(host_of(fault, victim), 1 + prng_below(chance_of(fault), 50));
-	cluster_start_in(cluster_of(fault), victim, 1000);
+	fleet_start_in(fleet_of(fault), victim, 1000);
 }
 
-static void polite_begin(struct fault *fault) { cluster_stop(cluster_of(fault), some_member(fault)); }
+static void polite_begin(struct fault *fault) { fleet_stop(fleet_of(fault), some_member(fault)); }
 
 static void pause_begin(struct fault *fault)
 {
@@ -117,8 +119,8 @@ static void cut(struct fault *fault, unsigned from, unsigned to, bool on)
 static void cut_none(struct fault *fault)
 {
 	struct nemesis *nemesis = fault->nemesis;
-	for (unsigned i = 0; i < nemesis->cluster->count; i++) {
-		for (unsigned j = 0; j < nemesis->cluster->count; j++) {
+	for (unsigned i = 0; i < nemesis->fleet->count; i++) {
+		for (unsigned j = 0; j < nemesis->fleet->count; j++) {
 			cut(fault, i, j, false);
 		}
 		for (unsigned j = 0; j < nemesis->shops->count; j++) {
@@ -132,7 +134,7 @@ static void cut_none(struct fault *fault)
 static void isolate_begin(struct fault *fault)
 {
 	unsigned victim = some_member(fault);
-	for (unsigned i = 0; i < cluster_of(fault)->count; i++) {
+	for (unsigned i = 0; i < fleet_of(fault)->count; i++) {
 		cut(fault, i, victim, i != victim);
 		cut(fault, victim, i, i != victim);
 	}
@@ -141,8 +143,8 @@ static void isolate_begin(struct fault *fault)
 static void split_begin(struct fault *fault)
 {
 	uint64_t side = prng_next(chance_of(fault));
-	for (unsigned i = 0; i < cluster_of(fault)->count; i++) {
-		for (unsigned j = 0; j < cluster_of(fault)->count; j++) {
+	for (unsigned i = 0; i < fleet_of(fault)->count; i++) {
+		for (unsigned j = 0; j < fleet_of(fault)->count; j++) {
 			cut(fault, i, j, ((side >> i) & 1) != ((side >> j) & 1));
 		}
 	}
@@ -151,7 +153,7 @@ static void split_begin(struct fault *fault)
 /* Each sees only its neighbours: every node has another majority. */
 static void ring_begin(struct fault *fault)
 {
-	unsigned count = cluster_of(fault)->count;
+	unsigned count = fleet_of(fault)->count;
 	for (unsigned i = 0; i < count; i++) {
 		for (unsigned j = 0; j < count; j++) {
 			unsigned apart = (i + count - j) % count;
@@ -168,7 +170,7 @@ static void ring_begin(struct fault *fault)
 static void bridge_begin(struct fault *fault)
 {
 	unsigned bridge = any_member(fault);
-	unsigned count = cluster_of(fault)->count;
+	unsigned count = fleet_of(fault)->count;
 	for (unsigned i = 0; i < count; i++) {
 		for (unsigned j = 0; j < count; j++) {
 			cut(fault, i, j, i != bridge && j != bridge && (i % 2) != (j % 2));
@@ -180,7 +182,7 @@ static void oneway_begin(struct fault *fault)
 {
 	unsigned victim = some_member(fault);
 	bool sends = prng_chance(chance_of(fault), 1, 2);
-	for (unsigned i = 0; i < cluster_of(fault)->count; i++) {
+	for (unsigned i = 0; i < fleet_of(fault)->count; i++) {
 		if (i != victim && prng_chance(chance_of(fault), 2, 3)) {
 			cut(fault, sends ? i : victim, sends ? victim : i, true);
 		}
@@ -213,8 +215,8 @@ static void blind_begin(struct fault *fault)
 static void for_links(struct fault *fault, void (*change)(struct fault *fault, struct sim_link *link))
 {
 	struct nemesis *nemesis = fault->nemesis;
-	for (unsigned i = 0; i < nemesis->cluster->count; i++) {
-		for (unsigned j = 0; j < nemesis->cluster->count; j++) {
+	for (unsigned i = 0; i < nemesis->fleet->count; i++) {
+		for (unsigned j = 0; j < nemesis->fleet->count; j++) {
 			if (i != j) {
 				change(fault, sim_link(nemesis->sim, host_of(fault, i), host_of(fault, j)));
 			}
@@ -319,9 +321,9 @@ static void rot_begin(struct fault *fault)
 {
 	unsigned victim = frail_member(fault);
 	struct sim_host *host = host_of(fault, victim);
-	cluster_kill(cluster_of(fault), victim, SIM_KILL_POWER);
-	fault->fired -= !sim_disk_flip(host, "log");
-	cluster_start_in(cluster_of(fault), victim, down_us(fault));
+	fleet_kill(fleet_of(fault), victim, SIM_KILL_POWER);
+	sim_disk_flip(host, "log");
+	fleet_start_in(fleet_of(fault), victim, down_us(fault));
 }
 
 static void misdirect_begin(struct fault *fault)
@@ -352,17 +354,16 @@ static void strobe_end(struct fault *fault) { sim_host_wall_jump(host_of(fault, 
 static void transferred(void *owner, int status) {}
 static void transfer_begin(struct fault *fault)
 {
-	struct cluster *cluster = cluster_of(fault);
-	int leader = cluster_leader(cluster);
-	if (leader < 0 || cluster->members[leader].state != MEMBER_UP || sim_host_paused(cluster->members[leader].host)) {
-		fault->fired--;
+	struct fleet *fleet = fleet_of(fault);
+	int leader = fleet_leader(fleet);
+	if (leader < 0 || fleet->members[leader].state != MEMBER_UP || sim_host_paused(fleet->members[leader].host)) {
 		return;
 	}
-	uint64_t target = prng_below(chance_of(fault), cluster->count + 1);
+	uint64_t target = prng_below(chance_of(fault), fleet->count + 1);
 	if (target == (uint64_t)leader + 1) {
 		target = 0;
 	}
-	shard_transfer(node_shard(cluster->members[leader].node), target, 1000, transferred, NULL);
+	shard_transfer(node_shard(fleet->members[leader].node), target, 1000, transferred, NULL);
 }
 
 static void client_kill_begin(struct fault *fault)
@@ -385,7 +386,7 @@ static void client_pause_end(struct fault *fault)
 static const struct fault_kind kinds[] = {
 	{"kill", 6000, 0, kill_begin, NULL},
 	{"power", 6000, 0, power_begin, NULL},
-	{"kill-leader", 8000, 0, kill_leader_begin, NULL},
+	{"kill-leader", 7000, 0, kill_leader_begin, NULL},
 	{"blackout", 20000, 0, blackout_begin, NULL},
 	{"massacre", 20000, 0, massacre_begin, NULL},
 	{"crash-inside", 4000, 0, crash_inside_begin, NULL},
@@ -472,22 +473,23 @@ static bool named(const char *list, const char *name)
 	return false;
 }
 
-void nemesis_init(struct nemesis *nemesis, struct cluster *cluster, struct shops *shops, const char *only)
+void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *shops, const char *only)
 {
 	memset(nemesis, 0, sizeof(*nemesis));
-	nemesis->sim = cluster->sim;
-	nemesis->cluster = cluster;
+	nemesis->sim = fleet->sim;
+	nemesis->fleet = fleet;
 	nemesis->shops = shops;
-	nemesis->judge = cluster->judge;
+	nemesis->judge = fleet->judge;
 	nemesis->count = KIND_COUNT;
 	nemesis->running = true;
 	struct prng *prng = sim_prng(nemesis->sim);
-	nemesis->frail_count = (cluster->count - 1) / 2;
-	unsigned first = (unsigned)prng_below(prng, cluster->count);
+	nemesis->frail_count = (fleet->count - 1) / 2;
+	assert(nemesis->frail_count > 0);
+	unsigned first = (unsigned)prng_below(prng, fleet->count);
 	for (unsigned i = 0; i < nemesis->frail_count; i++) {
-		nemesis->frail[i] = (first + i) % cluster->count;
+		nemesis->frail[i] = (first + i) % fleet->count;
 	}
-	/* Of each seed a third of the kinds, more or less. */
+	/* Of each seed a third of the kinds, more or less; leaders fall in every one. */
 	uint64_t density = 1 + prng_below(prng, 5);
 	for (unsigned i = 0; i < KIND_COUNT; i++) {
 		struct fault *fault = &nemesis->faults[i];
@@ -495,13 +497,14 @@ void nemesis_init(struct nemesis *nemesis, struct cluster *cluster, struct shops
 		fault->kind = &kinds[i];
 		fault->every_us = kinds[i].every_ms * (250 + prng_below(prng, 1750));
 		fault->lasts_us = kinds[i].lasts_ms * (250 + prng_below(prng, 1750));
-		fault->on = prng_chance(prng, (uint32_t)density, 8);
+		fault->on = prng_chance(prng, (uint32_t)density, 8) || kinds[i].begin == kill_leader_begin;
 		if (only != NULL) {
 			fault->on = named(only, kinds[i].name);
 		}
 		sim_event_init(&fault->event, fault_fire);
-		if (fault->on && (nemesis->frail_count > 0)) {
-			fault_wait(fault);
+		if (fault->on) {
+			/* The first strike comes early enough to be seen in the shortest run. */
+			sim_event_in(nemesis->sim, &fault->event, 1 + prng_below(prng, FIRST_STRIKE_US));
 		}
 	}
 }
@@ -516,8 +519,8 @@ void nemesis_stop(struct nemesis *nemesis)
 		}
 	}
 	nemesis->running = false;
-	for (unsigned i = 0; i < nemesis->cluster->count; i++) {
-		struct sim_host *host = nemesis->cluster->members[i].host;
+	for (unsigned i = 0; i < nemesis->fleet->count; i++) {
+		struct sim_host *host = nemesis->fleet->members[i].host;
 		sim_disk_crash_after(host, 0);
 		sim_host_resume(host);
 	}
@@ -526,24 +529,24 @@ void nemesis_stop(struct nemesis *nemesis)
 
 void nemesis_leave_majority(struct nemesis *nemesis)
 {
-	struct cluster *cluster = nemesis->cluster;
+	struct fleet *fleet = nemesis->fleet;
 	struct prng *prng = sim_prng(nemesis->sim);
-	unsigned spare = (cluster->count - 1) / 2 - cluster_lost(cluster);
+	unsigned spare = (fleet->count - 1) / 2 - fleet_lost(fleet);
 	unsigned gone = prng_chance(prng, 1, 2) ? (unsigned)prng_below(prng, spare + 1) : 0;
-	unsigned first = (unsigned)prng_below(prng, cluster->count);
-	for (unsigned i = 0; i < cluster->count; i++) {
-		unsigned member = (first + i) % cluster->count;
-		if (cluster->members[member].state == MEMBER_LOST) {
+	unsigned first = (unsigned)prng_below(prng, fleet->count);
+	for (unsigned i = 0; i < fleet->count; i++) {
+		unsigned member = (first + i) % fleet->count;
+		if (fleet->members[member].state == MEMBER_LOST) {
 			continue;
 		}
 		if (gone > 0) {
 			gone--;
-			cluster_kill(cluster, member, SIM_KILL_POWER);
-			cluster->members[member].state = MEMBER_LOST;
-			sim_event_cancel(nemesis->sim, &cluster->members[member].start);
+			fleet_kill(fleet, member, SIM_KILL_POWER);
+			fleet->members[member].state = MEMBER_LOST;
+			sim_event_cancel(nemesis->sim, &fleet->members[member].start);
 			continue;
 		}
-		cluster_start_in(cluster, member, 1 + prng_below(prng, 300000));
+		fleet_start_in(fleet, member, 1 + prng_below(prng, 300000));
 	}
 }
 

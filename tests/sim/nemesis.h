@@ -6,7 +6,7 @@
 #ifndef TESTS_SIM_NEMESIS_H
 #define TESTS_SIM_NEMESIS_H
 
-#include "tests/sim/cluster.h"
+#include "tests/sim/fleet.h"
 #include "tests/sim/shop.h"
 
 #define NEMESIS_KINDS_MAX 48
@@ -27,7 +27,7 @@ struct fault {
 
 struct nemesis {
 	struct sim *sim;
-	struct cluster *cluster;
+	struct fleet *fleet;
 	struct shops *shops;
 	struct judge *judge;
 	struct fault faults[NEMESIS_KINDS_MAX];
@@ -38,7 +38,7 @@ struct nemesis {
 };
 
 /* only: names of kinds, comma-separated, or NULL for the seed's choice. "none" for none. */
-void nemesis_init(struct nemesis *nemesis, struct cluster *cluster, struct shops *shops, const char *only);
+void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *shops, const char *only);
 /* Ends every fault and heals the world. */
 void nemesis_stop(struct nemesis *nemesis);
 /* All members but a majority are taken away for good (or none, by chance); the rest is started. */

@@ -16,7 +16,7 @@
 struct run {
 	struct sim *sim;
 	struct judge judge;
-	struct cluster cluster;
+	struct fleet fleet;
 	struct shops shops;
 	struct nemesis nemesis;
 };
@@ -40,7 +40,7 @@ static bool read_back(void *owner)
 static bool converged(void *owner)
 {
 	struct run *run = owner;
-	return cluster_converged(&run->cluster) || run->judge.failed;
+	return fleet_converged(&run->fleet) || run->judge.failed;
 }
 
 /* ---- the nodes' bytes ---- */
@@ -61,8 +61,8 @@ static bool hash_done(void *owner) { return ((struct hash_wait *)owner)->done; }
 static void compare_bytes(struct run *run)
 {
 	struct hash_wait first = {0};
-	for (unsigned i = 0; i < run->cluster.count && !run->judge.failed; i++) {
-		struct member *m = &run->cluster.members[i];
+	for (unsigned i = 0; i < run->fleet.count && !run->judge.failed; i++) {
+		struct member *m = &run->fleet.members[i];
 		if (m->state != MEMBER_UP) {
 			continue;
 		}
@@ -126,7 +126,7 @@ static void verdict(struct run *run)
 	if (run->judge.leader_changes < LEADER_CHANGES_MIN) {
 		judge_fail(&run->judge, "void: leadership changed %" PRIu64 " times", run->judge.leader_changes);
 	}
-	if (run->cluster.restarts < RESTARTS_MIN) {
+	if (run->fleet.restarts < RESTARTS_MIN) {
 		judge_fail(&run->judge, "void: no node started again");
 	}
 	const char *idle = nemesis_idle(&run->nemesis);
@@ -148,9 +148,9 @@ static void fill_result(struct run *run, struct run_result *result)
 	result->unknown = run->shops.unknown;
 	result->started = run->shops.started;
 	result->leader_changes = run->judge.leader_changes;
-	result->restarts = run->cluster.restarts;
-	result->truth_lost = run->cluster.truth_lost;
-	result->lost = cluster_lost(&run->cluster);
+	result->restarts = run->fleet.restarts;
+	result->truth_lost = run->fleet.truth_lost;
+	result->lost = fleet_lost(&run->fleet);
 	result->entries = run->judge.entry_count;
 	result->longest_gap_us = run->shops.longest_gap_us;
 	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
@@ -169,13 +169,15 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	struct prng *prng = sim_prng(run->sim);
 	unsigned nodes = options->nodes != 0 ? options->nodes : prng_chance(prng, 1, 4) ? 5 : 3;
 	judge_init(&run->judge);
-	cluster_init(&run->cluster, run->sim, &run->judge, nodes, options->log);
+	fleet_init(&run->fleet, run->sim, &run->judge, nodes, options->log);
 	for (unsigned i = 0; i < nodes; i++) {
-		cluster_start_in(&run->cluster, i, 1 + prng_below(prng, 50000));
+		fleet_start_in(&run->fleet, i, 1 + prng_below(prng, 50000));
 	}
-	shops_init(&run->shops, &run->cluster, &run->judge, 3 + (unsigned)prng_below(prng, 3),
-		   1 + (unsigned)prng_below(prng, 4), 20000 + (unsigned)prng_below(prng, 400000));
-	nemesis_init(&run->nemesis, &run->cluster, &run->shops, options->only);
+	unsigned shops = 3 + (unsigned)prng_below(prng, 3);
+	unsigned workers = 1 + (unsigned)prng_below(prng, 4);
+	unsigned a_second = 20 + (unsigned)prng_below(prng, 60);
+	shops_init(&run->shops, &run->fleet, &run->judge, shops, workers, 2000000 / a_second * shops * workers);
+	nemesis_init(&run->nemesis, &run->fleet, &run->shops, options->only);
 	safety(run, options);
 	if (!run->judge.failed) {
 		liveness(run);
@@ -188,13 +190,13 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	}
 	fill_result(run, result);
 	if (run->judge.failed && !options->log) {
-		cluster_print(&run->cluster);
+		fleet_print(&run->fleet);
 	}
 	if (run->nemesis.running) {
 		nemesis_stop(&run->nemesis);
 	}
 	shops_fini(&run->shops);
-	cluster_fini(&run->cluster);
+	fleet_fini(&run->fleet);
 	sim_free(run->sim);
 	judge_fini(&run->judge);
 	free(run);

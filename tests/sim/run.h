@@ -1,4 +1,4 @@
-/* One seed: a world, a cluster, its clients and its faults, from the first event
+/* One seed: a world, a fleet, its clients and its faults, from the first event
  * to the verdict.
  *
  *   SAFETY    clients ask, faults strike

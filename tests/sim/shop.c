@@ -256,7 +256,7 @@ static void shop_start_fire(struct sim_event *event)
 {
 	struct shop *shop = list_entry(event, struct shop, start);
 	char servers[256];
-	cluster_servers(shop->shops->cluster, servers, sizeof(servers));
+	fleet_servers(shop->shops->fleet, servers, sizeof(servers));
 	struct tally_options options = {.servers = servers, .connections = 1 + shop->number % 2};
 	struct err err = {0};
 	shop->env = sim_host_start(shop->host);
@@ -313,13 +313,13 @@ void shops_kill(struct shops *shops, unsigned number)
 	sim_event_in(shops->sim, &shop->start, 10000 + prng_below(sim_prng(shops->sim), 1000000));
 }
 
-void shops_init(struct shops *shops, struct cluster *cluster, struct judge *judge, unsigned count, unsigned workers,
+void shops_init(struct shops *shops, struct fleet *fleet, struct judge *judge, unsigned count, unsigned workers,
 		unsigned think_us)
 {
 	assert(count <= SHOPS_MAX && workers <= SHOP_WORKERS_MAX && think_us > 0);
 	memset(shops, 0, sizeof(*shops));
-	shops->sim = cluster->sim;
-	shops->cluster = cluster;
+	shops->sim = fleet->sim;
+	shops->fleet = fleet;
 	shops->judge = judge;
 	shops->count = count;
 	shops->think_us = think_us;

@@ -8,7 +8,7 @@
 #define TESTS_SIM_SHOP_H
 
 #include "client/client.h"
-#include "tests/sim/cluster.h"
+#include "tests/sim/fleet.h"
 
 #define SHOPS_MAX 8
 #define SHOP_WORKERS_MAX 8
@@ -48,7 +48,7 @@ struct shop_counter {
 
 struct shops {
 	struct sim *sim;
-	struct cluster *cluster;
+	struct fleet *fleet;
 	struct judge *judge;
 	struct shop list[SHOPS_MAX];
 	unsigned count;
@@ -67,8 +67,8 @@ struct shops {
 	size_t final_at, final_count, final_done;
 };
 
-void shops_init(struct shops *shops, struct cluster *cluster, struct judge *judge, unsigned count, unsigned workers,
-		unsigned think_us);
+void shops_init(struct shops *shops, struct fleet *fleet, struct judge *judge, unsigned count, unsigned workers,
+		unsigned think_us /* at most, between requests of a worker */);
 void shops_fini(struct shops *shops);
 /* A client's process ends; it starts again a little later. What was under way is unknown. */
 void shops_kill(struct shops *shops, unsigned number);

@@ -12,20 +12,20 @@
 #include "tests/sim/judge.h"
 #include "tests/sim/sim.h"
 
-#define CLUSTER_LOG_LINES 24
+#define FLEET_LOG_LINES 24
 
-struct cluster;
+struct fleet;
 enum member_state { MEMBER_DOWN, MEMBER_UP, MEMBER_STOPPING, MEMBER_LOST };
 
 struct member {
-	struct cluster *cluster;
+	struct fleet *fleet;
 	unsigned number; /* from 0; the node is n<number + 1> */
 	enum member_state state;
 	struct sim_host *host;
 	struct store_disk *disk;
 	struct node_config config;
 	struct log log;
-	char lines[CLUSTER_LOG_LINES][200];
+	char lines[FLEET_LOG_LINES][200];
 	size_t line_count;
 	struct env *env;
 	struct node *node;
@@ -34,7 +34,7 @@ struct member {
 	uint64_t starts, restarts;
 };
 
-struct cluster {
+struct fleet {
 	struct sim *sim;
 	struct judge *judge;
 	struct member members[JUDGE_MEMBERS];
@@ -45,20 +45,20 @@ struct cluster {
 };
 
 /* Draws small thresholds from the world's chance. All members are down. */
-void cluster_init(struct cluster *cluster, struct sim *sim, struct judge *judge, unsigned count, bool print);
-void cluster_fini(struct cluster *cluster);
+void fleet_init(struct fleet *fleet, struct sim *sim, struct judge *judge, unsigned count, bool print);
+void fleet_fini(struct fleet *fleet);
 /* "n1:7401,n2:7401,…" */
-void cluster_servers(const struct cluster *cluster, char *text, size_t size);
+void fleet_servers(const struct fleet *fleet, char *text, size_t size);
 
-void cluster_start_in(struct cluster *cluster, unsigned number, uint64_t after_us);
-void cluster_kill(struct cluster *cluster, unsigned number, enum sim_kill kill); /* harmless when down */
-void cluster_stop(struct cluster *cluster, unsigned number);                    /* politely; starts again by itself */
+void fleet_start_in(struct fleet *fleet, unsigned number, uint64_t after_us);
+void fleet_kill(struct fleet *fleet, unsigned number, enum sim_kill kill); /* harmless when down */
+void fleet_stop(struct fleet *fleet, unsigned number);                    /* politely; starts again by itself */
 /* The member that leads in the highest term, or -1. */
-int cluster_leader(const struct cluster *cluster);
-unsigned cluster_lost(const struct cluster *cluster);
+int fleet_leader(const struct fleet *fleet);
+unsigned fleet_lost(const struct fleet *fleet);
 /* Every live member has applied the same index, and that is all that is committed. */
-bool cluster_converged(const struct cluster *cluster);
+bool fleet_converged(const struct fleet *fleet);
 /* The last log lines of each, to standard error. */
-void cluster_print(const struct cluster *cluster);
+void fleet_print(const struct fleet *fleet);
 
 #endif /* TESTS_SIM_CLUSTER_H */

@@ -1,4 +1,4 @@
-#include "tests/sim/cluster.h"
+#include "tests/sim/fleet.h"
 
 #include "server/config.h"
 #include "store/store.h"
@@ -17,21 +17,21 @@ static const char *member_name(const struct member *m) { return sim_host_name(m-
 static void log_sink(void *owner, enum log_level level, const char *line)
 {
 	struct member *m = owner;
-	uint64_t now = sim_now_us(m->cluster->sim);
-	char *kept = m->lines[m->line_count++ % CLUSTER_LOG_LINES];
+	uint64_t now = sim_now_us(m->fleet->sim);
+	char *kept = m->lines[m->line_count++ % FLEET_LOG_LINES];
 	snprintf(kept, sizeof(m->lines[0]), "%" PRIu64 ".%06" PRIu64 " %s", now / 1000000, now % 1000000, line);
-	if (m->cluster->print) {
+	if (m->fleet->print) {
 		fprintf(stderr, "%s\n", kept);
 	}
 }
 
-void cluster_print(const struct cluster *cluster)
+void fleet_print(const struct fleet *fleet)
 {
-	for (unsigned i = 0; i < cluster->count; i++) {
-		const struct member *m = &cluster->members[i];
-		size_t from = m->line_count > CLUSTER_LOG_LINES ? m->line_count - CLUSTER_LOG_LINES : 0;
+	for (unsigned i = 0; i < fleet->count; i++) {
+		const struct member *m = &fleet->members[i];
+		size_t from = m->line_count > FLEET_LOG_LINES ? m->line_count - FLEET_LOG_LINES : 0;
 		for (size_t at = from; at < m->line_count; at++) {
-			fprintf(stderr, "  %s\n", m->lines[at % CLUSTER_LOG_LINES]);
+			fprintf(stderr, "  %s\n", m->lines[at % FLEET_LOG_LINES]);
 		}
 	}
 }
@@ -41,7 +41,7 @@ void cluster_print(const struct cluster *cluster)
 static void applied_cb(void *owner, const struct entry *entry)
 {
 	struct member *m = owner;
-	judge_applied(m->cluster->judge, m->number, entry);
+	judge_applied(m->fleet->judge, m->number, entry);
 }
 
 /* Frees what lived on an env that is dead. Never from inside its turn. */
@@ -61,7 +61,7 @@ static void end_life(struct member *m, enum sim_kill kill)
 	m->state = MEMBER_DOWN;
 	sim_host_kill(m->host, kill);
 	m->burying = true;
-	sim_event_in(m->cluster->sim, &m->bury, 0);
+	sim_event_in(m->fleet->sim, &m->bury, 0);
 }
 
 /* In production this is fatal(): the process ends here, and somebody starts it again. */
@@ -71,31 +71,31 @@ static void truth_lost_cb(void *owner, const char *line)
 	if (m->state != MEMBER_UP && m->state != MEMBER_STOPPING) {
 		return;
 	}
-	m->cluster->truth_lost++;
+	m->fleet->truth_lost++;
 	if (sim_disk_wounds(m->host) == 0) {
-		judge_fail(m->cluster->judge, "%s stopped, though its disk never failed: %s", member_name(m), line);
+		judge_fail(m->fleet->judge, "%s stopped, though its disk never failed: %s", member_name(m), line);
 	}
 	end_life(m, SIM_KILL_PROCESS);
-	cluster_start_in(m->cluster, m->number, 500000);
+	fleet_start_in(m->fleet, m->number, 500000);
 }
 
 static void refused(struct member *m, const struct err *err)
 {
-	struct cluster *cluster = m->cluster;
+	struct fleet *fleet = m->fleet;
 	log_event(&m->log, LOG_ERROR, "refused", "reason=\"%s\"", err->text);
-	cluster->refused++;
+	fleet->refused++;
 	bool wounded = sim_disk_wounds(m->host) > 0;
 	const struct sim_disk_faults *faults = sim_disk_faults(m->host);
 	bool ill = faults->capacity != 0 || faults->read_error_per_million != 0 ||
 		   faults->write_error_per_million != 0 || faults->sync_error_per_million != 0;
 	if (!wounded && !ill) {
-		judge_fail(cluster->judge, "%s does not start, though its disk never failed: %s", member_name(m), err->text);
+		judge_fail(fleet->judge, "%s does not start, though its disk never failed: %s", member_name(m), err->text);
 	}
 	if (err->code == ERR_CORRUPT && wounded) {
 		m->state = MEMBER_LOST;
 		return;
 	}
-	cluster_start_in(cluster, m->number, 2000000);
+	fleet_start_in(fleet, m->number, 2000000);
 }
 
 static void start_fire(struct sim_event *event)
@@ -105,13 +105,13 @@ static void start_fire(struct sim_event *event)
 		return;
 	}
 	if (m->burying) {
-		cluster_start_in(m->cluster, m->number, 1000);
+		fleet_start_in(m->fleet, m->number, 1000);
 		return;
 	}
 	struct err err = {0};
 	m->env = sim_host_start(m->host);
 	m->state = MEMBER_UP;
-	judge_started(m->cluster->judge, m->number);
+	judge_started(m->fleet->judge, m->number);
 	int status = node_open(m->env, &m->config, &m->log, &m->node, &err);
 	if (status == 0) {
 		shard_watch_applied(node_shard(m->node), applied_cb, m);
@@ -129,21 +129,21 @@ static void start_fire(struct sim_event *event)
 	m->starts++;
 	if (m->starts > 1) {
 		m->restarts++;
-		m->cluster->restarts++;
+		m->fleet->restarts++;
 	}
 }
 
-void cluster_start_in(struct cluster *cluster, unsigned number, uint64_t after_us)
+void fleet_start_in(struct fleet *fleet, unsigned number, uint64_t after_us)
 {
-	struct member *m = &cluster->members[number];
+	struct member *m = &fleet->members[number];
 	if (m->state != MEMBER_LOST) {
-		sim_event_in(cluster->sim, &m->start, after_us);
+		sim_event_in(fleet->sim, &m->start, after_us);
 	}
 }
 
-void cluster_kill(struct cluster *cluster, unsigned number, enum sim_kill kill)
+void fleet_kill(struct fleet *fleet, unsigned number, enum sim_kill kill)
 {
-	struct member *m = &cluster->members[number];
+	struct member *m = &fleet->members[number];
 	if (m->state == MEMBER_UP || m->state == MEMBER_STOPPING) {
 		end_life(m, kill);
 	}
@@ -152,14 +152,14 @@ void cluster_kill(struct cluster *cluster, unsigned number, enum sim_kill kill)
 static void stopped_cb(void *owner)
 {
 	struct member *m = owner;
-	m->cluster->polite++;
+	m->fleet->polite++;
 	end_life(m, SIM_KILL_PROCESS);
-	cluster_start_in(m->cluster, m->number, 200000 + prng_below(sim_prng(m->cluster->sim), 1000000));
+	fleet_start_in(m->fleet, m->number, 200000 + prng_below(sim_prng(m->fleet->sim), 1000000));
 }
 
-void cluster_stop(struct cluster *cluster, unsigned number)
+void fleet_stop(struct fleet *fleet, unsigned number)
 {
-	struct member *m = &cluster->members[number];
+	struct member *m = &fleet->members[number];
 	if (m->state != MEMBER_UP || sim_host_crashing(m->host)) {
 		return;
 	}
@@ -170,12 +170,12 @@ void cluster_stop(struct cluster *cluster, unsigned number)
 /* The power went inside a disk call. */
 static void crashed_cb(void *owner, struct sim_host *host)
 {
-	struct cluster *cluster = owner;
-	for (unsigned i = 0; i < cluster->count; i++) {
-		struct member *m = &cluster->members[i];
+	struct fleet *fleet = owner;
+	for (unsigned i = 0; i < fleet->count; i++) {
+		struct member *m = &fleet->members[i];
 		if (m->host == host && (m->state == MEMBER_UP || m->state == MEMBER_STOPPING)) {
 			end_life(m, SIM_KILL_POWER);
-			cluster_start_in(cluster, i, 100000 + prng_below(sim_prng(cluster->sim), 2000000));
+			fleet_start_in(fleet, i, 100000 + prng_below(sim_prng(fleet->sim), 2000000));
 			return;
 		}
 	}
@@ -190,28 +190,28 @@ static bool member_alive(const struct member *m)
 
 static void watch_fire(struct sim_event *event)
 {
-	struct cluster *cluster = list_entry(event, struct cluster, watch);
-	for (unsigned i = 0; i < cluster->count; i++) {
-		const struct member *m = &cluster->members[i];
+	struct fleet *fleet = list_entry(event, struct fleet, watch);
+	for (unsigned i = 0; i < fleet->count; i++) {
+		const struct member *m = &fleet->members[i];
 		if (!member_alive(m)) {
 			continue;
 		}
 		struct shard_stats stats;
 		shard_stats(node_shard(m->node), &stats);
 		if (stats.replica.role == REPLICA_LEADER) {
-			judge_leads(cluster->judge, i, stats.replica.term);
+			judge_leads(fleet->judge, i, stats.replica.term);
 		}
-		judge_commit(cluster->judge, i, stats.replica.commit_index);
+		judge_commit(fleet->judge, i, stats.replica.commit_index);
 	}
-	sim_event_in(cluster->sim, &cluster->watch, WATCH_US);
+	sim_event_in(fleet->sim, &fleet->watch, WATCH_US);
 }
 
-int cluster_leader(const struct cluster *cluster)
+int fleet_leader(const struct fleet *fleet)
 {
 	int found = -1;
 	uint64_t term = 0;
-	for (unsigned i = 0; i < cluster->count; i++) {
-		const struct member *m = &cluster->members[i];
+	for (unsigned i = 0; i < fleet->count; i++) {
+		const struct member *m = &fleet->members[i];
 		if (!member_alive(m)) {
 			continue;
 		}
@@ -225,20 +225,20 @@ int cluster_leader(const struct cluster *cluster)
 	return found;
 }
 
-unsigned cluster_lost(const struct cluster *cluster)
+unsigned fleet_lost(const struct fleet *fleet)
 {
 	unsigned lost = 0;
-	for (unsigned i = 0; i < cluster->count; i++) {
-		lost += cluster->members[i].state == MEMBER_LOST;
+	for (unsigned i = 0; i < fleet->count; i++) {
+		lost += fleet->members[i].state == MEMBER_LOST;
 	}
 	return lost;
 }
 
-bool cluster_converged(const struct cluster *cluster)
+bool fleet_converged(const struct fleet *fleet)
 {
 	uint64_t applied = 0;
-	for (unsigned i = 0; i < cluster->count; i++) {
-		const struct member *m = &cluster->members[i];
+	for (unsigned i = 0; i < fleet->count; i++) {
+		const struct member *m = &fleet->members[i];
 		if (!member_alive(m)) {
 			continue;
 		}
@@ -256,8 +256,8 @@ bool cluster_converged(const struct cluster *cluster)
 
 static void member_config(struct member *m)
 {
-	struct cluster *cluster = m->cluster;
-	struct prng *prng = sim_prng(cluster->sim);
+	struct fleet *fleet = m->fleet;
+	struct prng *prng = sim_prng(fleet->sim);
 	struct node_config *config = &m->config;
 	config_defaults(config);
 	snprintf(config->dir, sizeof(config->dir), "data");
@@ -265,13 +265,13 @@ static void member_config(struct member *m)
 	snprintf(config->name, sizeof(config->name), "%s", member_name(m));
 	snprintf(config->listen, sizeof(config->listen), "%s:7401", member_name(m));
 	snprintf(config->peer_listen, sizeof(config->peer_listen), "%s:7501", member_name(m));
-	for (unsigned i = 0; i < cluster->count; i++) {
+	for (unsigned i = 0; i < fleet->count; i++) {
 		struct node_member *member = &config->members[i];
 		member->id = i + 1;
 		snprintf(member->client, sizeof(member->client), "n%u:7401", i + 1);
 		snprintf(member->peer, sizeof(member->peer), "n%u:7501", i + 1);
 	}
-	config->member_count = cluster->count;
+	config->member_count = fleet->count;
 	/* Small, so that rolling, trimming, flushing and replay happen all the time. */
 	config->memtable_bytes = MIB(1);
 	config->cache_bytes = MIB(1);
@@ -289,20 +289,20 @@ static void member_config(struct member *m)
 	}
 }
 
-void cluster_init(struct cluster *cluster, struct sim *sim, struct judge *judge, unsigned count, bool print)
+void fleet_init(struct fleet *fleet, struct sim *sim, struct judge *judge, unsigned count, bool print)
 {
 	assert(count >= 1 && count <= LIMIT_MEMBERS);
-	memset(cluster, 0, sizeof(*cluster));
-	cluster->sim = sim;
-	cluster->judge = judge;
-	cluster->count = count;
-	cluster->print = print;
-	sim_on_crash(sim, crashed_cb, cluster);
+	memset(fleet, 0, sizeof(*fleet));
+	fleet->sim = sim;
+	fleet->judge = judge;
+	fleet->count = count;
+	fleet->print = print;
+	sim_on_crash(sim, crashed_cb, fleet);
 	for (unsigned i = 0; i < count; i++) {
-		struct member *m = &cluster->members[i];
+		struct member *m = &fleet->members[i];
 		char name[16];
 		snprintf(name, sizeof(name), "n%u", i + 1);
-		m->cluster = cluster;
+		m->fleet = fleet;
 		m->number = i;
 		m->host = sim_host_new(sim, name);
 		m->disk = store_disk_new();
@@ -311,29 +311,29 @@ void cluster_init(struct cluster *cluster, struct sim *sim, struct judge *judge,
 		sim_event_init(&m->bury, bury_fire);
 		member_config(m);
 	}
-	sim_event_init(&cluster->watch, watch_fire);
-	sim_event_in(sim, &cluster->watch, WATCH_US);
+	sim_event_init(&fleet->watch, watch_fire);
+	sim_event_in(sim, &fleet->watch, WATCH_US);
 }
 
-void cluster_fini(struct cluster *cluster)
+void fleet_fini(struct fleet *fleet)
 {
-	for (unsigned i = 0; i < cluster->count; i++) {
-		struct member *m = &cluster->members[i];
-		cluster_kill(cluster, i, SIM_KILL_PROCESS);
+	for (unsigned i = 0; i < fleet->count; i++) {
+		struct member *m = &fleet->members[i];
+		fleet_kill(fleet, i, SIM_KILL_PROCESS);
 		if (m->burying) {
-			sim_event_cancel(cluster->sim, &m->bury);
+			sim_event_cancel(fleet->sim, &m->bury);
 			bury(m);
 		}
-		sim_event_cancel(cluster->sim, &m->start);
+		sim_event_cancel(fleet->sim, &m->start);
 		store_disk_free(m->disk);
 	}
-	sim_event_cancel(cluster->sim, &cluster->watch);
+	sim_event_cancel(fleet->sim, &fleet->watch);
 }
 
-void cluster_servers(const struct cluster *cluster, char *text, size_t size)
+void fleet_servers(const struct fleet *fleet, char *text, size_t size)
 {
 	size_t len = 0;
-	for (unsigned i = 0; i < cluster->count && len < size; i++) {
-		len += (size_t)snprintf(text + len, size - len, "%s%s", i == 0 ? "" : ",", cluster->members[i].config.listen);
+	for (unsigned i = 0; i < fleet->count && len < size; i++) {
+		len += (size_t)snprintf(text + len, size - len, "%s%s", i == 0 ? "" : ",", fleet->members[i].config.listen);
 	}
 }
