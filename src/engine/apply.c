@@ -158,7 +158,9 @@ static void flush_done(struct env_work *work)
 	struct apply *apply = &shard->apply;
 	apply->flushing = false;
 	if (apply->flush_status == 0) {
-		replica_database_durable(shard->replica, apply->flush_index);
+		/* The flush may hold entries whose apply is done on its lane and not yet told here. */
+		uint64_t told = apply->index;
+		replica_database_durable(shard->replica, apply->flush_index < told ? apply->flush_index : told);
 	} else if (apply->flush_status != ERR_NO_SPACE) {
 		shard_fail(shard, apply->flush_err.text);
 	}

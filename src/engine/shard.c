@@ -377,7 +377,7 @@ void shard_free(struct shard *shard)
 		return;
 	}
 	env_timer_stop(&shard->tick);
-	env_timer_stop(&shard->yield.timer);
+	yield_fini(shard);
 	apply_close(shard);
 	bundle_close(shard);
 	hash_close(shard, false);

@@ -112,6 +112,7 @@ struct yield {
 	void (*done)(struct shard *shard, int status);
 	void (*cb)(void *owner, int status); /* an operator's */
 	void *owner;
+	struct list refused; /* of struct refusal: told in the next turn */
 };
 
 struct space {
@@ -288,6 +289,7 @@ void bundle_close(struct shard *shard);
 
 /* yield.c */
 void yield_init(struct shard *shard);
+void yield_fini(struct shard *shard);
 void yield_start(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
                     void (*done)(struct shard *shard, int status));
 void yield_turn(struct shard *shard);

@@ -7,6 +7,15 @@
 #include "engine/shard_private.h"
 
 #include <assert.h>
+#include <stdlib.h>
+
+/* Somebody asked for a transfer that cannot be: told later, never from inside his call. */
+struct refusal {
+	struct list link;
+	int status;
+	void (*cb)(void *owner, int status);
+	void *owner;
+};
 
 static void yield_end(struct shard *shard, int status)
 {
@@ -37,11 +46,43 @@ static void transfer_cb(void *owner, int status)
 void yield_init(struct shard *shard)
 {
 	env_timer_init(shard->env, &shard->yield.timer, timer_cb);
+	list_init(&shard->yield.refused);
+}
+
+void yield_fini(struct shard *shard)
+{
+	env_timer_stop(&shard->yield.timer);
+	struct list *link;
+	while ((link = list_pop(&shard->yield.refused)) != NULL) {
+		free(list_entry(link, struct refusal, link));
+	}
+}
+
+static void refuse(struct shard *shard, int status, void (*cb)(void *owner, int status), void *owner)
+{
+	struct refusal *refusal = malloc(sizeof *refusal);
+	if (refusal == NULL) {
+		fatal("out of memory: a transfer's answer");
+	}
+	*refusal = (struct refusal){.status = status, .cb = cb, .owner = owner};
+	list_append(&shard->yield.refused, &refusal->link);
+	env_turn_arm(&shard->turn);
+}
+
+static void tell_refused(struct shard *shard)
+{
+	struct list *link;
+	while ((link = list_pop(&shard->yield.refused)) != NULL) {
+		struct refusal refusal = *list_entry(link, struct refusal, link);
+		free(list_entry(link, struct refusal, link));
+		refusal.cb(refusal.owner, refusal.status);
+	}
 }
 
 void yield_turn(struct shard *shard)
 {
 	struct yield *h = &shard->yield;
+	tell_refused(shard);
 	if (h->phase != YIELD_DRAINING || !propose_idle(shard)) {
 		return;
 	}
@@ -84,9 +125,8 @@ void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms
                     void *owner)
 {
 	struct yield *h = &shard->yield;
-	if (shard->phase != PHASE_LEADING || h->phase != YIELD_IDLE) {
-		/* The replica refuses the same way, later: no callback from inside. */
-		replica_transfer(shard->replica, target_id, timeout_ms, cb, owner);
+	if (h->phase != YIELD_IDLE || shard->phase != PHASE_LEADING) {
+		refuse(shard, h->phase != YIELD_IDLE ? ERR_BUSY : ERR_NOT_LEADER, cb, owner);
 		return;
 	}
 	h->cb = cb;

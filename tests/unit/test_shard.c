@@ -440,11 +440,15 @@ static void test_transfer(void)
 	world_lead(&w, NULL, NULL);
 	ask_start(&w, &open, "SET k v");
 	shard_transfer(w.shard, 2, 1000, transferred_cb, &status);
+	int second = 1;
+	shard_transfer(w.shard, 2, 1000, transferred_cb, &second);
+	ok(second == 1, "a second transfer is not answered from inside");
 	ask_start(&w, &parked, "GET k");
 	ok(status == 1 && w.shard->parked_count == 1, "while leadership moves requests are parked");
 	is_str(ask_wait(&open), "+OK||", "what was open is committed first");
 	is_str(ask_wait(&parked), "$1||v||", "when it stays here they go on");
 	is_int(status, ERR_TIMEOUT, "and the asker is told");
+	is_int(second, ERR_BUSY, "and the second that one was under way");
 	ask_end(&open);
 	ask_end(&parked);
 	world_close(&w);
