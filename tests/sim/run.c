@@ -82,10 +82,20 @@ static void compare_bytes(struct run *run)
 
 /* ---- the phases ---- */
 
+static bool did_enough(void *owner)
+{
+	struct run *run = owner;
+	bool enough = run->shops.acknowledged >= ACKNOWLEDGED_MIN && run->judge.leader_changes >= LEADER_CHANGES_MIN &&
+		      run->fleet.restarts >= RESTARTS_MIN && nemesis_idle(&run->nemesis) == NULL;
+	return enough || run->judge.failed;
+}
+
 static void safety(struct run *run, const struct run_options *options)
 {
 	uint64_t minutes = options->minutes == 0 ? 1 : options->minutes;
 	sim_run_until(run->sim, run_failed, run, minutes * 60000000);
+	/* A seed that is hit hard gets longer to do its work. */
+	sim_run_until(run->sim, did_enough, run, minutes * 4 * 60000000);
 }
 
 static void liveness(struct run *run)
