@@ -1,7 +1,7 @@
 /* Plays lines of commands against Debian's redis-server and against us, and
  * compares the bytes of the replies, in RESP2 and in RESP3.
  *
- *   diff [--address HOST:PORT] FILE.cases …
+ *   diff [--address HOST:PORT] [--random COUNT SEED] FILE.cases …
  *
  * Without an address the commands run in this process, on a store in memory, and cases
  * marked [server] are left out. A file of cases:
@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/prng.h"
+#include "tests/diff/random.h"
 #include "tests/diff/side.h"
 #include "tests/lib/tap.h"
 #include "wire/resp.h"
@@ -38,6 +40,8 @@ struct player {
 	struct arena arena;
 	struct buf want, got;
 	size_t lines;
+	bool quiet;      /* random lines: only a difference is told */
+	size_t different;
 };
 
 /* ---- comparing ---- */
@@ -116,7 +120,10 @@ static void note_reply(const char *name, const struct buf *reply)
 
 static void judge(struct player *player, enum how how, const char *line)
 {
-	if (!ok(agree(player, how), "RESP%d %s: %s", player->protocol, player->name, line)) {
+	bool same = agree(player, how);
+
+	player->different += !same;
+	if (!(player->quiet && same) && !ok(same, "RESP%d %s: %s", player->protocol, player->name, line)) {
 		note_reply(player->redis->name, &player->want);
 		note_reply(player->tally->name, &player->got);
 	}
@@ -227,6 +234,27 @@ static void play_file(struct player *player, const char *text)
 	}
 }
 
+/* Lines nobody wrote, over a few keys, in cases of 200 so that a difference does not hide the next ones. */
+static void play_random(struct player *player, uint64_t count, uint64_t seed)
+{
+	struct prng prng;
+
+	prng_init(&prng, seed);
+	player->quiet = true;
+	player->different = 0;
+	for (uint64_t i = 0; i < count; i++) {
+		if (i % 200 == 0) {
+			player->protocol = 2 + (int)(i / 200 % 2);
+			begin_case(player, "= random");
+		}
+		play_line(player, random_line(&prng, &player->arena));
+		arena_reset(&player->arena);
+	}
+	player->quiet = false;
+	ok(player->different == 0, "%llu random lines of seed %llu get the same replies", (unsigned long long)count,
+	   (unsigned long long)seed);
+}
+
 static char *read_file(const char *path)
 {
 	FILE *file = fopen(path, "r");
@@ -245,7 +273,7 @@ static char *read_file(const char *path)
 	return (char *)text.data;
 }
 
-static void play(struct side *redis, struct side *tally, char *const *texts, size_t count)
+static void play(struct side *redis, struct side *tally, char *const *texts, size_t count, const uint64_t random[2])
 {
 	struct player player = {.redis = redis, .tally = tally};
 
@@ -257,6 +285,9 @@ static void play(struct side *redis, struct side *tally, char *const *texts, siz
 		for (size_t i = 0; i < count; i++) {
 			play_file(&player, texts[i]);
 		}
+	}
+	if (random[0] > 0) {
+		play_random(&player, random[0], random[1]);
 	}
 	tap_note("%zu replies compared", player.lines);
 	arena_fini(&player.arena);
@@ -270,6 +301,7 @@ int main(int argc, char **argv)
 	struct side redis, tally;
 	struct solo solo;
 	size_t count = 0;
+	uint64_t random[2] = {0, 0}; /* count, seed */
 	int port = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -278,6 +310,9 @@ int main(int argc, char **argv)
 			if (sscanf(argv[++i], "%63[^:]:%d", host, &port) != 2) {
 				fatal("--address HOST:PORT");
 			}
+		} else if (strcmp(argv[i], "--random") == 0 && i + 2 < argc) {
+			random[0] = strtoull(argv[++i], NULL, 10);
+			random[1] = strtoull(argv[++i], NULL, 10);
 		} else if (count < sizeof(texts) / sizeof(texts[0])) {
 			texts[count++] = read_file(argv[i]);
 		}
@@ -291,11 +326,11 @@ int main(int argc, char **argv)
 	}
 	if (port != 0) {
 		side_use_address(&tally, host, port);
-		play(&redis, &tally, texts, count);
+		play(&redis, &tally, texts, count, random);
 	} else {
 		solo_open(&solo);
 		side_use_solo(&tally, &solo);
-		play(&redis, &tally, texts, count);
+		play(&redis, &tally, texts, count, random);
 		solo_close(&solo);
 	}
 	side_stop(&tally);

@@ -1,3 +1,3 @@
 #!/bin/bash
-# The commands in this process against redis-server.
-exec "$TALLY_BUILD/tests/diff/diff" "$TALLY_SRC"/tests/diff/cases/*.cases
+# The commands in this process against redis-server: the cases, then random lines.
+exec "$TALLY_BUILD/tests/diff/diff" --random "${DIFF_LINES:-20000}" "${DIFF_SEED:-1}" "$TALLY_SRC"/tests/diff/cases/*.cases
