@@ -6,6 +6,7 @@
 #include "base/histogram.h"
 #include "base/prng.h"
 #include "client/client.h"
+#include "client/tool/cpu.h"
 #include "client/tool/local.h"
 #include "client/tool/options.h"
 #include "env/env.h"
@@ -74,11 +75,15 @@ struct load {
 	uint64_t outcomes[TALLY_UNKNOWN + 1]; /* while measured */
 	uint64_t shown;
 	struct histogram done, refused; /* us */
+	uint64_t answers;               /* of the whole run, start included */
+	struct cpu_sample before, after;
 	struct env_timer second;
 };
 void load_cb(struct tally_call *call);
 /* connections x depth slots for the bench's seconds, after a short start that is not measured. */
 void load_run(struct load *load);
+/* What an answer cost each process. */
+void load_print_cpu(const struct load *load);
 /* Measured answers of an outcome a second. */
 uint64_t load_rate(const struct load *load, enum tally_outcome outcome);
 

@@ -20,7 +20,8 @@ struct flash {
 	bool refusals;
 	char run[24], campaign[40];
 	struct load load;
-	uint64_t index_before, index_after; /* the log must not grow under refusals */
+	/* The log must not grow under refusals; an election adds an entry of its own. */
+	uint64_t index_before, index_after, term_before, term_after;
 };
 
 static void flash_next(struct load_slot *slot)
@@ -37,11 +38,12 @@ static void flash_next(struct load_slot *slot)
 	                      (unsigned)flash->bench.tool->timeout_ms, load_cb);
 }
 
-static uint64_t flash_last_index(struct flash *flash)
+static uint64_t flash_last_index(struct flash *flash, uint64_t *term)
 {
 	static const char *const words[] = {"TALLY", "STATUS"};
 	const struct tally_call *call = tool_ask(flash->bench.tool, NULL, words, NULL, 2, TALLY_READ);
 	bool fine = call != NULL && tally_call_outcome(call) == TALLY_DONE;
+	*term = fine ? (uint64_t)tally_value_int(tally_value_get(tally_call_value(call), "term"), 0) : 0;
 	return fine ? (uint64_t)tally_value_int(tally_value_get(tally_call_value(call), "last_index"), 0) : 0;
 }
 
@@ -69,7 +71,8 @@ static int flash_report(struct flash *flash)
 	struct load *load = &flash->load;
 	const struct histogram *latency = flash->refusals ? &load->refused : &load->done;
 	uint64_t lost = load->outcomes[TALLY_RETRY] + load->outcomes[TALLY_UNKNOWN] + load->outcomes[TALLY_CONFLICT];
-	bool quiet = !flash->refusals || flash->index_before == flash->index_after;
+	bool elected = flash->term_before != flash->term_after;
+	bool quiet = !flash->refusals || elected || flash->index_before == flash->index_after;
 	if (flash->bench.tool->json) {
 		struct buf out;
 		buf_init(&out, MIB(1));
@@ -96,10 +99,13 @@ static int flash_report(struct flash *flash)
 		bench_table_head();
 		bench_table_row("sold", &load->done);
 		bench_table_row("refused", &load->refused);
+		load_print_cpu(load);
 		if (flash->refusals) {
-			printf("last index %llu before, %llu after: a refusal %s the log\n",
-			       (unsigned long long)flash->index_before, (unsigned long long)flash->index_after,
-			       quiet ? "costs nothing in" : "WAS WRITTEN TO");
+			printf("last index %llu before, %llu after: %s\n", (unsigned long long)flash->index_before,
+			       (unsigned long long)flash->index_after,
+			       elected ? "an election came in between, which adds an entry"
+			       : quiet ? "a refusal costs nothing in the log"
+			               : "A REFUSAL WAS WRITTEN TO THE LOG");
 		}
 		if (lost > 0) {
 			printf("%llu requests without a result\n", (unsigned long long)lost);
@@ -118,9 +124,9 @@ static int flash_run(struct flash *flash)
 		                            .name = flash->refusals ? "refusals" : "sales",
 		                            .next = flash_next,
 		                            .owner = flash};
-		flash->index_before = flash_last_index(flash);
+		flash->index_before = flash_last_index(flash, &flash->term_before);
 		load_run(&flash->load);
-		flash->index_after = flash_last_index(flash);
+		flash->index_after = flash_last_index(flash, &flash->term_after);
 		code = flash->bench.interrupted ? TOOL_FAILED : flash_report(flash);
 	}
 	bench_close(&flash->bench);

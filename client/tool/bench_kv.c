@@ -85,6 +85,10 @@ static int kv_report(struct kv *kv)
 		bench_table_head();
 		bench_table_row("SET", &kv->set.done);
 		bench_table_row("GET", &kv->get.done);
+		printf("SET: ");
+		load_print_cpu(&kv->set);
+		printf("GET: ");
+		load_print_cpu(&kv->get);
 		uint64_t failed = kv->set.outcomes[TALLY_RETRY] + kv->set.outcomes[TALLY_UNKNOWN] +
 		                  kv->get.outcomes[TALLY_RETRY];
 		if (failed > 0) {

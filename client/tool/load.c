@@ -43,6 +43,7 @@ void load_cb(struct tally_call *call)
 		}
 		load->last_us = now_us;
 	}
+	load->answers++;
 	if (load->answered != NULL) {
 		load->answered(slot);
 	}
@@ -69,6 +70,7 @@ void load_run(struct load *load)
 	}
 	histogram_init(&load->done);
 	histogram_init(&load->refused);
+	cpu_sample(&bench->local, &load->before);
 	load->measure_from_us = env_now_us(bench->env) + START_US;
 	load->until_us = load->measure_from_us + bench->seconds * 1000000;
 	load->last_us = load->until_us;
@@ -89,10 +91,19 @@ void load_run(struct load *load)
 	load->until_us = interrupted ? 0 : load->until_us;
 	bench_wait(bench, load_is_over, load);
 	bench->stop = interrupted;
+	cpu_sample(&bench->local, &load->after);
 	env_timer_stop(&load->second);
 	bench_progress_end(bench);
 	free(load->slots);
 	load->slots = NULL;
+}
+
+void load_print_cpu(const struct load *load)
+{
+	struct tally_stats stats;
+	tally_stats(load->bench->tally, &stats);
+	const struct local *local = &load->bench->local;
+	cpu_print(local, &load->before, &load->after, load->answers, local_find(local, stats.leader));
 }
 
 uint64_t load_rate(const struct load *load, enum tally_outcome outcome)
