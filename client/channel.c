@@ -107,7 +107,7 @@ void channel_flush(struct channel *channel)
 
 /* ---- answers ---- */
 
-static void channel_answer(struct channel *channel, struct slice attribute, struct slice reply)
+static void channel_answer(struct channel *channel, struct slice attribute, struct slice reply, uint64_t now_us)
 {
 	struct channel_slot slot = *channel_slot(channel, channel->first);
 	channel->first++;
@@ -127,6 +127,7 @@ static void channel_answer(struct channel *channel, struct slice attribute, stru
 		}
 		return;
 	case CHANNEL_CALL:
+		compass_heard(&channel->tally->compass, channel->node, now_us);
 		if (slot.call != NULL) {
 			call_answered(slot.call, attribute, reply);
 		}
@@ -173,6 +174,7 @@ static void channel_data_cb(void *owner, struct slice bytes)
 		return;
 	}
 	size_t at = 0;
+	uint64_t now_us = env_now_us(channel->tally->env);
 	while (channel->state == CHANNEL_READY && at < channel->input.len) {
 		struct slice attribute;
 		struct slice reply;
@@ -189,12 +191,11 @@ static void channel_data_cb(void *owner, struct slice bytes)
 		}
 		at += attribute.len + reply.len;
 		if (!push) {
-			channel_answer(channel, attribute, reply);
+			channel_answer(channel, attribute, reply, now_us);
 		}
 	}
 	if (at > 0) {
-		channel->quiet_since_us = env_now_us(channel->tally->env);
-		compass_heard(&channel->tally->compass);
+		channel->quiet_since_us = now_us;
 		client_wake(channel->tally);
 	}
 	buf_consume(&channel->input, at);

@@ -22,6 +22,8 @@
 #define HEAR_OTHERS_MS 60
 /* A connection that does not come up. */
 #define CONNECT_MS 1000
+/* A connection that is silent while its node answers on others. */
+#define STUCK_MS 4000
 
 struct arena *compass_arena(struct compass *compass) { return &compass->tally->arena; }
 struct env *compass_env(struct compass *compass) { return compass->tally->env; }
@@ -306,10 +308,11 @@ void compass_moved(struct compass *compass)
 	compass_seek(compass, false);
 }
 
-void compass_heard(struct compass *compass)
+void compass_heard(struct compass *compass, const struct probe *node, uint64_t now_us)
 {
-	if (!compass->seeking) {
-		compass->rounds = 0;
+	if (node == compass->target) {
+		compass->heard_us = now_us;
+		compass->rounds = compass->seeking ? compass->rounds : 0;
 	}
 }
 
@@ -332,14 +335,31 @@ void compass_told(struct compass *compass, struct probe *node, struct slice repl
 
 /* ---- looking while served ---- */
 
-static bool channel_silent(const struct channel *channel, uint64_t now_us)
+static bool channel_quiet_for(const struct channel *channel, uint64_t now_us, uint64_t limit_ms)
 {
-	uint64_t limit_ms = channel->state == CHANNEL_OPENING ? CONNECT_MS : COMPASS_SILENCE_MS;
 	bool waits = channel->state == CHANNEL_OPENING || channel_waiting(channel) > 0;
 	return channel->state != CHANNEL_CLOSING && waits && now_us > channel->quiet_since_us + limit_ms * 1000;
 }
 
-/* True while something waits for the target, so that the look must be repeated. */
+/* One connection among those to the target: true when it makes the node suspect. */
+static bool compass_watch_here(struct compass *compass, struct channel *channel, uint64_t now_us)
+{
+	if (channel->state == CHANNEL_OPENING) {
+		if (channel_quiet_for(channel, now_us, CONNECT_MS)) {
+			channel_close(channel);
+		}
+		return false;
+	}
+	if (now_us > compass->heard_us + COMPASS_SILENCE_MS * 1000) {
+		return channel_quiet_for(channel, now_us, COMPASS_SILENCE_MS);
+	}
+	if (channel_quiet_for(channel, now_us, STUCK_MS)) {
+		channel_close(channel);
+	}
+	return false;
+}
+
+/* True while something waits for an answer, so that the look must be repeated. */
 static bool compass_watch(struct compass *compass, uint64_t now_us)
 {
 	struct channel *asker = NULL;
@@ -348,18 +368,13 @@ static bool compass_watch(struct compass *compass, uint64_t now_us)
 	list_for_each(link, &compass->tally->channels)
 	{
 		struct channel *channel = list_entry(link, struct channel, link);
-		bool here = channel->node == compass->target && !channel->retiring;
-		if (channel_silent(channel, now_us)) {
-			if (here && channel->state != CHANNEL_OPENING) {
-				silent = true;
-			} else if (!here || now_us > channel->quiet_since_us + CONNECT_MS * 1000) {
-				channel_close(channel); /* a retiring one, or one that does not come up */
-			}
+		if (channel->node == compass->target && !channel->retiring) {
+			silent = compass_watch_here(compass, channel, now_us) || silent;
+			asker = channel->state == CHANNEL_READY && !channel->asked ? channel : asker;
+		} else if (channel_quiet_for(channel, now_us, COMPASS_SILENCE_MS)) {
+			channel_close(channel); /* nobody finds out whether its node lives */
 		}
 		waits = waits || channel->state == CHANNEL_OPENING || channel_waiting(channel) > 0;
-		if (here && channel->state == CHANNEL_READY && !channel->asked && asker == NULL) {
-			asker = channel;
-		}
 	}
 	if (silent) {
 		compass->suspect = true;

@@ -15,7 +15,8 @@
  * Silence. A leader that is paused, or cut off from us, keeps its connections.
  * When requests wait and nothing was heard for COMPASS_SILENCE_MS, all nodes are asked: a slow
  * leader answers its status at once and we go on waiting; a dead one does not,
- * and another serves us. Addresses are learned from the answers. */
+ * and another serves us. A single connection that is silent while others are answered is
+ * given up by itself. Addresses are learned from the answers. */
 #ifndef CLIENT_COMPASS_H
 #define CLIENT_COMPASS_H
 
@@ -43,6 +44,7 @@ struct compass {
 	unsigned rounds;   /* searches without success in between: the pause grows */
 	uint64_t quiet_pause_ms;
 	uint64_t asked_us; /* STATUS among the requests */
+	uint64_t heard_us; /* the target answered a call */
 	struct env_timer timer; /* next round of a search, or next look while served */
 };
 
@@ -63,7 +65,7 @@ static inline bool compass_serves(const struct compass *compass)
 /* Told by channels and calls: */
 void compass_lost(struct compass *compass);  /* a connection to the target is gone */
 void compass_moved(struct compass *compass); /* the target said it does not lead, or stops */
-void compass_heard(struct compass *compass); /* the target answered something */
+void compass_heard(struct compass *compass, const struct probe *node, uint64_t now_us); /* node answered a call */
 void compass_busy(struct compass *compass);  /* requests were sent: watch for silence */
 void compass_told(struct compass *compass, struct probe *node, struct slice reply); /* STATUS on a channel */
 

@@ -417,6 +417,34 @@ static void test_paused(void)
 	world_close(&world);
 }
 
+/* Is deaf to the first command for good. */
+static const char *answer_all_but_first(struct fake_node *node, const struct slice *words, size_t count)
+{
+	(void)words, (void)count;
+	return node->commands == 1 ? NULL : "+OK\r\n";
+}
+
+static void test_stuck(void)
+{
+	struct world world;
+	struct shop_call first = {0};
+	struct shop_call shop = {0};
+	world_open(&world, 1, 8, 1);
+	world.nodes[0].answer = answer_all_but_first;
+	shop_call(&world, &first, "stuck", 0, PATIENCE_MS);
+	for (unsigned i = 1; i < 6000 && first.callbacks == 0; i++) {
+		shop_call(&world, &shop, "id", 0, PATIENCE_MS);
+		while (shop.callbacks == 0) {
+			world_wait(&world, world.ended + 1);
+		}
+		world.wanted = world.ended + 1;
+		uv_env_run_until(world.env, world_ended, &world, 10);
+	}
+	ok(first.outcome == TALLY_DONE && first.attempts == 2,
+	   "a connection that is silent while others are answered is given up, and its call repeated");
+	world_close(&world);
+}
+
 static void test_follower(void)
 {
 	struct world world;
@@ -551,6 +579,7 @@ int main(void)
 	test_late_answer();
 	test_moves();
 	test_paused();
+	test_stuck();
 	test_follower();
 	test_refused_hello();
 	test_callback();
