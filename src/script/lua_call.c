@@ -1,5 +1,5 @@
 /* What a procedure has besides rows: sequence, emit, fail, money. */
-#include "script/internal.h"
+#include "script/lua_db.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -9,36 +9,13 @@
 #include "script/sandbox.h"
 #include "store/keys.h"
 
-static struct script_call *writing(lua_State *L, const char *what)
-{
-	struct script_call *call = bundle_of(L)->call;
-	if (call == NULL) {
-		luaL_error(L, "%s is for calls only", what);
-	}
-	if (!call->procedure->writes) {
-		luaL_error(L, "%s: %s is declared without writes = true", what,
-			   (const char *)call->procedure->name.data);
-	}
-	return call;
-}
-
-static void check_status(lua_State *L, int status)
-{
-	if (status == ERR_TOO_LARGE) {
-		call_fail(L, "TOO_LARGE", NULL);
-	}
-	if (status < 0 && status != ERR_NOT_FOUND) {
-		call_broken(L, status);
-	}
-}
-
 /* sequence(name) takes the next number: 1, 2, 3 … without gaps, because a call that fails writes nothing.
  * sequence(name, 0) tells the last one taken. */
 static int sequence(lua_State *L)
 {
 	lua_Integer count = luaL_optinteger(L, 2, 1);
 	luaL_argcheck(L, count == 0 || count == 1, 2, "1 takes the next number, 0 tells the last");
-	struct script_call *call = count == 0 ? bundle_of(L)->call : writing(L, "sequence");
+	struct script_call *call = count == 0 ? bundle_of(L)->call : db_writing(L);
 	size_t len;
 	const char *name = luaL_checklstring(L, 1, &len);
 	luaL_argcheck(L, call != NULL && len > 0 && len <= SCHEMA_ID_MAX, 1,
@@ -51,7 +28,7 @@ static int sequence(lua_State *L)
 	struct cell cell = cell_int(0);
 	budget_charge(L, STEPS_PER_READ);
 	int status = txn_get(call->txn, slice_of(key, len + 1), &value);
-	check_status(L, status);
+	db_check(L, status);
 	if (status == 0 && (cell_read(&value, &cell) < 0 || cell.kind != CELL_INT)) {
 		call_broken(L, ERR_CORRUPT);
 	}
@@ -61,8 +38,8 @@ static int sequence(lua_State *L)
 	if (count > 0) {
 		uint8_t bytes[16];
 		uint8_t *end = cell_write(bytes, &cell);
-		check_status(L, txn_put(call->txn, slice_of(key, len + 1),
-					slice_of(bytes, (size_t)(end - bytes))));
+		db_check(L,
+			 txn_put(call->txn, slice_of(key, len + 1), slice_of(bytes, (size_t)(end - bytes))));
 	}
 	lua_pushinteger(L, cell.integer);
 	return 1;
@@ -137,7 +114,7 @@ static void append_fields(lua_State *L, struct buf *out, int index)
 /* emit(type, about, row or { fields }) */
 static int emit(lua_State *L)
 {
-	struct script_call *call = writing(L, "emit");
+	struct script_call *call = db_writing(L);
 	const struct procedure *procedure = call->procedure;
 	size_t len, about_len;
 	const char *type = luaL_checklstring(L, 1, &len);
@@ -171,7 +148,7 @@ static int emit(lua_State *L)
 	if (buf_failed(out)) {
 		call_fail(L, "TOO_LARGE", NULL);
 	}
-	check_status(L, txn_emit(call->txn, buf_slice(out)));
+	db_check(L, txn_emit(call->txn, buf_slice(out)));
 	return 0;
 }
 
