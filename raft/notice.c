@@ -73,9 +73,11 @@ void notice_role(struct replica *r)
 	if (leader_id != 0 && (leader_id != r->leader_id || term != r->term)) {
 		restore_election(r);
 	}
-	if (role == REPLICA_LEADER || (leader_id != 0 && leader_id != r->leader_id)) {
-		log_event(r->log, LOG_INFO, role == REPLICA_LEADER ? "leader_elected" : "leader_known",
-			  "term=%llu leader=%llu", (unsigned long long)term, (unsigned long long)leader_id);
+	if (role == REPLICA_LEADER && (r->role != REPLICA_LEADER || term != r->term)) {
+		log_event(r->log, LOG_INFO, "leader_elected", "term=%llu", (unsigned long long)term);
+	} else if (role != REPLICA_LEADER && leader_id != 0 && leader_id != r->leader_id) {
+		log_event(r->log, LOG_INFO, "leader_known", "term=%llu leader=%llu", (unsigned long long)term,
+			  (unsigned long long)leader_id);
 	}
 	r->role = role;
 	r->term = term;

@@ -9,7 +9,8 @@ void trim_learn_kept(struct replica *r)
 	if (!replica_leads(r)) {
 		return;
 	}
-	uint64_t kept = UINT64_MAX;
+	/* Ourselves too: the others may have committed what our own disk does not hold yet. */
+	uint64_t kept = wal_durable_index(r->wal);
 	const struct raft_configuration *configuration = &r->core.configuration;
 	for (unsigned i = 0; i < configuration->n; i++) {
 		raft_index match = 0;

@@ -114,7 +114,8 @@ uint64_t wal_trim_point(const struct wal *wal, uint64_t durable, uint64_t kept, 
 			break;
 		}
 		bytes -= segment->end;
-		if (segment->highest > kept && bytes < keep_bytes) {
+		/* The entry that the slowest member has stays: the next one is sent behind it. */
+		if (segment->highest >= kept && bytes < keep_bytes) {
 			break;
 		}
 		first = next->first_index > first ? next->first_index : first;
@@ -159,7 +160,8 @@ static void forget_before(struct wal *wal, uint64_t first)
 		gone++;
 	}
 	if (gone > 0) {
-		memmove(wal->changes, wal->changes + gone, (wal->change_count - gone) * sizeof(*wal->changes));
+		memmove(wal->changes, wal->changes + gone,
+			(wal->change_count - gone) * sizeof(*wal->changes));
 		wal->change_count -= gone;
 	}
 	wal->first_index = first;

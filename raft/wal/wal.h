@@ -102,7 +102,7 @@ void wal_read_start(struct wal *wal, struct wal_read *read, uint64_t first, uint
 int wal_load(struct wal *wal, uint64_t index, struct entry **entry);
 
 /* The first index that remains if all segments are removed that lie wholly at
- * or below `durable` (in the database) and either at or below `kept` (what
+ * or below `durable` (in the database) and either below `kept` (the last that
  * every member has) or more than keep_bytes behind. */
 uint64_t wal_trim_point(const struct wal *wal, uint64_t durable, uint64_t kept, uint64_t keep_bytes);
 /* Removes the segments before first, which wal_trim_point gave. */

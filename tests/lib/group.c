@@ -34,6 +34,17 @@ static void on_open(void *owner, uint64_t term, uint64_t open_index)
 	member->open_index = open_index;
 }
 
+static void compare(struct group *group, const struct entry *entry)
+{
+	if (entry->index > group->agreed_upto) {
+		group->disagreements += entry->index != group->agreed_upto + 1;
+		group->agreed_upto = entry->index;
+		group->agreed[entry->index] = entry->chain;
+	} else {
+		group->disagreements += !chain_equal(group->agreed[entry->index], entry->chain);
+	}
+}
+
 static void on_committed(void *owner, struct entry *const *entries, size_t count)
 {
 	struct group_member *member = owner;
@@ -42,6 +53,7 @@ static void on_committed(void *owner, struct entry *const *entries, size_t count
 		assert(entry->index < GROUP_INDEX_MAX);
 		member->order_errors += entry->index != member->applied + 1;
 		member->applied = entry->index;
+		compare(member->group, entry);
 		member->chain[entry->index] = entry->chain;
 		member->term_of[entry->index] = entry->term;
 		member->type[entry->index] = entry->type;
@@ -60,6 +72,9 @@ static void on_commit_index(void *owner, uint64_t commit_index)
 	struct group_member *member = owner;
 	member->order_errors += commit_index <= member->commit_index;
 	member->commit_index = commit_index;
+	if (member->open && commit_index > member->group->acknowledged) {
+		member->group->acknowledged = commit_index;
+	}
 }
 
 static void on_stamp(void *owner, uint64_t stamp_ms)
@@ -204,7 +219,7 @@ bool group_agrees(struct group *group)
 	for (size_t i = 0; i < group->count; i++) {
 		const struct group_member *a = &group->members[i], *b = &group->members[0];
 		uint64_t shared = a->applied < b->applied ? a->applied : b->applied;
-		if (a->order_errors > 0) {
+		if (a->order_errors > 0 || group->disagreements > 0) {
 			return false;
 		}
 		for (uint64_t index = 1; index <= shared; index++) {

@@ -21,6 +21,7 @@ struct group_member {
 	uint64_t open_index;
 	uint64_t commit_index;               /* as told */
 	uint64_t applied;                    /* survives a stop, as a database does */
+	uint64_t flushed;                    /* what a stop leaves of it, where a test cares */
 	struct chain chain[GROUP_INDEX_MAX]; /* of what was applied */
 	uint64_t term_of[GROUP_INDEX_MAX];
 	uint8_t type[GROUP_INDEX_MAX];
@@ -42,6 +43,11 @@ struct group {
 	struct log *log;
 	struct group_member members[GROUP_MAX];
 	struct replica_member bootstrap[GROUP_MAX];
+	/* What any member was handed first at each index, and how often another got something else. */
+	struct chain agreed[GROUP_INDEX_MAX];
+	uint64_t agreed_upto;
+	unsigned disagreements;
+	uint64_t acknowledged; /* highest commit index told by an open leader: replies may have gone out */
 };
 
 /* addresses of the members are set by the caller, then: */

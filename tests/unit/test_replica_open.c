@@ -127,8 +127,14 @@ static void test_vote_failed_sync(void)
 	struct hardstate first = {1, 1, 0, 5}, back;
 	hardstate_create(env, "d", &first, NULL);
 	disk_env_free(env);
-	disk_fail_sync(disk, 3); /* the two of the open, then the first of the change */
-	live(disk, 50, 1);
+	env = disk_env_new(disk);
+	struct env_file *file;
+	hardstate_open(env, "d", &back, &file, NULL);
+	disk_fail_sync(disk, 1);
+	struct hardstate next = {51, 51, 1, 5};
+	ok(hardstate_store(file, HARDSTATE_A, &next) != 0, "a failed sync is told");
+	env_file_close(file);
+	disk_env_free(env);
 	ok(read_vote(disk, &back) == 0, "after a failed sync the next start reads a vote");
 	uint64_t believed = back.sequence;
 	disk_recover(disk, DISK_LOSE_ALL);

@@ -243,6 +243,25 @@ static void test_truncation_clamps(void)
 	wal_hold(story.wal, false);
 	disk_env_run(story.env);
 	is_int(story.durable, 13, "entries truncated before they were written are not reported");
+	/* More than one write takes: the truncation is not in the first of them. */
+	wal_hold(story.wal, true);
+	for (unsigned i = 0; i < 6; i++) {
+		append_sized(&story, MIB(1));
+	}
+	truncate_to(&story, 14);
+	append(&story, 1);
+	wal_hold(story.wal, false);
+	bool early = false;
+	while (disk_env_step(story.env)) {
+		struct entry *entry = wal_recent(story.wal, 14);
+		early |= story.durable > 14 ||
+			 (story.durable == 14 && !chain_equal(entry->chain, story.chain[14]));
+		early |= story.durable == 14 && wal_pending_bytes(story.wal) > MIB(1);
+	}
+	ok(!early && story.durable == 14, "not even when the truncation goes out with a later write");
+	truncate_to(&story, 14);
+	wal_flush(story.wal);
+	disk_env_run(story.env);
 	story_kill(&story);
 	ok(story_open(&story, NULL) == 0 && wal_last_index(story.wal) == 13 && holds(&story, 13),
 	   "nor read back");
