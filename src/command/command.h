@@ -74,4 +74,7 @@ int command_expire_due(struct txn *txn, size_t max, size_t *deleted, bool *more)
 /* Background removal of keys of flushed generations, at most max in txn. */
 int command_sweep(struct txn *txn, size_t max, size_t *deleted, bool *more);
 
+/* Glob as Redis': * ? [a-z] [^a] and \ as escape. For FUNCTION LIST, too. */
+bool glob_match(struct slice pattern, struct slice text);
+
 #endif /* COMMAND_COMMAND_H */

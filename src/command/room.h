@@ -60,8 +60,6 @@ struct slice number_text(int64_t value, char text[NUMBER_TEXT_MAX]);
 
 /* ---- patterns ---- */
 
-/* Glob as Redis': * ? [a-z] [^a] and \ as escape. */
-bool glob_match(struct slice pattern, struct slice text);
 /* What every match begins with: the pattern up to its first special byte, unescaped, in
  * the arena. */
 struct slice pattern_prefix(struct slice pattern, struct arena *arena);

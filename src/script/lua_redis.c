@@ -22,8 +22,8 @@ struct redis_machine *redis_machine_new(struct script_stats *stats)
 	map_init(&m->by_body);
 	map_init(&m->by_sha);
 	list_init(&m->scripts);
-	map_init(&m->libraries);
-	list_init(&m->library_list);
+	map_init(&m->by_code);
+	list_init(&m->chunks);
 	buf_init(&m->bytes, LIMIT_SCRIPT_MEMORY);
 	arena_init(&m->arena, KIB(16));
 	return m;
@@ -73,6 +73,15 @@ static void add_library(lua_State *L, int globals, const char *name, void (*open
 	lua_setfield(L, globals, name);
 }
 
+/* Reading what the table at index has not raises. */
+static void refuse_missing(lua_State *L, int index)
+{
+	lua_createtable(L, 0, 1);
+	lua_pushcfunction(L, missing_global);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, index);
+}
+
 /* Builds everything scripts share. */
 static int open_body(lua_State *L)
 {
@@ -85,23 +94,29 @@ static int open_body(lua_State *L)
 	add_library(L, globals, "cmsgpack", lua_cmsgpack_open);
 	add_library(L, globals, "struct", lua_struct_open);
 	add_library(L, globals, "bit", lua_bit_open);
-	api_open(L);
-	lua_pushvalue(L, -1);
-	m->api_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	api_open(L, false);
 	lock_in_redis_words(L, "redis");
 	lua_setfield(L, globals, "redis");
-
-	lua_createtable(L, 0, 1);
-	lua_pushcfunction(L, missing_global);
-	lua_setfield(L, -2, "__index");
-	lua_setmetatable(L, globals);
+	refuse_missing(L, globals);
 	lua_pushvalue(L, globals);
 	m->globals_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+
 	lua_pushvalue(L, globals);
 	lock_in_redis_words(L, "_G");
 	lua_pushvalue(L, -1);
 	lua_setfield(L, globals, "_G");
 	m->env_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+
+	lua_createtable(L, 0, 1);
+	int loading = lua_gettop(L);
+	refuse_missing(L, loading);
+	api_open(L, true);
+	refuse_missing(L, lua_gettop(L));
+	lock_in_redis_words(L, "redis");
+	lua_pushliteral(L, "redis");
+	lua_insert(L, -2);
+	lua_rawset(L, loading);
+	m->load_globals_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;
 }
 
@@ -127,6 +142,18 @@ static void close_state(struct redis_machine *m)
 	budget_close(&m->budget);
 }
 
+void machine_use_globals(struct redis_machine *m, bool loading)
+{
+	lua_State *L = m->budget.state;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, m->env_ref);
+	int has = lua_getmetatable(L, -1);
+	assert(has);
+	(void)has;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, loading ? m->load_globals_ref : m->globals_ref);
+	lua_setfield(L, -2, "__index");
+	lua_pop(L, 2);
+}
+
 /* ---- errors ---- */
 
 /* Where the error was raised: the innermost function, or who called it when it is ours. */
@@ -144,19 +171,19 @@ static bool find_place(lua_State *L, lua_Debug *place)
 	return false;
 }
 
-/* Pushes the text of the error value at 1 and returns it. */
-static const char *push_error_text(lua_State *L)
+const char *machine_error_text(lua_State *L)
 {
-	if (lua_istable(L, 1)) {
+	int error = lua_gettop(L);
+	if (lua_istable(L, error)) {
 		lua_pushliteral(L, "err");
-		if (lua_rawget(L, 1) == LUA_TSTRING) {
+		if (lua_rawget(L, error) == LUA_TSTRING) {
 			return lua_tostring(L, -1);
 		}
 		lua_pushliteral(L, "ERR unknown error");
 		return lua_tostring(L, -1);
 	}
-	const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : sandbox_tostring(L, 1, NULL);
-	lua51_push_message(L, text);
+	bool is_text = lua_type(L, error) == LUA_TSTRING;
+	lua51_push_message(L, is_text ? lua_tostring(L, error) : sandbox_tostring(L, error, NULL));
 	return lua_pushfstring(L, "ERR %s", lua_tostring(L, -1));
 }
 
@@ -168,7 +195,8 @@ static int error_handler(lua_State *L)
 		return 1;
 	}
 	luaL_checkstack(L, 8, NULL);
-	const char *text = push_error_text(L);
+	lua_settop(L, 1);
+	const char *text = machine_error_text(L);
 	lua_Debug place;
 	if (find_place(L, &place)) {
 		lua_pushfstring(L, "%s script: %s, on %s:%d.", text, m->name, m->chunk_name,
@@ -253,6 +281,7 @@ int machine_protect(struct redis_machine *m, struct script_redis *call, const ch
 	size_t reply_begin = call->reply->out->len;
 
 	struct protected p = {body, job, 0};
+	machine_use_globals(m, false);
 	budget_start(&m->budget, LIMIT_SCRIPT_STEPS, true);
 	lua_settop(L, 0);
 	lua_pushcfunction(L, error_handler);
@@ -266,6 +295,7 @@ int machine_protect(struct redis_machine *m, struct script_redis *call, const ch
 		status = fail(m, lua_status);
 	}
 	m->call = NULL;
+	m->loading = NULL;
 	tidy(m);
 	return status;
 }

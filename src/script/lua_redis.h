@@ -3,7 +3,9 @@
  *
  *   lua_redis.c           the machine: its state, running a chunk, errors
  *   lua_redis_eval.c      EVAL, EVALSHA, SCRIPT and the cache of scripts (this node's)
- *   lua_redis_function.c  FUNCTION, FCALL and the libraries (replicated rows, table 'f')
+ *   lua_redis_function.c  FCALL, and loading a library's code
+ *   lua_redis_library.c   FUNCTION, and the rows of libraries (replicated, table 'f')
+ *   lua_redis_dump.c      FUNCTION DUMP and RESTORE
  *   lua_redis_api.c       what scripts see as `redis`
  *   lua_redis_reply.c     Lua values into replies, replies into Lua values
  *   lua51*.c, lua_cjson.c, lua_cmsgpack.c, lua_struct.c, lua_bit.c   their language */
@@ -31,11 +33,24 @@ struct redis_script {
 };
 
 /* One library whose code is compiled, by its code. */
-struct redis_library {
+struct redis_chunk {
 	struct list link;
 	struct slice code;
-	struct slice name;
-	int chunk_ref;
+	int ref;
+};
+
+enum function_flags { FUNCTION_NO_WRITES = 1 }; /* the first of function_flag_names */
+#define FUNCTION_FLAGS 5
+#define FUNCTIONS_MAX 512 /* of one library */
+
+struct redis_function {
+	struct slice name, description; /* description.data NULL: none */
+	uint8_t flags;
+};
+struct redis_library {
+	struct slice name, code;
+	struct redis_function *functions;
+	size_t count;
 };
 
 /* What a script may set of cjson; each call begins with the defaults. */
@@ -51,18 +66,19 @@ struct redis_machine {
 	struct budget budget; /* first: budget_of(L) is the machine */
 	int globals_ref;      /* content behind the locked globals */
 	int env_ref;          /* the locked globals */
-	int api_ref;          /* content behind `redis` */
+	int load_globals_ref; /* what a library's chunk sees while it registers its functions */
 
 	struct map by_body, by_sha; /* of struct redis_script */
 	struct list scripts;
-	struct map libraries; /* by code */
-	struct list library_list;
+	struct map by_code; /* of struct redis_chunk */
+	struct list chunks;
+	struct redis_loading *workspace; /* one for all loads */
 
 	/* the running call */
 	struct script_redis *call;
 	const char *name;              /* its SHA or the function's name, for messages */
 	const char *chunk_name;        /* "@user_script" or "@user_function" */
-	struct redis_loading *loading; /* FUNCTION LOAD runs the library's chunk */
+	struct redis_loading *loading; /* while a library's chunk runs */
 	unsigned db;
 	int protocol; /* redis.setresp */
 	bool read_only;
@@ -85,6 +101,7 @@ struct redis_machine *redis_machine_new(struct script_stats *stats);
 void redis_machine_free(struct redis_machine *m);
 /* Runs one of EVAL, EVALSHA, EVAL_RO, EVALSHA_RO, SCRIPT, FUNCTION, FCALL, FCALL_RO; as script_redis_run. */
 int redis_machine_run(struct redis_machine *m, struct script_redis *call);
+
 /* ---- lua_redis.c ---- */
 
 /* What a call does inside Lua: everything that can raise. Returns 0 or ERR_DENIED when it wrote an error
@@ -102,6 +119,10 @@ void machine_call_chunk(struct redis_machine *m);
 /* Inside a body: pushes a table of texts; sets the value on top as a global of scripts. */
 void machine_push_texts(lua_State *L, const struct slice *texts, size_t count);
 void machine_set_global(struct redis_machine *m, const char *name);
+/* What the globals are from now on: of scripts, or of a library's chunk. */
+void machine_use_globals(struct redis_machine *m, bool loading);
+/* The text of the error on top of the stack, with no place behind it: for what is caught inside a body. */
+const char *machine_error_text(lua_State *L);
 
 /* ---- lua_redis_eval.c, lua_redis_function.c ---- */
 
@@ -109,19 +130,43 @@ int eval_run(struct redis_machine *m, struct script_redis *call, bool by_sha, bo
 int eval_script_command(struct redis_machine *m, struct script_redis *call);
 void eval_forget_chunks(struct redis_machine *m); /* the state is gone */
 void eval_free(struct redis_machine *m);
-int function_call(struct redis_machine *m, struct script_redis *call, bool read_only);
-int function_command(struct redis_machine *m, struct script_redis *call);
-void function_forget_chunks(struct redis_machine *m);
-void function_free(struct redis_machine *m);
-/* redis.register_function while a library is loaded. */
-int function_register(lua_State *L);
 /* Reads EVAL's and FCALL's "numkeys": false and the error written. */
 bool eval_key_count(struct script_redis *call, size_t *count);
+int function_call(struct redis_machine *m, struct script_redis *call, bool read_only);
+/* Runs the code of a library and stores it. 0 and the library's name in the arena; ERR_DENIED (the error is
+ * written); store errors. */
+int function_load(struct redis_machine *m, struct script_redis *call, struct slice code, bool replace,
+		  struct slice *name);
+void function_forget_chunks(struct redis_machine *m);
+void function_free(struct redis_machine *m);
+/* redis.register_function, while a library's chunk runs. */
+int function_register(lua_State *L);
+int function_command(struct redis_machine *m, struct script_redis *call);
+
+/* ---- lua_redis_library.c ---- */
+
+extern const char *const function_flag_names[FUNCTION_FLAGS];
+/* ERR_NOT_FOUND, ERR_CORRUPT, store errors. What is read is borrowed from the transaction, arrays from the
+ * arena. */
+int library_read(struct script_redis *call, struct slice name, struct redis_library *library);
+/* The library that has this function, in any case of its letters. */
+int library_of_function(struct script_redis *call, struct slice function, struct slice *library);
+int library_write(struct script_redis *call, const struct redis_library *library);
+int library_delete(struct script_redis *call, const struct redis_library *library);
+/* Every library's name, in order, in the arena. */
+int library_names(struct script_redis *call, struct slice **names, size_t *count);
+int library_delete_all(struct script_redis *call);
+
+/* ---- lua_redis_dump.c ---- */
+
+int dump_write(struct script_redis *call);
+int dump_restore(struct redis_machine *m, struct script_redis *call);
 
 /* ---- lua_redis_api.c ---- */
 
-/* Leaves the content of `redis` on the stack. */
-void api_open(lua_State *L);
+/* Leaves the content of `redis` on the stack; with the little of it that a library's chunk sees for loading.
+ */
+void api_open(lua_State *L, bool loading);
 
 /* ---- lua_redis_reply.c ---- */
 

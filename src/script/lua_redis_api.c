@@ -1,6 +1,5 @@
 /* What scripts see as `redis`. */
 #include <assert.h>
-#include <stdio.h>
 
 #include <lauxlib.h>
 
@@ -42,38 +41,19 @@ static struct slice *read_arguments(lua_State *L, int argc)
 	return argv;
 }
 
-/* Commands of the connection that make sense in a script. True when it was one and its reply lies in
- * m->bytes. */
-static bool run_local(struct redis_machine *m, struct reply *reply, const struct slice *argv, size_t argc)
+/* The connection's database is the script's own until it ends. */
+static int run_select(struct redis_machine *m, struct reply *reply, struct slice argument)
 {
 	int64_t db;
-	if (slice_is_word(argv[0], "PING")) {
-		if (argc == 1) {
-			reply_simple(reply, "PONG");
-		} else {
-			reply_bulk(reply, argv[1]);
-		}
-	} else if (slice_is_word(argv[0], "SELECT")) {
-		if (!slice_to_int64(argv[1], &db)) {
-			reply_error(reply, "ERR value is not an integer or out of range");
-		} else if (db < 0 || db > 15) {
-			reply_error(reply, "ERR DB index is out of range");
-		} else {
-			m->db = (unsigned)db;
-			reply_simple(reply, "OK");
-		}
-	} else if (slice_is_word(argv[0], "TIME")) {
-		uint64_t now_ms = txn_now_ms(m->call->txn);
-		char text[32];
-		reply_array(reply, 2);
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)(now_ms / 1000));
-		reply_bulk_text(reply, text);
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)(now_ms % 1000 * 1000));
-		reply_bulk_text(reply, text);
+	if (!slice_to_int64(argument, &db)) {
+		reply_error(reply, "ERR value is not an integer or out of range");
+	} else if (db < 0 || db > 15) {
+		reply_error(reply, "ERR DB index is out of range");
 	} else {
-		return false;
+		m->db = (unsigned)db;
+		reply_simple(reply, "OK");
 	}
-	return true;
+	return 0;
 }
 
 /* NULL, or why this command cannot run here. */
@@ -88,7 +68,8 @@ static const char *refuse(const struct redis_machine *m, const struct command *c
 	if (!arity_fits) {
 		return "ERR Wrong number of args calling Redis command from script";
 	}
-	if (command->flags & (COMMAND_SCRIPT_NOT | COMMAND_SCRIPT)) {
+	bool has_body = command->run != NULL || slice_is_word(argv[0], "SELECT");
+	if ((command->flags & (COMMAND_SCRIPT_NOT | COMMAND_SCRIPT)) || !has_body) {
 		return "ERR This Redis command is not allowed from script";
 	}
 	if (m->read_only && (command->flags & COMMAND_WRITE)) {
@@ -103,18 +84,15 @@ static void run_command(lua_State *L, const struct command *command, const struc
 	struct redis_machine *m = machine_of(L);
 	buf_reset(&m->bytes);
 	struct reply reply = {.out = &m->bytes, .protocol = m->protocol};
-	if (!run_local(m, &reply, argv, argc)) {
-		assert(command->run != NULL);
-		struct command_call call = {.command = command,
-					    .txn = m->call->txn,
-					    .arena = &m->arena,
-					    .argv = argv,
-					    .argc = argc,
-					    .db = m->db,
-					    .reply = &reply,
-					    .random = prng_next(&m->random)};
-		m->status = command_run(&call);
-	}
+	struct command_call call = {.command = command,
+				    .txn = m->call->txn,
+				    .arena = &m->arena,
+				    .argv = argv,
+				    .argc = argc,
+				    .db = m->db,
+				    .reply = &reply,
+				    .random = prng_next(&m->random)};
+	m->status = command->run == NULL ? run_select(m, &reply, argv[1]) : command_run(&call);
 	if (m->status != 0) {
 		budget_raise(L, BUDGET_RAISED);
 	}
@@ -148,10 +126,6 @@ static int call_command(lua_State *L, bool raise)
 	}
 	const struct command *command = command_find(argv[0]);
 	const char *why = refuse(m, command, argv, (size_t)argc);
-	if (why == NULL && command->run == NULL && !slice_is_word(argv[0], "PING") &&
-	    !slice_is_word(argv[0], "SELECT") && !slice_is_word(argv[0], "TIME")) {
-		why = "ERR This Redis command is not allowed from script";
-	}
 	if (why != NULL) {
 		return give_error(L, raise, why);
 	}
@@ -350,8 +324,8 @@ static void add_random(lua_State *L)
 	lua_pop(L, 3);
 }
 
-/* The globals lie below. */
-void api_open(lua_State *L)
+/* For scripts the globals lie below. */
+void api_open(lua_State *L, bool loading)
 {
 	static const luaL_Reg functions[] = {{"call", api_call},
 					     {"pcall", api_pcall},
@@ -366,6 +340,8 @@ void api_open(lua_State *L)
 					     {"debug", api_nothing},
 					     {"acl_check_cmd", api_acl_check_cmd},
 					     {NULL, NULL}};
+	static const luaL_Reg load_functions[] = {
+		{"register_function", function_register}, {"log", api_log}, {NULL, NULL}};
 	static const struct {
 		const char *name;
 		int value;
@@ -375,12 +351,14 @@ void api_open(lua_State *L)
 		       {"REPL_SLAVE", 2}, {"REPL_REPLICA", 2},
 		       {"REPL_ALL", 3},   {"REDIS_VERSION_NUM", 0x0007000f}};
 	lua_createtable(L, 0, 32);
-	luaL_setfuncs(L, functions, 0);
+	luaL_setfuncs(L, loading ? load_functions : functions, 0);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		lua_pushinteger(L, numbers[i].value);
 		lua_setfield(L, -2, numbers[i].name);
 	}
 	lua_pushliteral(L, "7.0.15");
 	lua_setfield(L, -2, "REDIS_VERSION");
-	add_random(L);
+	if (!loading) {
+		add_random(L);
+	}
 }

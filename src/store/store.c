@@ -41,7 +41,7 @@ void store_disk_free(struct store_disk *disk)
 
 /* ---- opening and closing ---- */
 
-/* RocksDB counts comparisons in thread-local variables unless a thread asks it not to: a sixth
+/* RocksDB counts comparisons in thread-local variables unless a thread asks it not to: up to a sixth
  * of a point read. */
 static void count_nothing(void)
 {

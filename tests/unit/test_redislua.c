@@ -1,7 +1,7 @@
 /* EVAL and FUNCTION, case by case as Redis 7.0.15 answered them: redislua.cases has scripts and replies.
  *
  *   = name           begins a case; "= reset" empties the database, "= budget" …
- *   | text           one more line of the script (CMD: one word of a command a line)
+ *   | text           one more line of the script (CMD: one word of a command a line, with escapes)
  *   > reply          what Redis says, with \r \n \\ \xNN; "> ~text": a reply that has text in it
  */
 #include <stdio.h>
@@ -164,11 +164,12 @@ static void run_case(struct world *w, const struct one_case *c)
 	struct slice argv[WORDS_MAX];
 	size_t argc = 0;
 	if (strncmp(c->script, "CMD\n", 4) == 0) {
-		for (const char *at = c->script + 4; *at != '\0' && argc < WORDS_MAX;) {
+		static char words[WORDS_MAX][4096];
+		for (const char *at = c->script + 4; *at != '\0' && argc < WORDS_MAX; argc++) {
 			const char *end = strchr(at, '\n');
-			size_t len = end == NULL ? strlen(at) : (size_t)(end - at);
-			argv[argc++] = slice_of(at, len);
-			at += len + (end != NULL);
+			unescape(at, words[argc], &argv[argc].len);
+			argv[argc].data = (const uint8_t *)words[argc];
+			at += end == NULL ? strlen(at) : (size_t)(end - at) + 1;
 		}
 	} else {
 		argv[argc++] = SLICE_LIT("EVAL");
@@ -304,6 +305,42 @@ static void test_time_and_chance(struct world *w)
 	ok(!slice_equal(buf_slice(&w->reply), slice_str(first)), "and differs from call to call");
 }
 
+static void test_functions(struct world *w)
+{
+	RUN(w, "FUNCTION", "LOAD",
+	    "#!lua name=shop\nredis.register_function('stock', function(k) return redis.call('get', k[1]) "
+	    "end)");
+	ok(replied(w, "$4\r\nshop\r\n"), "a library is loaded");
+	RUN(w, "SET", "k", "7");
+	RUN(w, "FCALL", "stock", "1", "k");
+	ok(replied(w, "$1\r\n7\r\n"), "its function is called");
+	script_host_free(w->host);
+	w->host = script_host_new(NULL);
+	RUN(w, "FCALL", "stock", "1", "k");
+	ok(replied(w, "$1\r\n7\r\n"), "and on another node as well: libraries are rows");
+	RUN(w, "FUNCTION", "DUMP");
+	static char payload[4096];
+	const uint8_t *body = (const uint8_t *)memchr(w->reply.data, '\n', w->reply.len) + 1;
+	size_t len = w->reply.len - (size_t)(body - w->reply.data) - 2;
+	memcpy(payload, body, len);
+	RUN(w, "FUNCTION", "FLUSH");
+	RUN(w, "FCALL", "stock", "1", "k");
+	ok(reply_has(w, "-ERR Function not found"), "after a flush it is gone");
+	const struct slice restore[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("RESTORE"), slice_of(payload, len)};
+	is_int(run(w, restore, 3, 2), 0, "a dump is restored");
+	RUN(w, "FCALL", "stock", "1", "k");
+	ok(replied(w, "$1\r\n7\r\n"), "and it is back");
+	size_t refused = 0;
+	for (size_t i = 0; i < len; i++) {
+		payload[i] ^= 1;
+		const struct slice damaged[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("RESTORE"),
+						slice_of(payload, len), SLICE_LIT("REPLACE")};
+		refused += run(w, damaged, 4, 2) == ERR_DENIED;
+		payload[i] ^= 1;
+	}
+	is_int(refused, len, "a damaged dump is refused");
+}
+
 static void test_resp3(struct world *w)
 {
 	static const struct {
@@ -335,6 +372,7 @@ int main(void)
 	test_budgets(&w);
 	test_cache(&w);
 	test_time_and_chance(&w);
+	test_functions(&w);
 	test_resp3(&w);
 	world_fini(&w);
 	return tap_done();
