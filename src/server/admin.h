@@ -9,7 +9,7 @@
  *   cluster         "tally"
  *   cluster_id      sixteen hexadecimal digits
  *   role            "leader", "follower" or "candidate"
- *   open            integer 1: a leader that serves (its OPEN entry is applied) or a follower of a known leader; else 0
+ *   open            integer 1: requests are taken: this node leads, or passes them on to a leader it knows; else 0
  *   term            integer
  *   leader          integer: id of the leader, 0 when unknown
  *   leader_client   "host:port" of its client port, "" when unknown

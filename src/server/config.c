@@ -63,13 +63,21 @@ static const struct key keys[] = {
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
 _Static_assert(KEY_COUNT <= 64, "one bit a key");
 
+/* text fits: the caller has looked. */
+static void put_text(char *out, size_t size, const char *text)
+{
+	size_t len = strlen(text);
+	assert(len < size);
+	memcpy(out, text, len + 1);
+}
+
 void config_defaults(struct node_config *config)
 {
 	memset(config, 0, sizeof *config);
-	strcpy(config->dir, "tally-data");
-	strcpy(config->cluster, "tally");
-	strcpy(config->listen, "127.0.0.1:7401");
-	strcpy(config->peer_listen, "127.0.0.1:7501");
+	put_text(config->dir, sizeof config->dir, "tally-data");
+	put_text(config->cluster, sizeof config->cluster, "tally");
+	put_text(config->listen, sizeof config->listen, "127.0.0.1:7401");
+	put_text(config->peer_listen, sizeof config->peer_listen, "127.0.0.1:7501");
 	config->election_ms = 300;
 	config->heartbeat_ms = 50;
 	config->memory_bytes = MIB(256);
@@ -163,7 +171,7 @@ static const char *add_member(struct node_config *config, const char *text)
 	if (strlen(text) >= sizeof copy) {
 		return "is too long";
 	}
-	strcpy(copy, text);
+	put_text(copy, sizeof copy, text);
 	char *peer = strchr(copy, '=');
 	char *client = peer == NULL ? NULL : strchr(peer, ',');
 	if (client == NULL) {
@@ -180,8 +188,8 @@ static const char *add_member(struct node_config *config, const char *text)
 	    (wrong = check_address(client, sizeof member.client)) != NULL) {
 		return wrong;
 	}
-	strcpy(member.peer, peer);
-	strcpy(member.client, client);
+	put_text(member.peer, sizeof member.peer, peer);
+	put_text(member.client, sizeof member.client, client);
 	if (config->member_count == LIMIT_MEMBERS) {
 		return "is one member too many (9 at most)";
 	}
@@ -216,7 +224,7 @@ static const char *set_text(char *field, size_t size, const char *text)
 			return "holds a control character";
 		}
 	}
-	strcpy(field, text);
+	put_text(field, size, text);
 	return NULL;
 }
 
@@ -520,8 +528,8 @@ int config_finish(struct node_config *config, struct err *err)
 	}
 	if (config->member_count == 0) {
 		config->members[0].id = config->id;
-		strcpy(config->members[0].peer, config->peer_listen);
-		strcpy(config->members[0].client, config->listen);
+		put_text(config->members[0].peer, sizeof config->members[0].peer, config->peer_listen);
+		put_text(config->members[0].client, sizeof config->members[0].client, config->listen);
 		config->member_count = 1;
 	}
 	if (find_member(config, config->id) == NULL) {

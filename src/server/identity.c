@@ -43,7 +43,7 @@ static void parent_of(const char *dir, char *out)
 		len--;
 	}
 	if (len == 0) {
-		strcpy(out, ".");
+		memcpy(out, ".", 2);
 		return;
 	}
 	memcpy(out, dir, len);

@@ -166,6 +166,7 @@ static void node_stop_end(struct node *node, bool in_time)
 {
 	assert(node->state == NODE_STOPPING);
 	node->state = NODE_STOPPED;
+	node->stop_timed_out = !in_time;
 	env_timer_stop(&node->stop_timer);
 	env_timer_stop(&node->tick);
 	log_event(node->log, in_time ? LOG_INFO : LOG_WARN, "stopped", "in_time=%d", in_time);
@@ -209,6 +210,11 @@ void node_stop(struct node *node, void (*stopped)(void *owner), void *owner)
 	dispatch_refuse_parked(&node->dispatch, CODE_STOPPING);
 	env_timer_start(&node->stop_timer, STOP_MS);
 	shard_stop(node->shard, node_shard_closed_cb);
+}
+
+bool node_stop_timed_out(const struct node *node)
+{
+	return node->stop_timed_out;
 }
 
 void node_free(struct node *node)

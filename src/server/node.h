@@ -48,7 +48,9 @@ int node_open(struct env *env, const struct node_config *config, struct log *log
 int node_start(struct node *node, struct err *err);
 /* Hands leadership over, finishes what is under way (at most 2 s), closes. stopped comes later. */
 void node_stop(struct node *node, void (*stopped)(void *owner), void *owner);
-/* After stopped, or when the env was killed. NULL ok. */
+/* The stop ran out of its time: something still waits for a disk, and only _exit ends this. */
+bool node_stop_timed_out(const struct node *node);
+/* After stopped (in time), or when the env was killed. NULL ok. */
 void node_free(struct node *node);
 struct shard *node_shard(struct node *node);
 unsigned node_client_port(const struct node *node);

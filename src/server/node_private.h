@@ -44,7 +44,7 @@ struct node {
 	void *stopped_owner;
 	void (*on_stopped)(void *owner, const char *line);
 	void *on_stopped_owner;
-	bool shard_closed;
+	bool shard_closed, stop_timed_out;
 };
 
 /* The member with this id, or NULL. */

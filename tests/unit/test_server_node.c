@@ -759,10 +759,24 @@ static void test_stop(void)
 	hear(&house, asks, "-STOPPING {\"outcome\":\"retry\"}\r\n", "so is who asks now");
 	straw.closed(straw.config.owner);
 	uv_env_run_until(house.env, is_set, &stopped, HEAR_MS);
-	ok(stopped, "when the shard is closed the node is");
+	ok(stopped && !node_stop_timed_out(house.node), "when the shard is closed the node is");
 	hear_end(&house, waits, "and clients are let go");
 	close(waits);
 	close(asks);
+	house_close(&house);
+}
+
+static void test_stop_that_hangs(void)
+{
+	struct house house;
+	bool stopped = false;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\n");
+	node_stop(house.node, stopped_cb, &stopped);
+	uv_env_run_until(house.env, is_set, &stopped, HEAR_MS);
+	ok(stopped && node_stop_timed_out(house.node), "a stop whose shard does not close ends all the same, and says so");
+	close(fd);
 	house_close(&house);
 }
 
@@ -786,5 +800,6 @@ int main(void)
 	test_slow_reader();
 	test_max_clients();
 	test_stop();
+	test_stop_that_hangs();
 	return tap_done();
 }
