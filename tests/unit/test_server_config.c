@@ -4,6 +4,7 @@
 #include "tests/lib/tap.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* As main gets them; words end with NULL. */
@@ -181,6 +182,37 @@ static void test_help(void)
 	buf_fini(&help);
 }
 
+/* The manual tells every key that the help tells. */
+static void test_manual(void)
+{
+	static char page[65536];
+	char path[1024];
+	const char *top = getenv("TALLY_SRC");
+	snprintf(path, sizeof path, "%s/src/server/tallyd.8", top == NULL ? "." : top);
+	FILE *file = fopen(path, "r");
+	if (file == NULL) {
+		tap_skip("the manual is not here");
+		return;
+	}
+	page[fread(page, 1, sizeof page - 1, file)] = '\0';
+	fclose(file);
+	struct buf help;
+	size_t missing = 0;
+	buf_init(&help, KIB(64));
+	config_help(&help);
+	buf_append_byte(&help, '\0');
+	for (const char *at = (const char *)help.data; (at = strstr(at, "\n  --")) != NULL; at += 5) {
+		char flag[80];
+		snprintf(flag, sizeof flag, "Fl Fl %.*s", (int)strcspn(at + 5, " ,\n"), at + 5);
+		if (strstr(page, flag) == NULL) {
+			tap_note("not in the manual: %s", flag);
+			missing++;
+		}
+	}
+	is_int(missing, 0, "the manual tells every key that the help tells");
+	buf_fini(&help);
+}
+
 int main(void)
 {
 	test_file();
@@ -189,5 +221,6 @@ int main(void)
 	test_bad_files();
 	test_long_line();
 	test_help();
+	test_manual();
 	return tap_done();
 }
