@@ -79,6 +79,7 @@ struct replica {
 	struct entry *submitted;
 	struct entry *const *received;
 	uint64_t received_first;
+	bool received_old; /* the message that is stepped has a term below ours */
 
 	/* what is durable */
 	struct wal *wal;

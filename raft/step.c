@@ -95,6 +95,13 @@ static void take_message(struct replica *r, const struct raft_message *message)
 		}
 		return;
 	}
+	struct raft_message settled;
+	if (message->type == RAFT_APPEND_ENTRIES_RESULT && r->received_old) {
+		/* The core leaves this field as the stack was: nobody reads it, but runs would differ. */
+		settled = *message;
+		settled.append_entries_result.last_log_index = 0;
+		message = &settled;
+	}
 	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
 	if (link == NULL || link_unsent(link) > LIMIT_PEER_QUEUE ||
 	    !message_send(link, transport_highest_stamp(r->transport), message)) {
@@ -256,7 +263,9 @@ void step_append(struct replica *r, struct raft_message *message, const struct a
 	message->append_entries.n_entries = (unsigned)count;
 	r->received = entries;
 	r->received_first = message->append_entries.prev_log_index + 1;
+	r->received_old = message->append_entries.term < r->core.current_term;
 	step_receive(r, message);
+	r->received_old = false;
 	r->received = NULL;
 }
 
