@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/prng.h"
 #include "command/command.h"
-#include "script/script.h"
+#include "script/host.h"
+#include "script/lua_redis.h"
 #include "store/store.h"
 #include "tests/lib/tap.h"
 #include "txn/overlay.h"
+#include "wire/resp.h"
 
 /* ---- a shard in small ---- */
 
@@ -341,6 +344,145 @@ static void test_functions(struct world *w)
 	is_int(refused, len, "a damaged dump is refused");
 }
 
+/* ---- what Redis paid for: RELIABILITY 5.3, a test a row ---- */
+
+static bool is_one_reply(const struct world *w)
+{
+	size_t used = 0;
+	return resp_reply_measure(buf_slice(&w->reply), MIB(16), &used) == 0 && used == w->reply.len;
+}
+
+/* The script is refused, or answers; either way with one whole reply, and we live. */
+static void survives(struct world *w, const char *cve, const char *script)
+{
+	RUN(w, "EVAL", script, "0");
+	ok(is_one_reply(w), "%s: %.60s", cve, script);
+}
+
+static void is_absent(struct world *w, const char *cve, const char *name)
+{
+	char script[200];
+	snprintf(script, sizeof(script), "local v = %s; return type(v)", name);
+	RUN(w, "EVAL", script, "0");
+	bool nil = slice_equal(buf_slice(&w->reply), SLICE_LIT("$3\r\nnil\r\n"));
+	ok(nil || reply_has(w, "nonexistent global"), "%s: %s is not there", cve, name);
+}
+
+/* Every global, byte for byte: a new one must be looked at before it is let in. */
+static void test_globals(struct world *w)
+{
+	static const char want[] = "_G _VERSION assert bit cjson cmsgpack coroutine error getmetatable "
+				   "ipairs math next pairs pcall rawequal "
+				   "rawget rawset redis select setmetatable string struct table tonumber "
+				   "tostring type unpack xpcall";
+	RUN(w, "FUNCTION", "STATS");
+	RUN(w, "EVAL", "return 1", "0");
+	struct redis_machine *m = w->host->redis;
+	lua_State *L = m->budget.state;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, m->globals_ref);
+	const char *names[200];
+	size_t count = 0, len = 0;
+	lua_pushnil(L);
+	while (lua_next(L, -2) != 0 && count < 200) {
+		lua_pop(L, 1);
+		const char *name = lua_tostring(L, -1);
+		if (strcmp(name, "KEYS") != 0 && strcmp(name, "ARGV") != 0) {
+			size_t at = count++;
+			for (; at > 0 && strcmp(names[at - 1], name) > 0; at--) {
+				names[at] = names[at - 1];
+			}
+			names[at] = name;
+		}
+	}
+	char got[2000];
+	for (size_t i = 0; i < count; i++) {
+		len += (size_t)snprintf(got + len, sizeof(got) - len, "%s%s", i == 0 ? "" : " ", names[i]);
+	}
+	lua_settop(L, 0);
+	is_str(got, want, "CVE-2022-0543: the globals are these and no others");
+}
+
+static void test_cves(struct world *w)
+{
+	is_absent(w, "CVE-2015-4335", "loadstring");
+	is_absent(w, "CVE-2015-4335", "load");
+	is_absent(w, "CVE-2015-4335", "string.dump");
+	is_absent(w, "CVE-2021-32672", "debug");
+	is_absent(w, "CVE-2022-0543", "package");
+	is_absent(w, "CVE-2022-0543", "require");
+	is_absent(w, "CVE-2024-46981", "collectgarbage");
+	survives(w, "CVE-2015-8080", "return struct.pack('i2147483648', 1)");
+	survives(w, "CVE-2015-8080", "return struct.pack('>!2147483648i8', 1)");
+	survives(w, "CVE-2020-14147", "return {struct.unpack('c4294967295', 'x')}");
+	survives(w, "CVE-2020-14147", "return {struct.unpack('>I4c0', '\\255\\255\\255\\255x')}");
+	survives(w, "CVE-2020-14147", "return struct.size(string.rep('c1000000', 5000))");
+	survives(w, "CVE-2018-11218", "local t={} for i=1,100000 do t={t} end return #cmsgpack.pack(t)");
+	survives(w, "CVE-2018-11218", "return cmsgpack.unpack(string.rep('\\145', 1000000))");
+	survives(w, "CVE-2018-11218", "return cmsgpack.unpack('\\221\\255\\255\\255\\255')");
+	survives(w, "CVE-2021-32626", "return #{cmsgpack.unpack(string.rep('\\1', 1000000))}");
+	survives(w, "CVE-2021-32626",
+		 "return {struct.unpack(string.rep('b', 1000000), string.rep('x', 1000000))}");
+	survives(w, "CVE-2021-32626",
+		 "local t={} for i=1,7000 do t[i]='x' end return redis.call('mget',unpack(t))");
+	survives(w, "CVE-2022-24735", "string.rep = nil");
+	survives(w, "CVE-2022-24735", "getmetatable('').__index = function() return 'mine' end");
+	survives(w, "CVE-2022-24735", "rawset(string, 'rep', nil)");
+	survives(w, "CVE-2022-24735", "setmetatable(redis, {})");
+	RUN(w, "EVAL", "return ('a'):rep(2)", "0");
+	ok(replied(w, "$2\r\naa\r\n"), "CVE-2022-24735: and string.rep is still what it was");
+	survives(w, "CVE-2022-24834", "return #cjson.encode(string.rep('\\1', 900000))");
+	survives(w, "CVE-2022-24834", "return #cmsgpack.pack(string.rep(string.rep('x', 1000), 900))");
+	survives(w, "CVE-2022-24834", "return cjson.decode(string.rep('[', 500000))");
+	survives(w, "CVE-2024-31228",
+		 "return string.find(string.rep('a', 100000), string.rep('a-', 2000)..'b')");
+	survives(w, "CVE-2022-36021", "return string.match(string.rep('a', 5000), '.-.-.-.-.-.-.-b')");
+	survives(w, "CVE-2024-31449", "return bit.tohex(65535, -2147483648)");
+	survives(w, "CVE-2024-46981", "setmetatable({}, {__gc = function() end})");
+	survives(w, "CVE-2025-46817", "return unpack({}, -2147483648, 2147483647)");
+	survives(w, "CVE-2025-46817", "return unpack({}, 0, 2147483647)");
+	survives(w, "CVE-2025-46817", "return {unpack({1}, -9223372036854775807, 9223372036854775807)}");
+	survives(w, "CVE-2025-46818", "getmetatable(1).__index = 1");
+	survives(w, "CVE-2025-46818", "setmetatable('', {})");
+	survives(w, "CVE-2025-46819", "return [====[ never closed");
+	survives(w, "CVE-2025-46819", "return [=");
+	survives(w, "CVE-2025-46819", "--[==[");
+	survives(w, "CVE-2025-46819", "return '\\");
+	survives(w, "CVE-2025-46819", "return \"\\65535\"");
+	survives(w, "CVE-2025-49844", "return _TALLY_JOIN_ << _TALLY_JOIN_");
+}
+
+/* CVE-2022-24736: whatever is in the source, there is one whole reply. */
+static void test_garbage(struct world *w)
+{
+	static const char *const seeds[] = {
+		"local t={} for i=1,10 do t[i]='x'..i end return t",
+		"local a,b=redis.call('get',KEYS[1]),ARGV[1] if a then return a..b else return {1,2,{3}} end",
+		"return cjson.encode({a={1,2.5,'x'},b=cjson.decode('[1,{\"c\":null}]')})",
+		"return {pcall(function(...) return select('#',...) end,1,2,3)}",
+		"local s=[==[long ]] text]==] --[[ comment ]] return #s .. '\\065\\n'",
+		"return cmsgpack.unpack(cmsgpack.pack({1,'a',{b=2}}))",
+		"return struct.pack('>I4c0s',1,'ab','cd')",
+	};
+	struct prng prng;
+	prng_init(&prng, 7);
+	size_t whole = 0, runs = 3000;
+	for (size_t i = 0; i < runs; i++) {
+		char script[200];
+		snprintf(script, sizeof(script), "%s",
+			 seeds[prng_below(&prng, sizeof(seeds) / sizeof(seeds[0]))]);
+		size_t len = strlen(script);
+		for (uint64_t n = 1 + prng_below(&prng, 4); n > 0; n--) {
+			static const char likely[] = "'\"[](){}=.,;:+-*/%^#<>~\\0129azeE_\n ";
+			size_t at = prng_below(&prng, len);
+			script[at] = prng_chance(&prng, 2, 3) ? likely[prng_below(&prng, sizeof(likely) - 1)]
+							      : (char)(1 + prng_below(&prng, 255));
+		}
+		RUN(w, "EVAL", script, "1", "k", "v");
+		whole += is_one_reply(w);
+	}
+	is_int(whole, runs, "CVE-2022-24736: every spoiled script has one whole reply");
+}
+
 static void test_resp3(struct world *w)
 {
 	static const struct {
@@ -373,6 +515,9 @@ int main(void)
 	test_cache(&w);
 	test_time_and_chance(&w);
 	test_functions(&w);
+	test_globals(&w);
+	test_cves(&w);
+	test_garbage(&w);
 	test_resp3(&w);
 	world_fini(&w);
 	return tap_done();
