@@ -8,7 +8,7 @@
 
 #define COMMAND_DATABASES 16
 /* Keys that one KEYS, DBSIZE or RANDOMKEY walks on the loop; beyond: TOO_LARGE. */
-#define COMMAND_WALK_MAX 200000
+#define COMMAND_WALK_MAX 100000
 /* Bytes of keys and values in one answer of KEYS, SCAN or RANGE. */
 #define COMMAND_ANSWER_MAX MIB(4)
 
@@ -46,6 +46,8 @@ const char *command_lower_name(struct command_call *call);
 
 /* Finds the key in argv[at] and checks its type. ERR_TYPE: the error is written. */
 int string_find(struct command_call *call, size_t at, struct row *row);
+/* The value, or null when the row was not found. */
+void reply_value(struct reply *r, const struct row *row);
 /* What a command returns when string_find did: an error that is written is an answer. */
 static inline int string_answered(int rc)
 {

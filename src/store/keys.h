@@ -3,7 +3,7 @@
  *   'M'  meta record (store)                      M
  *   'k'  Redis keys (command)                     k db(1) generation(4, big-endian) key
  *   'x'  Redis expiry index (command)             x at_ms(8, big-endian) row-key
- *   'g'  Redis databases' generations (command)   g db(1)
+ *   'g'  Redis databases' generations (command)   g db(1); g 0xfd, 0xfe: scans; g 0xff: expiry's progress
  *   'f'  Redis function libraries (script)        f l name | f n function
  *   'b'  bundles: sources, active version (script) b …
  *   'r'  rows of bundle tables (script)           r table-tuple…
