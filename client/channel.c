@@ -11,6 +11,7 @@ static const char status_text[] = "*2\r\n$5\r\nTALLY\r\n$6\r\nSTATUS\r\n";
 static const char meta_text[] = "*3\r\n$5\r\nTALLY\r\n$4\r\nMETA\r\n$2\r\nON\r\n";
 
 #define SLOTS_FIRST 16
+#define WINDOW_FIRST 32
 
 /* ---- what waits for an answer ---- */
 
@@ -36,16 +37,16 @@ static struct channel_slot *channel_slot(const struct channel *channel, uint64_t
 	return &channel->slots[seq & (channel->slot_cap - 1)];
 }
 
-static uint64_t channel_await(struct channel *channel, enum channel_turn turn, struct call *call)
+static uint64_t channel_await(struct channel *channel, enum channel_turn turn, struct call *call, uint64_t now_us)
 {
 	if (channel_waiting(channel) == channel->slot_cap) {
 		channel_slots_grow(channel);
 	}
 	if (channel_waiting(channel) == 0) {
-		channel->quiet_since_us = env_now_us(channel->tally->env);
+		channel->quiet_since_us = now_us;
 	}
 	uint64_t seq = channel->next++;
-	*channel_slot(channel, seq) = (struct channel_slot){.call = call, .turn = turn};
+	*channel_slot(channel, seq) = (struct channel_slot){.call = call, .sent_us = now_us, .turn = turn};
 	return seq;
 }
 
@@ -61,7 +62,7 @@ void channel_forget(struct channel *channel, uint64_t seq)
 bool channel_has_room(const struct channel *channel)
 {
 	return channel->state == CHANNEL_READY && !channel->retiring &&
-	       channel_waiting(channel) < channel->tally->pipeline_max &&
+	       channel_waiting(channel) < channel->window &&
 	       channel->output[channel->filling].len < CLIENT_OUTPUT_MAX;
 }
 
@@ -69,7 +70,7 @@ void channel_send(struct channel *channel, struct call *call, uint64_t now_us)
 {
 	assert(channel->state == CHANNEL_READY);
 	request_write(call, now_us, &channel->output[channel->filling]);
-	uint64_t seq = channel_await(channel, CHANNEL_CALL, call);
+	uint64_t seq = channel_await(channel, CHANNEL_CALL, call, now_us);
 	call_sent(call, channel, seq);
 }
 
@@ -78,7 +79,7 @@ void channel_ask(struct channel *channel)
 	assert(channel->state == CHANNEL_READY);
 	channel->asked = true;
 	buf_append(&channel->output[channel->filling], status_text, sizeof(status_text) - 1);
-	channel_await(channel, CHANNEL_STATUS, NULL);
+	channel_await(channel, CHANNEL_STATUS, NULL, env_now_us(channel->tally->env));
 }
 
 static void channel_write_cb(struct env_write *write, int status)
@@ -127,7 +128,8 @@ static void channel_answer(struct channel *channel, struct slice attribute, stru
 		}
 		return;
 	case CHANNEL_CALL:
-		compass_heard(&channel->tally->compass, channel->node, now_us);
+		channel->window += channel->window < channel->tally->pipeline_max;
+		compass_heard(&channel->tally->compass, channel->node, now_us, now_us - slot.sent_us);
 		if (slot.call != NULL) {
 			call_answered(slot.call, attribute, reply);
 		}
@@ -212,12 +214,13 @@ static void channel_opened_cb(void *owner, int status)
 	if (status != 0 || channel->state == CHANNEL_CLOSING) {
 		return; /* closed follows */
 	}
+	uint64_t now_us = env_now_us(channel->tally->env);
 	channel->state = CHANNEL_READY;
 	buf_append(&channel->output[channel->filling], hello_text, sizeof(hello_text) - 1);
-	channel_await(channel, CHANNEL_HELLO, NULL);
+	channel_await(channel, CHANNEL_HELLO, NULL, now_us);
 	if (channel->tally->meta) {
 		buf_append(&channel->output[channel->filling], meta_text, sizeof(meta_text) - 1);
-		channel_await(channel, CHANNEL_META, NULL);
+		channel_await(channel, CHANNEL_META, NULL, now_us);
 	}
 	client_wake(channel->tally);
 }
@@ -226,6 +229,7 @@ static void channel_closed_cb(void *owner, int status)
 {
 	struct channel *channel = owner;
 	struct tally *tally = channel->tally;
+	const struct probe *node = channel->node;
 	bool serving = !channel->retiring;
 	list_remove(&channel->link);
 	tally->channel_count--;
@@ -239,7 +243,7 @@ static void channel_closed_cb(void *owner, int status)
 	channel_free(channel);
 	if (serving && !tally->closing) {
 		tally->stats.reconnects++;
-		compass_lost(&tally->compass);
+		compass_lost(&tally->compass, node);
 	}
 	client_wake(tally);
 	client_stream_gone(tally);
@@ -261,6 +265,7 @@ void channel_open(struct tally *tally, struct probe *node)
 	channel->node = node;
 	channel->state = CHANNEL_OPENING;
 	channel->quiet_since_us = env_now_us(tally->env);
+	channel->window = tally->pipeline_max < WINDOW_FIRST ? tally->pipeline_max : WINDOW_FIRST;
 	buf_init(&channel->input, 2 * CLIENT_REPLY_MAX);
 	buf_init(&channel->output[0], 2 * CLIENT_REPLY_MAX);
 	buf_init(&channel->output[1], 2 * CLIENT_REPLY_MAX);

@@ -5,6 +5,9 @@
  *      │                  │          ▲
  *      └──── refused ─────┴── lost, garbage, silence, retired and idle
  *
+ * A new channel begins with a small window that grows by one with each answer:
+ * a node that has just begun to lead is not met by everybody's whole backlog in one turn.
+ *
  * A retiring channel takes no more calls and closes when the last one was
  * answered. Whoever waits on a channel that closes hears call_lost. */
 #ifndef CLIENT_CHANNEL_H
@@ -21,6 +24,7 @@ enum channel_turn { CHANNEL_HELLO, CHANNEL_META, CHANNEL_STATUS, CHANNEL_CALL };
 
 struct channel_slot {
 	struct call *call; /* NULL when it was given up: its answer is thrown away */
+	uint64_t sent_us;
 	enum channel_turn turn;
 };
 
@@ -37,6 +41,7 @@ struct channel {
 	struct channel_slot *slots;
 	uint64_t slot_cap; /* a power of two */
 	uint64_t first, next;
+	uint64_t window; /* calls that may wait at once: grows with the answers */
 	uint64_t quiet_since_us; /* since when we wait without having heard anything */
 
 	struct buf input;

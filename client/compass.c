@@ -22,6 +22,10 @@
 #define HEAR_OTHERS_MS 60
 /* A connection that does not come up. */
 #define CONNECT_MS 1000
+/* An overloaded node is not a dead one: patience grows with the time that answers take, which is forgotten
+ * by this part with each quicker answer. */
+#define SLOW_TIMES 4
+#define SLOW_DECAY 256
 /* A connection that is silent while its node answers on others. */
 #define STUCK_MS 4000
 
@@ -142,6 +146,7 @@ static void compass_settle(struct compass *compass, struct probe *target, bool l
 {
 	if (compass->target != target || compass->target_leads != leads) {
 		compass->tally->stats.leader_changes++;
+		compass->slow_us = 0;
 		compass->quiet_pause_ms = QUIET_MS;
 	} else if (!leads && compass->quiet_pause_ms < QUIET_MAX_MS) {
 		compass->quiet_pause_ms *= 2;
@@ -298,9 +303,19 @@ void compass_probe_closed(struct compass *compass, struct probe *probe, bool fai
 
 /* ---- what channels and calls tell ---- */
 
-void compass_lost(struct compass *compass)
+void compass_lost(struct compass *compass, const struct probe *node)
 {
-	compass_seek(compass, false);
+	if (node != compass->target) {
+		return; /* of a node that was left already */
+	}
+	bool others = false;
+	list_for_each(link, &compass->tally->channels)
+	{
+		const struct channel *channel = list_entry(link, struct channel, link);
+		others = others || (channel->node == node && channel->state == CHANNEL_READY && !channel->retiring);
+	}
+	/* While others stand, they serve; a dead node's end one after the other. */
+	compass_seek(compass, others);
 }
 
 void compass_moved(struct compass *compass)
@@ -308,10 +323,11 @@ void compass_moved(struct compass *compass)
 	compass_seek(compass, false);
 }
 
-void compass_heard(struct compass *compass, const struct probe *node, uint64_t now_us)
+void compass_heard(struct compass *compass, const struct probe *node, uint64_t now_us, uint64_t took_us)
 {
 	if (node == compass->target) {
 		compass->heard_us = now_us;
+		compass->slow_us = took_us > compass->slow_us ? took_us : compass->slow_us - compass->slow_us / SLOW_DECAY;
 		compass->rounds = compass->seeking ? compass->rounds : 0;
 	}
 }
@@ -341,6 +357,15 @@ static bool channel_quiet_for(const struct channel *channel, uint64_t now_us, ui
 	return channel->state != CHANNEL_CLOSING && waits && now_us > channel->quiet_since_us + limit_ms * 1000;
 }
 
+static uint64_t compass_silence_ms(const struct compass *compass)
+{
+	uint64_t ms = compass->slow_us * SLOW_TIMES / 1000;
+	if (ms < COMPASS_SILENCE_MS) {
+		return COMPASS_SILENCE_MS;
+	}
+	return ms < COMPASS_SILENCE_MAX_MS ? ms : COMPASS_SILENCE_MAX_MS;
+}
+
 /* One connection among those to the target: true when it makes the node suspect. */
 static bool compass_watch_here(struct compass *compass, struct channel *channel, uint64_t now_us)
 {
@@ -350,8 +375,9 @@ static bool compass_watch_here(struct compass *compass, struct channel *channel,
 		}
 		return false;
 	}
-	if (now_us > compass->heard_us + COMPASS_SILENCE_MS * 1000) {
-		return channel_quiet_for(channel, now_us, COMPASS_SILENCE_MS);
+	uint64_t silence_ms = compass_silence_ms(compass);
+	if (now_us > compass->heard_us + silence_ms * 1000) {
+		return channel_quiet_for(channel, now_us, silence_ms);
 	}
 	if (channel_quiet_for(channel, now_us, STUCK_MS)) {
 		channel_close(channel);
@@ -371,7 +397,7 @@ static bool compass_watch(struct compass *compass, uint64_t now_us)
 		if (channel->node == compass->target && !channel->retiring) {
 			silent = compass_watch_here(compass, channel, now_us) || silent;
 			asker = channel->state == CHANNEL_READY && !channel->asked ? channel : asker;
-		} else if (channel_quiet_for(channel, now_us, COMPASS_SILENCE_MS)) {
+		} else if (channel_quiet_for(channel, now_us, COMPASS_SILENCE_MAX_MS)) {
 			channel_close(channel); /* nobody finds out whether its node lives */
 		}
 		waits = waits || channel->state == CHANNEL_OPENING || channel_waiting(channel) > 0;

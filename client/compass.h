@@ -13,7 +13,8 @@
  * say they lead (one was paused and does not know yet): the higher term wins.
  *
  * Silence. A leader that is paused, or cut off from us, keeps its connections.
- * When requests wait and nothing was heard for COMPASS_SILENCE_MS, all nodes are asked: a slow
+ * When requests wait and nothing was heard for COMPASS_SILENCE_MS
+ * (several times what answers took of late, when that is more), all nodes are asked: a slow
  * leader answers its status at once and we go on waiting; a dead one does not,
  * and another serves us. A single connection that is silent while others are answered is
  * given up by itself. Addresses are learned from the answers. */
@@ -24,6 +25,7 @@
 
 #define COMPASS_ADDRESSES_MAX 32
 #define COMPASS_SILENCE_MS 300
+#define COMPASS_SILENCE_MAX_MS 1000
 /* After so long without a leader's own answer a follower will do. */
 #define COMPASS_FOLLOWER_MS 500
 
@@ -45,6 +47,7 @@ struct compass {
 	uint64_t quiet_pause_ms;
 	uint64_t asked_us; /* STATUS among the requests */
 	uint64_t heard_us; /* the target answered a call */
+	uint64_t slow_us;  /* about the longest that answers took of late */
 	struct env_timer timer; /* next round of a search, or next look while served */
 };
 
@@ -63,9 +66,10 @@ static inline bool compass_serves(const struct compass *compass)
 }
 
 /* Told by channels and calls: */
-void compass_lost(struct compass *compass);  /* a connection to the target is gone */
+void compass_lost(struct compass *compass, const struct probe *node); /* a connection is gone */
 void compass_moved(struct compass *compass); /* the target said it does not lead, or stops */
-void compass_heard(struct compass *compass, const struct probe *node, uint64_t now_us); /* node answered a call */
+/* node answered a call, after so long */
+void compass_heard(struct compass *compass, const struct probe *node, uint64_t now_us, uint64_t took_us);
 void compass_busy(struct compass *compass);  /* requests were sent: watch for silence */
 void compass_told(struct compass *compass, struct probe *node, struct slice reply); /* STATUS on a channel */
 

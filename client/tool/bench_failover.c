@@ -35,6 +35,7 @@ enum failover_state { FAILOVER_STEADY, FAILOVER_DOWN, FAILOVER_BACK, FAILOVER_OV
 struct failover {
 	struct bench bench;
 	uint64_t kills, killed;
+	bool pause; /* SIGSTOP and SIGCONT instead of kill -9 */
 	enum failover_state state;
 	size_t node;
 	uint64_t killed_us;
@@ -117,7 +118,11 @@ static void failover_kill(struct failover *failover)
 		env_timer_start(&failover->timer, 100);
 		return;
 	}
-	local_kill(&bench->local, failover->node);
+	if (failover->pause) {
+		local_pause(&bench->local, failover->node, true);
+	} else {
+		local_kill(&bench->local, failover->node);
+	}
 	failover->killed_us = env_now_us(bench->env);
 	failover->state = FAILOVER_DOWN;
 }
@@ -131,7 +136,11 @@ static void failover_timer_cb(struct env_timer *timer)
 		failover_kill(failover);
 		return;
 	case FAILOVER_BACK:
-		local_revive(&failover->bench.local, failover->node);
+		if (failover->pause) {
+			local_pause(&failover->bench.local, failover->node, false);
+		} else {
+			local_revive(&failover->bench.local, failover->node);
+		}
 		bench_progress(&failover->bench, "failover: %llu of %llu kills, the last took %s",
 		               (unsigned long long)failover->killed, (unsigned long long)failover->kills,
 		               print_us(failover->gap_us[failover->killed - 1], last, sizeof(last)));
@@ -248,8 +257,8 @@ static int failover_report(struct failover *failover)
 		json_out_print(&out);
 	} else {
 		char rooms[4][32];
-		printf("%llu kills of the leader: the next write was acknowledged after %s to %s, median %s\n",
-		       (unsigned long long)failover->killed, print_us(least, rooms[0], 32), print_us(most, rooms[1], 32),
+		printf("%llu %s of the leader: the next write was acknowledged after %s to %s, median %s\n",
+		       (unsigned long long)failover->killed, failover->pause ? "pauses" : "kills", print_us(least, rooms[0], 32), print_us(most, rooms[1], 32),
 		       print_us(median, rooms[2], 32));
 		for (uint64_t i = 0; i < failover->killed; i++) {
 			printf("%s%llu", i == 0 ? "ms: " : " ", (unsigned long long)gaps[i] / 1000);
@@ -264,7 +273,7 @@ static int failover_report(struct failover *failover)
 int cmd_bench_failover(struct tool *tool, int argc, char **argv)
 {
 	struct failover *failover = calloc(1, sizeof(*failover));
-	struct option options[BENCH_OPTIONS + 1];
+	struct option options[BENCH_OPTIONS + 2];
 	if (failover == NULL) {
 		return tool_fail(tool, TOOL_FAILED, "out of memory");
 	}
@@ -273,7 +282,8 @@ int cmd_bench_failover(struct tool *tool, int argc, char **argv)
 	failover->bench.connections = 1;
 	failover->kills = 10;
 	options[BENCH_OPTIONS] = (struct option){"kills", OPTION_COUNT, &failover->kills, "N", "of the leader (10)"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 1, &argc, argv);
+	options[BENCH_OPTIONS + 1] = (struct option){"pause", OPTION_FLAG, &failover->pause, NULL, "stop it for a while instead"};
+	int code = options_parse(tool, options, BENCH_OPTIONS + 2, &argc, argv);
 	if (code != 0) {
 		free(failover);
 		return code;
