@@ -226,6 +226,7 @@ static void compile_procedure(lua_State *L, struct script_bundle *bundle, int en
 	procedure->sites = file.sites;
 	procedure->site_count = file.site_count;
 	procedure->spread = file.spread;
+	procedure->unread = file.unread;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->chunk_ref);
 	lua_call(L, bundle_push_names(L, bundle, source->uses, file.sites, file.site_count), 1);
 	if (!lua_isfunction(L, -1) || lua_iscfunction(L, -1)) {

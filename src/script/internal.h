@@ -40,7 +40,8 @@ struct procedure {
 	 * nothing but what we gave it: then nothing can survive in it. */
 	int chunk_ref, function_ref;
 	bool pure;
-	bool spread; /* it takes its arguments one by one */
+	bool spread;     /* it takes its arguments one by one */
+	uint64_t unread; /* of these, what its code never reads */
 	struct site *sites;
 	size_t site_count;
 	int now_upvalue; /* of a pure function: where now_ms stands, or 0 */
@@ -57,7 +58,9 @@ struct library {
 struct lookup {
 	uint64_t call_id;
 	bool present;
+	bool asked; /* the key was made of these arguments */
 	struct slice key, value;
+	struct cell key_cells[SCHEMA_KEY_MAX];
 };
 
 struct script_bundle {

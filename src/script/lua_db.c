@@ -132,41 +132,78 @@ struct db_target db_find(lua_State *L, struct script_call *call, const struct sc
 	return target;
 }
 
+static bool asked_before(const struct lookup *last, const struct script_call *call, const struct site *site)
+{
+	if (last->call_id != call->id || !last->asked) {
+		return false;
+	}
+	for (size_t k = 0; k < site->table->key_count; k++) {
+		const struct cell *a = &last->key_cells[k], *b = &call->args[site->key_args[k]];
+		/* Texts of arguments stay where they are: the same place is the same text. */
+		if (a->kind != b->kind || a->integer != b->integer ||
+		    (a->kind == CELL_TEXT && a->len != b->len)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+struct db_target db_find_bound(lua_State *L, struct script_call *call, const struct site *site)
+{
+	const struct schema_table *table = site->table;
+	struct lookup *last = &call->bundle->lookups[table->number];
+	struct db_target target = {.call = call, .table = table};
+	target.cells = arena_alloc(call->arena, table->columns.count * sizeof *target.cells);
+	for (size_t k = 0; k < table->key_count; k++) {
+		target.cells[table->key[k]] = call->args[site->key_args[k]];
+	}
+	if (asked_before(last, call, site)) {
+		target.key = last->key;
+		target.present = last->present;
+		target.value = last->value;
+		return target;
+	}
+	target.key = db_encode_key(call, table, target.cells, table->key_count);
+	target.present = find_row(L, call, table, target.key, &target.value);
+	last->asked = true;
+	for (size_t k = 0; k < table->key_count; k++) {
+		last->key_cells[k] = call->args[site->key_args[k]];
+	}
+	return target;
+}
+
 void db_push_target(lua_State *L, const struct db_target *target, struct slice value, bool decoded)
 {
 	db_push_row(L, target->table, target->cells, target->key, value, decoded);
 }
 
-int db_get(lua_State *L, const struct schema_table *table, int first)
+int db_get(lua_State *L, const struct db_target *target)
 {
-	struct db_target target = db_find(L, db_running(L), table, first, lua_gettop(L));
-	if (target.present) {
-		db_push_target(L, &target, target.value, false);
+	if (target->present) {
+		db_push_target(L, target, target->value, false);
 	} else {
 		lua_pushnil(L);
 	}
 	return 1;
 }
 
-struct db_target db_need(lua_State *L, const struct schema_table *table, int first)
+int db_need(lua_State *L, const struct db_target *target)
 {
-	struct db_target target = db_find(L, db_running(L), table, first, lua_gettop(L));
-	if (!target.present) {
-		call_fail(L, "NOT_FOUND", db_row_details(L, target.table, target.cells));
-	}
-	return target;
-}
-
-int db_vacant(lua_State *L, const struct schema_table *table, int first)
-{
-	struct db_target target = db_find(L, db_running(L), table, first, lua_gettop(L));
-	if (target.present) {
-		call_fail(L, "ALREADY_EXISTS", db_row_details(L, target.table, target.cells));
+	if (!target->present) {
+		call_fail(L, "NOT_FOUND", db_row_details(L, target->table, target->cells));
 	}
 	return 0;
 }
 
-/* ---- db_writing ---- */
+int db_vacant(lua_State *L, const struct db_target *target)
+{
+	if (target->present) {
+		call_fail(L, "ALREADY_EXISTS", db_row_details(L, target->table, target->cells));
+	}
+	return 0;
+}
+
+/* ---- writing ---- */
 
 /* An entry of an index: its columns, then the row's key behind its prefix. */
 static struct slice index_key(struct script_call *call, const struct schema_table *table,
@@ -243,6 +280,18 @@ static struct slice encode_value(struct script_call *call, const struct schema_t
 	return slice_of(value, (size_t)(out - value));
 }
 
+/* The row is as it was written now: the next look-up need not ask. */
+static void note_row(struct script_call *call, const struct db_target *target, bool present,
+		     struct slice value)
+{
+	struct lookup *last = &call->bundle->lookups[target->table->number];
+	last->asked = last->asked && last->call_id == call->id && last->key.data == target->key.data;
+	last->call_id = call->id;
+	last->present = present;
+	last->key = target->key;
+	last->value = value;
+}
+
 /* Writes target->cells as the row. Returns its value. */
 struct slice db_write(lua_State *L, struct db_target *target)
 {
@@ -252,19 +301,18 @@ struct slice db_write(lua_State *L, struct db_target *target)
 		keep_indexes(L, target, cells_before(L, target), target->cells);
 	}
 	db_check(L, txn_put(call->txn, target->key, value));
-	call->bundle->lookups[target->table->number] =
-		(struct lookup){.call_id = call->id, .present = true, .key = target->key, .value = value};
+	note_row(call, target, true, value);
 	return value;
 }
 
 /* Checks every cell of a row to be written; counts that were not given become 0. */
 static void check_row(lua_State *L, struct script_call *call, const struct schema_table *table,
-		      struct cell *cells)
+		      struct cell *cells, uint64_t trusted)
 {
 	for (size_t i = 0; i < table->columns.count; i++) {
 		const struct field *column = &table->columns.items[i];
 		struct cell *cell = &cells[i];
-		if (type_fits_number(&column->type, cell)) {
+		if ((trusted >> i & 1) || type_fits_number(&column->type, cell)) {
 			continue;
 		}
 		if (cell->kind == CELL_NOTHING && column->type.kind == TYPE_COUNT && !column->type.optional) {
@@ -283,10 +331,10 @@ static void check_row(lua_State *L, struct script_call *call, const struct schem
 
 /* The row whose cells are given: checks it and looks it up. */
 struct db_target db_meet(lua_State *L, struct script_call *call, const struct schema_table *table,
-			 struct cell *cells)
+			 struct cell *cells, uint64_t trusted)
 {
 	struct db_target target = {.call = call, .table = table, .cells = cells};
-	check_row(L, call, table, cells);
+	check_row(L, call, table, cells, trusted);
 	target.key = db_encode_key(call, table, cells, table->key_count);
 	target.present = find_row(L, call, table, target.key, &target.value);
 	return target;
@@ -310,10 +358,9 @@ struct slice db_insert(lua_State *L, struct db_target *target)
 }
 
 /* The row to be changed, decoded. changes has one cell a column. */
-struct db_target db_meet_change(lua_State *L, struct script_call *call, const struct schema_table *table,
-				int first, int last, const struct cell *changes)
+struct db_target db_meet_change(lua_State *L, struct db_target target, const struct cell *changes)
 {
-	struct db_target target = db_find(L, call, table, first, last);
+	const struct schema_table *table = target.table;
 	for (size_t i = 0; i < table->key_count; i++) {
 		if (changes[table->key[i]].kind != CELL_NOTHING) {
 			luaL_error(L, "%s: a key cannot be changed", (const char *)table->name.data);
@@ -339,7 +386,7 @@ void db_update(lua_State *L, struct db_target *target, const struct cell *change
 			target->cells[i] = changes[i];
 		}
 	}
-	check_row(L, target->call, target->table, target->cells);
+	check_row(L, target->call, target->table, target->cells, 0);
 	db_write(L, target);
 }
 
@@ -371,20 +418,19 @@ void db_add(lua_State *L, struct db_target *target, const struct cell *changes)
 		}
 	}
 	if (!target->present) {
-		check_row(L, target->call, target->table, target->cells);
+		check_row(L, target->call, target->table, target->cells, 0);
 	}
 	db_write(L, target);
 }
 
-int db_delete(lua_State *L, const struct schema_table *table, int first)
+int db_delete(lua_State *L, const struct db_target *target)
 {
-	struct db_target target = db_find(L, db_writing(L), table, first, lua_gettop(L));
-	if (target.present) {
-		keep_indexes(L, &target, table->index_count > 0 ? cells_before(L, &target) : NULL, NULL);
-		db_check(L, txn_delete(target.call->txn, target.key));
-		target.call->bundle->lookups[table->number] =
-			(struct lookup){.call_id = target.call->id, .present = false, .key = target.key};
+	if (target->present) {
+		const struct cell *before = target->table->index_count > 0 ? cells_before(L, target) : NULL;
+		keep_indexes(L, target, before, NULL);
+		db_check(L, txn_delete(target->call->txn, target->key));
+		note_row(target->call, target, false, SLICE_NONE);
 	}
-	lua_pushboolean(L, target.present);
+	lua_pushboolean(L, target->present);
 	return 1;
 }

@@ -56,23 +56,24 @@ uint8_t *db_tuple_write(uint8_t *out, const struct cell *cell);
 /* A whole key at arguments first to last. Only the key's cells are set. */
 struct db_target db_find(lua_State *L, struct script_call *call, const struct schema_table *table, int first,
 			 int last);
+/* The same with the arguments that a site names as the key. */
+struct db_target db_find_bound(lua_State *L, struct script_call *call, const struct site *site);
 void db_push_target(lua_State *L, const struct db_target *target, struct slice value, bool decoded);
-/* The methods' bodies, arguments from first on. Those that return int leave that many results. */
-int db_get(lua_State *L, const struct schema_table *table, int first);
-struct db_target db_need(lua_State *L, const struct schema_table *table, int first);
-int db_vacant(lua_State *L, const struct schema_table *table, int first);
-int db_delete(lua_State *L, const struct schema_table *table, int first);
+/* The methods' bodies. Those that return int leave that many results. */
+int db_get(lua_State *L, const struct db_target *target);
+int db_need(lua_State *L, const struct db_target *target); /* 0, or it raises */
+int db_vacant(lua_State *L, const struct db_target *target);
+int db_delete(lua_State *L, const struct db_target *target);
 /* A whole row in a table at index. */
 struct cell *db_read(lua_State *L, struct script_call *call, const struct schema_table *table, int index);
-/* The row whose cells are given: checked, and looked up. */
+/* The row whose cells are given: checked but for the trusted columns, and looked up. */
 struct db_target db_meet(lua_State *L, struct script_call *call, const struct schema_table *table,
-			 struct cell *cells);
+			 struct cell *cells, uint64_t trusted);
 /* Write the target's row; its value. */
 struct slice db_write(lua_State *L, struct db_target *target);
 struct slice db_insert(lua_State *L, struct db_target *target);
 /* The row to be changed, decoded. changes has one cell a column. */
-struct db_target db_meet_change(lua_State *L, struct script_call *call, const struct schema_table *table,
-				int first, int last, const struct cell *changes);
+struct db_target db_meet_change(lua_State *L, struct db_target target, const struct cell *changes);
 void db_update(lua_State *L, struct db_target *target, const struct cell *changes);
 void db_add(lua_State *L, struct db_target *target, const struct cell *changes);
 

@@ -17,18 +17,29 @@ static const struct schema_table *check_table(lua_State *L)
 
 /* ---- methods: the table is the first argument ---- */
 
+static struct db_target method_key(lua_State *L, struct script_call *call)
+{
+	return db_find(L, call, check_table(L), 2, lua_gettop(L));
+}
+
 static int method_get(lua_State *L)
 {
-	return db_get(L, check_table(L), 2);
+	struct db_target target = method_key(L, db_running(L));
+	return db_get(L, &target);
 }
+
 static int method_vacant(lua_State *L)
 {
-	return db_vacant(L, check_table(L), 2);
+	struct db_target target = method_key(L, db_running(L));
+	return db_vacant(L, &target);
 }
+
 static int method_delete(lua_State *L)
 {
-	return db_delete(L, check_table(L), 2);
+	struct db_target target = method_key(L, db_writing(L));
+	return db_delete(L, &target);
 }
+
 static int method_scan(lua_State *L)
 {
 	return db_scan(L, check_table(L), 2);
@@ -40,7 +51,8 @@ static int method_scan_by(lua_State *L)
 
 static int method_need(lua_State *L)
 {
-	struct db_target target = db_need(L, check_table(L), 2);
+	struct db_target target = method_key(L, db_running(L));
+	db_need(L, &target);
 	db_push_target(L, &target, target.value, false);
 	return 1;
 }
@@ -49,7 +61,7 @@ static int method_insert(lua_State *L)
 {
 	struct script_call *call = db_writing(L);
 	const struct schema_table *table = check_table(L);
-	struct db_target target = db_meet(L, call, table, db_read(L, call, table, 2));
+	struct db_target target = db_meet(L, call, table, db_read(L, call, table, 2), 0);
 	db_push_target(L, &target, db_insert(L, &target), true);
 	return 1;
 }
@@ -58,7 +70,7 @@ static int method_put(lua_State *L)
 {
 	struct script_call *call = db_writing(L);
 	const struct schema_table *table = check_table(L);
-	struct db_target target = db_meet(L, call, table, db_read(L, call, table, 2));
+	struct db_target target = db_meet(L, call, table, db_read(L, call, table, 2), 0);
 	db_push_target(L, &target, db_write(L, &target), true);
 	return 1;
 }
@@ -70,7 +82,7 @@ static struct db_target method_change(lua_State *L, struct cell *changes)
 	int last = lua_gettop(L);
 	luaL_checktype(L, last, LUA_TTABLE);
 	value_read_fields(L, last, &table->columns, changes, (const char *)table->name.data);
-	return db_meet_change(L, call, table, 2, last - 1, changes);
+	return db_meet_change(L, db_find(L, call, table, 2, last - 1), changes);
 }
 
 static int method_update(lua_State *L)
@@ -96,18 +108,30 @@ static const struct site *site_of(lua_State *L)
 	return lua_touserdata(L, lua_upvalueindex(1));
 }
 
+/* The row whose key stands in arguments of the call, or on the stack up to last. */
+static struct db_target site_key(lua_State *L, struct script_call *call, const struct site *site, int last)
+{
+	return site->keys_bound ? db_find_bound(L, call, site) : db_find(L, call, site->table, 1, last);
+}
+
 static int site_get(lua_State *L)
 {
-	return db_get(L, site_of(L)->table, 1);
+	struct db_target target = site_key(L, db_running(L), site_of(L), lua_gettop(L));
+	return db_get(L, &target);
 }
+
 static int site_vacant(lua_State *L)
 {
-	return db_vacant(L, site_of(L)->table, 1);
+	struct db_target target = site_key(L, db_running(L), site_of(L), lua_gettop(L));
+	return db_vacant(L, &target);
 }
+
 static int site_delete(lua_State *L)
 {
-	return db_delete(L, site_of(L)->table, 1);
+	struct db_target target = site_key(L, db_writing(L), site_of(L), lua_gettop(L));
+	return db_delete(L, &target);
 }
+
 static int site_scan(lua_State *L)
 {
 	return db_scan(L, site_of(L)->table, 1);
@@ -134,18 +158,26 @@ static int return_row(lua_State *L, const struct site *site, const struct db_tar
 static int site_need(lua_State *L)
 {
 	const struct site *site = site_of(L);
-	struct db_target target = db_need(L, site->table, 1);
+	struct db_target target = site_key(L, db_running(L), site, lua_gettop(L));
+	db_need(L, &target);
 	db_decode_row(L, site->table, target.value, target.cells);
 	return return_row(L, site, &target, target.value);
 }
 
-static void read_site_fields(lua_State *L, const struct site *site, int first, struct cell *cells)
+/* The fields, from the stack at first on or from the call's arguments. */
+static void read_site_fields(lua_State *L, const struct script_call *call, const struct site *site, int first,
+			     struct cell *cells)
 {
 	for (size_t i = 0; i < site->table->columns.count; i++) {
 		cells[i].kind = CELL_NOTHING;
 	}
 	for (size_t i = 0; i < site->field_count; i++) {
-		const char *why = value_to_cell(L, first + (int)i, &cells[site->fields[i]]);
+		struct cell *cell = &cells[site->fields[i]];
+		if (site->field_args[i] != SITE_STACK) {
+			*cell = call->args[site->field_args[i]];
+			continue;
+		}
+		const char *why = value_to_cell(L, first++, cell);
 		if (why != NULL) {
 			luaL_error(L, "%s: %s %s", (const char *)site->table->name.data,
 				   (const char *)site->table->columns.items[site->fields[i]].name.data, why);
@@ -159,11 +191,11 @@ static struct db_target site_row(lua_State *L, const struct site *site)
 	struct cell *cells;
 	if (site->shaped) {
 		cells = arena_alloc(call->arena, site->table->columns.count * sizeof *cells);
-		read_site_fields(L, site, 1, cells);
+		read_site_fields(L, call, site, 1, cells);
 	} else {
 		cells = db_read(L, call, site->table, 1);
 	}
-	return db_meet(L, call, site->table, cells);
+	return db_meet(L, call, site->table, cells, site->trusted);
 }
 
 static int site_insert(lua_State *L)
@@ -187,15 +219,15 @@ static struct db_target site_change(lua_State *L, const struct site *site, struc
 	struct script_call *call = db_writing(L);
 	int last = lua_gettop(L);
 	if (site->shaped) {
-		last = (int)site->table->key_count;
-		read_site_fields(L, site, last + 1, changes);
+		last = site->keys_bound ? 0 : (int)site->table->key_count;
+		read_site_fields(L, call, site, last + 1, changes);
 	} else {
 		luaL_checktype(L, last, LUA_TTABLE);
 		value_read_fields(L, last, &site->table->columns, changes,
 				  (const char *)site->table->name.data);
 		last--;
 	}
-	return db_meet_change(L, call, site->table, 1, last, changes);
+	return db_meet_change(L, site_key(L, call, site, last), changes);
 }
 
 static int site_update(lua_State *L)

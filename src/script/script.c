@@ -445,7 +445,9 @@ static int push_arguments(lua_State *L, const struct script_call *call)
 	const struct fields *fields = &call->procedure->args;
 	luaL_checkstack(L, (int)fields->count + 1, NULL);
 	for (size_t i = 0; i < fields->count; i++) {
-		if (call->args[i].kind == CELL_NESTED) {
+		if (call->procedure->unread >> i & 1) {
+			lua_pushnil(L);
+		} else if (call->args[i].kind == CELL_NESTED) {
 			value_push(L, call->values[i]);
 		} else {
 			value_push_cell(L, &call->args[i]);

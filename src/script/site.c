@@ -16,9 +16,10 @@ struct finder {
 	size_t count;
 	struct edit *edits;
 	size_t edit_count, edit_room;
-	size_t depth; /* of functions around the place */
-	bool in_main; /* inside `return function(…)` of the file */
-	bool alone;   /* it is the only function, so no name can be a parameter of another */
+	size_t depth;       /* of functions around the place */
+	bool in_main;       /* inside `return function(…)` of the file */
+	struct slice param; /* name of the file's function's parameter, when it is spread */
+	bool alone;         /* it is the only function, so no name can be a parameter of another */
 	bool failed;
 };
 
@@ -146,22 +147,85 @@ static bool match_shape(struct finder *f, const struct shape *shape, const struc
 	return true;
 }
 
-/* `{ a = x, b = y }` becomes `x, (y)`: the last in brackets, as it must be one value. */
-static void flatten(struct finder *f, size_t open, const struct shape *shape)
+/* The argument that the expression at from is, as it came, or -1. */
+static int argument_at(const struct finder *f, size_t from, size_t end)
 {
+	if (!f->file->spread || end != from + 3 || !slice_equal(at(f, from)->text, f->param)) {
+		return -1;
+	}
+	return fields_find_name(f->file->args, at(f, from + 2)->text);
+}
+
+/* The argument can stand for the column: at least of its kind. trusted: and checked as narrowly. */
+static bool argument_fits(const struct finder *f, int arg, const struct field *column, bool *trusted)
+{
+	if (arg < 0) {
+		return false;
+	}
+	const struct type *from = &f->file->args->items[arg].type, *to = &column->type;
+	if (from->kind != to->kind && !(type_is_number(from->kind) && type_is_number(to->kind))) {
+		return false;
+	}
+	*trusted = from->min >= to->min && from->max <= to->max && (!from->optional || to->optional);
+	return true;
+}
+
+/* `{ a = x, b = y }` becomes `x, (y)`: the last in brackets, as it must be one value. Fields that are
+ * arguments as they came go away. leading: a comma is wanted before the first. */
+static void flatten(struct finder *f, size_t open, const struct shape *shape, struct site *site, bool leading)
+{
+	size_t last = shape->count;
+	for (size_t i = 0; i < shape->count; i++) {
+		bool trusted = false;
+		int arg =
+			site->kind == SITE_RESULT ? -1 : argument_at(f, shape->names[i] + 2, shape->ends[i]);
+		site->field_args[i] = SITE_STACK;
+		if (arg >= 0 &&
+		    argument_fits(f, arg, &site->table->columns.items[site->fields[i]], &trusted)) {
+			site->field_args[i] = (uint8_t)arg;
+			site->trusted |= (uint64_t)trusted << site->fields[i];
+		} else {
+			last = i;
+		}
+	}
 	edit_text(f, at(f, open)->from, at(f, open)->to, "");
 	for (size_t i = 0; i < shape->count; i++) {
-		bool last = i + 1 == shape->count;
-		edit_text(f, at(f, shape->names[i])->from, at(f, shape->names[i] + 1)->to, last ? "(" : "");
 		size_t end = shape->ends[i];
-		if (last) {
-			edit_text(f, at(f, end - 1)->to, at(f, end - 1)->to, ")");
+		if (site->field_args[i] != SITE_STACK) {
+			edit_text(f, at(f, shape->names[i])->from, at(f, end - 1)->to, "");
+		} else {
+			const char *begin = i == last ? "(" : "";
+			edit_text(f, at(f, shape->names[i])->from, at(f, shape->names[i] + 1)->to,
+				  leading ? arena_printf(f->arena, ",%s", begin) : begin);
+			leading = true;
+			if (i == last) {
+				edit_text(f, at(f, end - 1)->to, at(f, end - 1)->to, ")");
+			}
 		}
 		if (end != shape->close) {
-			edit_text(f, at(f, end)->from, at(f, end)->to, last ? "" : ",");
+			edit_text(f, at(f, end)->from, at(f, end)->to, "");
 		}
 	}
 	edit_text(f, at(f, shape->close)->from, at(f, shape->close)->to, "");
+}
+
+/* Key columns at i, separated by commas, that are all arguments as they came: behind the last, or 0. */
+static size_t bind_keys(const struct finder *f, struct site *site, size_t i)
+{
+	const struct schema_table *table = site->table;
+	for (size_t k = 0; k < table->key_count; k++) {
+		size_t end = expression_end(f, i);
+		bool trusted;
+		int arg = end == 0 ? -1 : argument_at(f, i, end);
+		if (!argument_fits(f, arg, &table->columns.items[table->key[k]], &trusted) ||
+		    f->file->args->items[arg].type.optional ||
+		    (k + 1 < table->key_count && !is(f, end, ","))) {
+			return 0;
+		}
+		site->key_args[k] = (uint8_t)arg;
+		i = k + 1 < table->key_count ? end + 1 : end;
+	}
+	return i;
 }
 
 /* ---- db.table:method ---- */
@@ -323,6 +387,29 @@ static void spread_row(struct finder *f, struct site *site, size_t local, size_t
 	}
 }
 
+/* insert { … }, add(key…, { … }): the fields become arguments when their shape is plain. */
+static void shape_fields(struct finder *f, struct site *site, size_t open)
+{
+	bool keyed = site->kind == SITE_UPDATE || site->kind == SITE_ADD;
+	struct shape shape;
+	size_t brace = find_brace(f, site, open);
+	if (brace == 0 || !read_shape(f, brace, &shape) || (brace != open && !is(f, shape.close + 1, ")")) ||
+	    !match_shape(f, &shape, &site->table->columns, site, "the table has no column")) {
+		return;
+	}
+	if (keyed) {
+		size_t end = bind_keys(f, site, open + 1);
+		site->keys_bound = end != 0 && end + 1 == brace;
+		edit_text(f, site->keys_bound ? at(f, open)->to : at(f, brace - 1)->from, at(f, brace)->from,
+			  "");
+	}
+	flatten(f, brace, &shape, site, keyed && !site->keys_bound);
+	if (brace == open) {
+		edit_text(f, at(f, open)->from, at(f, open)->from, "(");
+		edit_text(f, at(f, shape.close)->to, at(f, shape.close)->to, ")");
+	}
+}
+
 /* Tokens `db . table : method`, then what opens its arguments. */
 static void db_call(struct finder *f, size_t i)
 {
@@ -351,20 +438,16 @@ static void db_call(struct finder *f, size_t i)
 	site->kind = kind;
 	site->table = table;
 	if (kind >= SITE_INSERT) {
-		struct shape shape;
-		size_t brace = find_brace(f, site, open);
-		bool closed = brace != 0 && read_shape(f, brace, &shape) &&
-			      (brace == open || is(f, shape.close + 1, ")"));
-		if (closed) {
-			if (!match_shape(f, &shape, &table->columns, site, "the table has no column")) {
-				return;
-			}
-			flatten(f, brace, &shape);
-			if (brace == open) {
-				edit_text(f, at(f, open)->from, at(f, open)->from, "(");
-				edit_text(f, at(f, shape.close)->to, at(f, shape.close)->to, ")");
-			}
+		shape_fields(f, site, open);
+	} else if (kind <= SITE_DELETE && is(f, open, "(")) {
+		size_t close = bind_keys(f, site, open + 1);
+		if (close != 0 && is(f, close, ")")) {
+			site->keys_bound = true;
+			edit_text(f, at(f, open)->to, at(f, close)->from, "");
 		}
+	}
+	if (f->failed) {
+		return;
 	}
 	if ((kind == SITE_NEED || kind == SITE_INSERT || kind == SITE_PUT) && i >= 3 && is(f, i - 1, "=") &&
 	    at(f, i - 2)->kind == TOKEN_NAME && is(f, i - 3, "local")) {
@@ -402,13 +485,34 @@ static void result(struct finder *f, size_t i)
 	if (!match_shape(f, &shape, f->file->results, site, "the declared result has no field")) {
 		return;
 	}
-	flatten(f, i + 1, &shape);
+	flatten(f, i + 1, &shape, site, false);
 	edit_text(f, at(f, i + 1)->from, at(f, i + 1)->from,
 		  arena_printf(f->arena, "%s(", name_site(f, "result")));
 	edit_text(f, at(f, shape.close)->to, at(f, shape.close)->to, ")");
 }
 
 /* ---- the arguments ---- */
+
+/* True when the name that ends at i, outside of brackets, is assigned: an `=` follows, perhaps behind
+ * more names. */
+static bool is_assigned(const struct finder *f, size_t i)
+{
+	int depth = 0;
+	for (i++; at(f, i)->kind != TOKEN_END; i++) {
+		const struct token *token = at(f, i), *before = at(f, i - 1);
+		if (is(f, i, "=") && depth == 0) {
+			return !is(f, i + 1, "=");
+		}
+		bool operand = before->kind != TOKEN_MARK || is(f, i - 1, ")") || is(f, i - 1, "]") ||
+			       is(f, i - 1, "}");
+		bool list = is(f, i, ",") || is(f, i, ".") || is(f, i, "[") || is(f, i, "]") || depth > 0;
+		depth += bracket(token);
+		if (depth < 0 || (!list && !(token->kind == TOKEN_NAME && !operand))) {
+			return false;
+		}
+	}
+	return false;
+}
 
 /* `return function(call)` whose other uses of the name all read a declared argument. */
 static void spread_arguments(struct finder *f, size_t i)
@@ -419,12 +523,15 @@ static void spread_arguments(struct finder *f, size_t i)
 	    at(f, i + 3)->kind != TOKEN_NAME || !is(f, i + 4, ")")) {
 		return;
 	}
+	int depth = 0; /* of brackets around k: statements stand outside of them */
 	for (size_t k = 0; k < f->count; k++) {
+		depth += k > i + 4 ? bracket(at(f, k)) : 0;
 		if (k == i + 3 || at(f, k)->kind != TOKEN_NAME || !slice_equal(at(f, k)->text, name) ||
 		    (k > 0 && (is(f, k - 1, ".") || is(f, k - 1, ":")))) {
 			continue;
 		}
-		if (k < i || !joined(f, k) || fields_find_name(args, at(f, k + 2)->text) < 0) {
+		if (k < i || !joined(f, k) || (depth == 0 && is_assigned(f, k + 2)) ||
+		    fields_find_name(args, at(f, k + 2)->text) < 0) {
 			return;
 		}
 	}
@@ -443,6 +550,7 @@ static void spread_arguments(struct finder *f, size_t i)
 		}
 	}
 	f->file->spread = true;
+	f->param = name;
 }
 
 /* ---- the walk ---- */
@@ -554,6 +662,9 @@ static void apply_edits(struct finder *f)
 	sort_edits(f);
 	for (size_t i = 0; i < f->edit_count; i++) {
 		const struct edit *e = &f->edits[i];
+		if (e->from < place) {
+			continue; /* inside of what went away */
+		}
 		buf_append(&out, text.data + place, e->from - place);
 		buf_append_slice(&out, e->with);
 		for (size_t k = e->from; k < e->to; k++) {
@@ -568,6 +679,33 @@ static void apply_edits(struct finder *f)
 	buf_fini(&out);
 }
 
+static bool is_name_byte(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Notes the arguments whose name stands in the new text only where the parameters are listed. */
+static void find_unread(struct finder *f)
+{
+	struct slice text = f->file->text;
+	for (size_t k = 0; k < f->file->args->count; k++) {
+		const char *name =
+			arena_printf(f->arena, "%.*s__%s", (int)f->param.len, (const char *)f->param.data,
+				     (const char *)f->file->args->items[k].name.data);
+		size_t len = strlen(name), places = 0;
+		for (const uint8_t *place = text.data;
+		     (place = memmem(place, (size_t)(text.data + text.len - place), name, len)) != NULL;
+		     place += len) {
+			const uint8_t *end = place + len;
+			bool begins = place == text.data || !is_name_byte(place[-1]);
+			places += begins && (end == text.data + text.len || !is_name_byte(*end));
+		}
+		if (places == 1) {
+			f->file->unread |= UINT64_C(1) << k;
+		}
+	}
+}
+
 int site_find(struct site_file *file, const struct source *source, struct arena *arena, struct err *err)
 {
 	struct finder f = {.file = file, .source = source, .arena = arena, .err = err};
@@ -575,6 +713,7 @@ int site_find(struct site_file *file, const struct source *source, struct arena 
 	file->sites = arena_zalloc(arena, SITES_MAX * sizeof *file->sites);
 	file->site_count = 0;
 	file->spread = false;
+	file->unread = 0;
 	file->plain = file->plain || has_our_names(&f);
 	f.alone = count_functions(&f) == 1;
 	if (source->declare_to > source->declare_from) {
@@ -582,5 +721,8 @@ int site_find(struct site_file *file, const struct source *source, struct arena 
 	}
 	walk(&f);
 	apply_edits(&f);
+	if (file->spread && !f.failed) {
+		find_unread(&f);
+	}
 	return f.failed ? ERR_INVALID : 0;
 }

@@ -5,6 +5,7 @@
  *   local s = db.sale:need(k)  … s.price becomes   local s__price = db__5(k)
  *   return { left = n }                  becomes   return result__6((n))
  *   function(call) … call.qty            becomes   function(call__qty)
+ *   db.sale:need(call.campaign)       becomes   db__7(), which knows where that argument is
  *
  * No table is made, no name is looked up at run time, and a column, table or result that does not exist is
  * told at push, with its line. Where the shape is not plain the source stays as it is and
@@ -15,6 +16,7 @@
 #include "script/schema.h"
 #include "script/source.h"
 
+#define SITE_STACK 0xff
 #define SITES_MAX 100 /* of one file; further ones stay as they are */
 
 enum site_kind {
@@ -37,6 +39,12 @@ struct site {
 	const struct fields *results;      /* RESULT */
 	uint8_t fields[SCHEMA_FIELDS_MAX]; /* shaped: the column or result of each field, in written order */
 	size_t field_count;
+	/* What is an argument of the call, as it came, is not passed through Lua: its place, or SITE_STACK.
+	 */
+	uint8_t field_args[SCHEMA_FIELDS_MAX];
+	bool keys_bound; /* all columns of the key are such arguments */
+	uint8_t key_args[SCHEMA_KEY_MAX];
+	uint64_t trusted; /* columns whose argument was checked as narrowly as the column wants */
 	/* NEED, INSERT, PUT: the row is returned when whole, and these columns of it. */
 	bool whole;
 	uint8_t columns[SCHEMA_FIELDS_MAX];
@@ -53,7 +61,8 @@ struct site_file {
 	struct slice text; /* the declaration is blanked */
 	struct site *sites;
 	size_t site_count;
-	bool spread; /* the function takes the arguments one by one, in declared order */
+	bool spread;     /* the function takes the arguments one by one, in declared order */
+	uint64_t unread; /* spread: arguments that no code reads any more */
 };
 
 /* Fills the out part, in arena. ERR_INVALID with file and line. */

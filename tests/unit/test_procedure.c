@@ -441,6 +441,75 @@ static void shapes(void)
 	   "both worlds are hashed");
 }
 
+/* Arguments that are keys and fields as they came. */
+static void bound(void)
+{
+	static const char *const bodies[] = {
+		"db.pair:put { a = call.a, k = call.k, v = call.q } return { v = db.pair:need(call.a, "
+		"call.k).v }",
+		"db.pair:put { a = call.a, k = call.k, v = call.q + 1 } return { v = db.pair:need(call.a, "
+		"call.k).v }",
+		"db.pair:put { a = call.a, k = (call.k), v = call.q } return { v = db.pair:need(call.a, 7).v "
+		"}",
+		"db.pair:add(call.a, call.k, { v = call.q }) db.pair:add(call.a, call.k, { v = 1 }) return { "
+		"v = db.pair:need(call.a, call.k).v }",
+		"db.pair:add(call.a, 7, { v = call.q }) db.pair:update(call.a, call.k, { v = call.k }) "
+		"return { v = db.pair:need(call.a, call.k).v }",
+		"local x = db.pair:get(call.a, call.k) db.pair:delete(call.a, call.k) local y = "
+		"db.pair:get(call.a, call.k) return { t = tostring(x and x.v) .. tostring(y) }",
+		"db.pair:vacant(call.a, call.k) db.pair:insert { a = call.a, k = call.k } return { t = "
+		"tostring(db.pair:need(call.a, call.k).v) }",
+		"call.k = 9 db.pair:put { a = call.a, k = call.k, v = 1 } return { v = db.pair:need('aa', "
+		"9).v }",
+		"local z z, call.k = 1, 10 db.pair:put { a = call.a, k = call.k, v = z } return { v = "
+		"db.pair:need('aa', 10).v }",
+		"local z call.k, z = 11, 2 db.pair:put { a = call.a, k = call.k, v = z } return { v = "
+		"db.pair:need('aa', 11).v }",
+		"local t = { call.k, call.q, x = call.k } local u = call.k == 7 and call.q or call.k return "
+		"{ v = u + t.x + t[1] }",
+		"return { v = call.k, t = call.a }",
+		"return { v = call.none, t = call.a }",
+		"db.item:put { item = call.a, i = call.k, price = call.k } return { v = "
+		"db.item:need(call.a).i }",
+		"db.item:put { item = call.a, n = call.q } return { v = db.item:need(call.a).n }",
+		"db.item:put { item = call.a, note = call.a } return { t = db.item:need(call.a).note }",
+		"db.pair:get(call.k, call.a)",
+		"db.item:put { item = call.k }",
+	};
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+		run_with("args = { a = optional(id), k = optional(int), q = optional(int), none = "
+			 "optional(id) }, result = { v = optional(int), t = optional(text) }",
+			 bodies[i], "a", "aa");
+		for (int with = 0; with < 2; with++) {
+			plain.protocol = w.protocol;
+			int one = world_call(&plain, "p", "k", "7", "q", "-3", "a", "aa", NULL);
+			compare(bodies[i], world_call(&w, "p", "k", "7", "q", "-3", "a", "aa", NULL), one);
+		}
+		run_with("args = { a = id, k = optional(int(3, 12)), q = optional(int(-4, 9)), none = "
+			 "optional(id) }, result = { v = optional(int), t = optional(text) }",
+			 bodies[i], "a", "bb");
+	}
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+		const char *files[] = {"tables.lua", TABLES, "p.lua", NULL, NULL};
+		char source[2000];
+		struct err err = {0};
+		snprintf(source, sizeof source,
+			 "procedure { name = 'p', writes = true, args = { a = id, k = int(3, 12), q = "
+			 "int(-4, 9), none = optional(id) }, result = { v = optional(int), t = "
+			 "optional(text) } }\nreturn function(call) %s end",
+			 bodies[i]);
+		files[3] = source;
+		if (world_push(&w, files, &err) != 0 || world_push(&plain, files, &err) != 0) {
+			printf("# push %s: %s\n", bodies[i], err.text);
+		}
+		for (int with = 0; with < 2; with++) {
+			plain.protocol = w.protocol;
+			int one = world_call(&plain, "p", "k", "7", "q", "-3", "a", "aa", NULL);
+			compare(bodies[i], world_call(&w, "p", "k", "7", "q", "-3", "a", "aa", NULL), one);
+		}
+	}
+}
+
 static void resp3(void)
 {
 	const char *declaration =
@@ -501,6 +570,7 @@ int main(void)
 	state();
 	resp3();
 	shapes();
+	bound();
 	fingerprints();
 	ok(compared > 130 && differed == 0, "compiled to sites and as written, %u calls end alike", compared);
 	world_close(&plain);
