@@ -6,6 +6,7 @@
 #include "server/config.h"
 #include "server/forward.h"
 #include "server/node_private.h"
+#include "tests/lib/straw.h"
 #include "tests/lib/tap.h"
 
 #include <arpa/inet.h>
@@ -19,133 +20,6 @@
 #include <unistd.h>
 
 #define HEAR_MS 10000
-#define MAX 4096
-
-/* ---- the shard of straw ---- */
-
-struct shard {
-	struct shard_config config;
-	enum shard_role role;
-	uint64_t leader_id;
-	struct request *requests[MAX]; /* submitted, not answered; NULL: answered or cancelled */
-	char words[MAX][64];           /* of each: its commands' words */
-	size_t count, cancelled;
-	struct replica_forward *forwards[MAX];
-	struct buf frames[MAX];
-	uint64_t to[MAX];
-	size_t forward_count;
-	struct buf reply; /* the last frame given to shard_forward_reply */
-	size_t reply_count;
-	void (*closed)(void *owner);
-};
-static struct shard straw; /* one node at a time, in a test program */
-
-int shard_open(const struct shard_config *config, struct shard **shard, struct err *err)
-{
-	straw.config = *config;
-	buf_init(&straw.reply, LIMIT_FRAME);
-	*shard = &straw;
-	return 0;
-}
-int shard_start(struct shard *shard, struct err *err)
-{
-	return 0;
-}
-void shard_stop(struct shard *shard, void (*closed)(void *owner))
-{
-	shard->closed = closed;
-}
-void shard_free(struct shard *shard)
-{
-	for (size_t i = 0; i < straw.forward_count; i++) {
-		buf_fini(&straw.frames[i]);
-	}
-	buf_fini(&straw.reply);
-	memset(&straw, 0, sizeof straw);
-}
-enum shard_role shard_role(const struct shard *shard, uint64_t *leader_id)
-{
-	*leader_id = shard->leader_id;
-	return shard->role;
-}
-void shard_submit(struct shard *shard, struct request *request)
-{
-	char *at = shard->words[shard->count];
-	assert(shard->count < MAX);
-	for (size_t i = 0; i < request->command_count; i++) {
-		for (size_t a = 0; a < request->commands[i].argc && strlen(at) < 40; a++) {
-			sprintf(at + strlen(at), "%s%.*s", at[0] == '\0' ? "" : " ",
-			        (int)(request->commands[i].argv[a].len > 16 ? 16 : request->commands[i].argv[a].len),
-			        (const char *)request->commands[i].argv[a].data);
-		}
-	}
-	for (size_t i = 0; i < request->watch_count && strlen(at) < 40; i++) {
-		sprintf(at + strlen(at), " @%.*s=%llu", (int)request->watches[i].key.len,
-		        (const char *)request->watches[i].key.data, (unsigned long long)request->watches[i].version);
-	}
-	shard->requests[shard->count++] = request;
-}
-void shard_cancel(struct shard *shard, struct request *request)
-{
-	for (size_t i = 0; i < shard->count; i++) {
-		if (shard->requests[i] == request) {
-			shard->requests[i] = NULL;
-			shard->cancelled++;
-		}
-	}
-}
-void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame,
-                   uint64_t timeout_ms)
-{
-	size_t at = shard->forward_count++;
-	assert(at < MAX);
-	buf_init(&shard->frames[at], LIMIT_FRAME);
-	buf_append_slice(&shard->frames[at], frame);
-	shard->forwards[at] = forward;
-	shard->to[at] = to_id;
-}
-void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, struct slice frame)
-{
-	buf_reset(&shard->reply);
-	buf_append_slice(&shard->reply, frame);
-	shard->reply_count++;
-}
-void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms, void (*cb)(void *owner, int status),
-                    void *owner)
-{
-	cb(owner, ERR_NOT_LEADER);
-}
-void shard_stats(const struct shard *shard, struct shard_stats *stats)
-{
-}
-void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index), void *owner)
-{
-}
-void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry), void *owner)
-{
-}
-
-static void answer(size_t at, const char *text)
-{
-	struct request *request = straw.requests[at];
-	assert(request != NULL);
-	straw.requests[at] = NULL;
-	buf_append_text(&request->reply, text);
-	request->done(request);
-}
-
-static void answer_forward(size_t at, int status, const char *text)
-{
-	struct request request;
-	struct buf frame;
-	request_init(&request);
-	buf_init(&frame, LIMIT_FRAME);
-	buf_append_text(&request.reply, text);
-	forward_encode_answer(&frame, &request);
-	straw.forwards[at]->cb(straw.forwards[at], status, status == 0 ? buf_slice(&frame) : SLICE_NONE);
-	buf_fini(&frame);
-	request_fini(&request);
-}
 
 /* ---- the node and its clients ---- */
 
@@ -329,9 +203,9 @@ static void test_order(void)
 	say(&house, fd, "SET a 1\r\nPING\r\nGET a\r\nECHO x\r\n");
 	is_int(straw.count, 2, "the leader's shard gets the data commands");
 	is_str(straw.words[0], "SET a 1", "as they were asked");
-	answer(1, "$1\r\n1\r\n");
+	straw_answer(1, "$1\r\n1\r\n");
 	ok(silent(&house, fd), "an answer waits for those before it");
-	answer(0, "+OK\r\n");
+	straw_answer(0, "+OK\r\n");
 	hear(&house, fd, "+OK\r\n+PONG\r\n$1\r\n1\r\n$1\r\nx\r\n", "answers come in the order of asking");
 	close(fd);
 	house_close(&house);
@@ -348,7 +222,7 @@ static void test_pieces(void)
 		say(&house, fd, one);
 	}
 	is_str(straw.words[0], "SET k v\r\nxy", "a request may come byte by byte");
-	answer(0, "+OK\r\n");
+	straw_answer(0, "+OK\r\n");
 	hear(&house, fd, "+OK\r\n+PONG\r\n", "and is answered");
 	close(fd);
 	house_close(&house);
@@ -360,7 +234,7 @@ static void test_protocol_error(void)
 	house_open(&house, SHARD_LEADS, 1);
 	int fd = client_open(&house);
 	say(&house, fd, "GET a\r\n*1\r\n:5\r\nPING\r\n");
-	answer(0, "$-1\r\n");
+	straw_answer(0, "$-1\r\n");
 	hear(&house, fd, "$-1\r\n-ERR Protocol error: expected '$', got ':'\r\n",
 	     "a protocol error is told behind the answers before it");
 	hear_end(&house, fd, "and the connection closed");
@@ -378,8 +252,8 @@ static void test_client_leaves(void)
 	house_open(&house, SHARD_LEADS, 1);
 	int fd = client_open(&house);
 	say(&house, fd, "SET a 1\r\nSET b 2\r\nQUIT\r\nSET c 3\r\n");
-	answer(0, "+OK\r\n");
-	answer(1, "+OK\r\n");
+	straw_answer(0, "+OK\r\n");
+	straw_answer(1, "+OK\r\n");
 	hear(&house, fd, "+OK\r\n+OK\r\n+OK\r\n", "QUIT is answered in its turn");
 	hear_end(&house, fd, "and ends the connection");
 	is_int(straw.count, 2, "what came behind it is not run");
@@ -395,7 +269,7 @@ static void test_client_leaves(void)
 	say(&house, fd, "SET d 4\r\n");
 	shutdown(fd, SHUT_WR);
 	turns(&house);
-	answer(3, "+OK\r\n");
+	straw_answer(3, "+OK\r\n");
 	hear(&house, fd, "+OK\r\n", "a client that ended its half gets what it waits for");
 	hear_end(&house, fd, "then the other half ends");
 	close(fd);
@@ -408,10 +282,10 @@ static void test_silence(void)
 	house_open(&house, SHARD_LEADS, 1);
 	int fd = client_open(&house);
 	say(&house, fd, "CLIENT REPLY SKIP\r\nSET a 1\r\nPING\r\n");
-	answer(0, "+OK\r\n");
+	straw_answer(0, "+OK\r\n");
 	hear(&house, fd, "+PONG\r\n", "SKIP drops one answer");
 	say(&house, fd, "CLIENT REPLY OFF\r\nPING\r\nfoo\r\nGET a\r\nCLIENT REPLY ON\r\n");
-	answer(1, "$1\r\n1\r\n");
+	straw_answer(1, "$1\r\n1\r\n");
 	hear(&house, fd, "+OK\r\n", "OFF drops all until ON, which is answered");
 	close(fd);
 	house_close(&house);
@@ -444,7 +318,7 @@ static void test_multi(void)
 	int fd = client_open(&house);
 	say(&house, fd, "MULTI\r\nMULTI\r\nWATCH a\r\nSET a 1\r\nEXEC\r\n");
 	is_str(straw.words[0], "SET a 1", "EXEC sends the queue");
-	answer(0, "*1\r\n+OK\r\n");
+	straw_answer(0, "*1\r\n+OK\r\n");
 	hear(&house, fd,
 	     "+OK\r\n-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not allowed\r\n+QUEUED\r\n"
 	     "*1\r\n+OK\r\n",
@@ -475,17 +349,17 @@ static void test_splice(void)
 	is_str(straw.words[0], "SET a 1 GET b", "the leader gets its part of the queue");
 	is_int(straw.requests[0]->commands[0].db, 0, "each command in its database");
 	is_int(straw.requests[0]->commands[1].db, 3, "after the SELECT in the queue");
-	answer(0, "*2\r\n+OK\r\n$-1\r\n");
+	straw_answer(0, "*2\r\n+OK\r\n$-1\r\n");
 	hear(&house, fd,
 	     "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
 	     "*5\r\n+PONG\r\n+OK\r\n+OK\r\n$-1\r\n$1\r\ne\r\n$-1\r\n",
 	     "answers of here and there are put together");
 	say(&house, fd, "MULTI\r\nCLIENT SETNAME n\r\nSET a 1\r\nEXEC\r\n");
-	answer(1, "-LEADER_LOST {\"outcome\":\"retry\"}\r\n");
+	straw_answer(1, "-LEADER_LOST {\"outcome\":\"retry\"}\r\n");
 	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-LEADER_LOST {\"outcome\":\"retry\"}\r\n", "an EXEC that failed");
 	say(&house, fd, "CLIENT GETNAME\r\nGET x\r\n");
 	is_int(straw.requests[2]->db, 3, "the SELECT lasts");
-	answer(2, "$-1\r\n");
+	straw_answer(2, "$-1\r\n");
 	hear(&house, fd, "$-1\r\n$-1\r\n", "and has run nothing here");
 	close(fd);
 	house_close(&house);
@@ -499,20 +373,20 @@ static void test_watch(void)
 	say(&house, fd, "WATCH a b a\r\nMULTI\r\nSET a 1\r\nONCE id-1 EXEC\r\nPING\r\n");
 	is_int(straw.count, 1, "what follows a WATCH waits for its versions");
 	ok(straw.requests[0]->kind == REQUEST_WATCH && straw.requests[0]->watch_count == 2, "each key once");
-	answer(0, "*2\r\n:7\r\n:0\r\n");
+	straw_answer(0, "*2\r\n:7\r\n:0\r\n");
 	turns(&house);
 	is_str(straw.words[1], "SET a 1 @a=7 @b=0", "EXEC carries them");
 	ok(slice_equal(straw.requests[1]->envelope.once, SLICE_LIT("id-1")), "and its prefix");
-	answer(1, "*-1\r\n");
+	straw_answer(1, "*-1\r\n");
 	hear(&house, fd, "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n+PONG\r\n", "all in order");
 	say(&house, fd, "WATCH a\r\n");
-	answer(2, "*1\r\n:9\r\n");
+	straw_answer(2, "*1\r\n:9\r\n");
 	say(&house, fd, "UNWATCH\r\nMULTI\r\nGET a\r\nEXEC\r\n");
 	is_str(straw.words[3], "GET a", "UNWATCH forgets");
-	answer(3, "*1\r\n$-1\r\n");
+	straw_answer(3, "*1\r\n$-1\r\n");
 	hear(&house, fd, "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n", "and all is answered");
 	say(&house, fd, "WATCH a\r\n");
-	answer(4, "-NO_QUORUM {\"outcome\":\"retry\"}\r\n");
+	straw_answer(4, "-NO_QUORUM {\"outcome\":\"retry\"}\r\n");
 	say(&house, fd, "MULTI\r\nGET a\r\nEXEC\r\n");
 	is_str(straw.words[5], "GET a", "a WATCH that failed watches nothing");
 	close(fd);
@@ -527,7 +401,7 @@ static void test_prefix(void)
 	say(&house, fd, "ONCE o1 DEADLINE 250 SET a 1\r\n");
 	is_str(straw.words[0], "SET a 1", "prefixes are taken off");
 	is_int(straw.requests[0]->envelope.deadline_ms, 250, "and understood");
-	answer(0, "+OK\r\n");
+	straw_answer(0, "+OK\r\n");
 	say(&house, fd, "DEADLINE x GET a\r\nMULTI\r\nONCE o2 SET a 1\r\nEXEC\r\n");
 	hear(&house, fd,
 	     "+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to "
@@ -548,10 +422,10 @@ static void test_forward(void)
 	say(&house, fd, "SET a 1\r\nGET a\r\nPING\r\nSET b 2\r\nGET b\r\n");
 	is_int(straw.forward_count, 4, "a follower sends requests on");
 	is_int(straw.to[0], 2, "to the leader's node");
-	answer_forward(0, 0, "+OK\r\n");
-	answer_forward(1, 0, "$1\r\n1\r\n");
-	answer_forward(2, ERR_CLOSED, "");
-	answer_forward(3, ERR_TIMEOUT, "");
+	straw_answer_forward(0, 0, "+OK\r\n");
+	straw_answer_forward(1, 0, "$1\r\n1\r\n");
+	straw_answer_forward(2, ERR_CLOSED, "");
+	straw_answer_forward(3, ERR_TIMEOUT, "");
 	hear(&house, fd,
 	     "+OK\r\n$1\r\n1\r\n+PONG\r\n-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n-NO_QUORUM "
 	     "{\"outcome\":\"retry\"}\r\n",
@@ -561,7 +435,7 @@ static void test_forward(void)
 	shutdown(fd, SHUT_RDWR);
 	close(fd);
 	turns(&house);
-	answer_forward(4, 0, "+OK\r\n");
+	straw_answer_forward(4, 0, "+OK\r\n");
 	ok(true, "an answer for a client that is gone is dropped");
 	house_close(&house);
 }
@@ -576,19 +450,19 @@ static void test_parked(void)
 	set_role(&house, SHARD_LEADS, 1);
 	is_str(straw.words[0], "SET a 1", "when this node leads they run here");
 	is_str(straw.words[1], "GET a", "in order");
-	answer(0, "+OK\r\n");
-	answer(1, "$1\r\n1\r\n");
+	straw_answer(0, "+OK\r\n");
+	straw_answer(1, "$1\r\n1\r\n");
 	hear(&house, fd, "+OK\r\n$1\r\n1\r\n", "and are answered");
 	set_role(&house, SHARD_UNKNOWN, 0);
 	say(&house, fd, "SET b 1\r\n");
 	set_role(&house, SHARD_FOLLOWS, 3);
 	is_int(straw.to[0], 3, "or are sent on when another does");
-	answer_forward(0, ERR_NOT_FOUND, "");
+	straw_answer_forward(0, ERR_NOT_FOUND, "");
 	for (int i = 0; i < 200 && straw.forward_count < 2; i++) {
 		turns(&house);
 	}
 	is_int(straw.forward_count, 2, "what was never sent is tried again");
-	answer_forward(1, 0, "+OK\r\n");
+	straw_answer_forward(1, 0, "+OK\r\n");
 	hear(&house, fd, "+OK\r\n", "until it is");
 	close(fd);
 	house_close(&house);
@@ -616,12 +490,12 @@ static void test_change_of_leader(void)
 	is_int(straw.count, 0, "while a request is under way elsewhere the next of its client waits");
 	say(&house, other, "SET z 1\r\n");
 	is_int(straw.count, 1, "another client does not");
-	answer_forward(0, ERR_CLOSED, "");
+	straw_answer_forward(0, ERR_CLOSED, "");
 	turns(&house);
 	is_str(straw.words[1], "SET a 2", "then it goes on");
 	is_str(straw.words[2], "SET a 3", "in order");
-	answer(1, "+OK\r\n");
-	answer(2, "+OK\r\n");
+	straw_answer(1, "+OK\r\n");
+	straw_answer(2, "+OK\r\n");
 	hear(&house, fd, "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n+OK\r\n+OK\r\n", "and so do the answers");
 	close(fd);
 	close(other);
@@ -672,7 +546,7 @@ static void test_foreign(void)
 	is_str(straw.words[0], "SET a 1", "another node's request runs here");
 	is_int(straw.requests[0]->protocol, 3, "in its client's protocol");
 	is_int(straw.requests[0]->envelope.deadline_ms, 500, "with what is left of its deadline");
-	answer(0, "+OK\r\n");
+	straw_answer(0, "+OK\r\n");
 	ok(straw.reply_count == 1 && foreign_said("+OK\r\n", OUTCOME_DONE), "and is answered, once");
 	set_role(&house, SHARD_FOLLOWS, 2);
 	foreign("SET a 2", &house);
@@ -697,7 +571,7 @@ static void test_slow_reader(void)
 	memcpy(big + 299998, "\r\n", 3);
 	for (int i = 0; i < 64 && straw.count < 64; i++) {
 		for (size_t r = before; r < straw.count; r++) {
-			answer(r, big);
+			straw_answer(r, big);
 		}
 		before = straw.count;
 		sent += write(fd, "GET a\r\n", 7) == 7;

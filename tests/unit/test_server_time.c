@@ -1,0 +1,197 @@
+/* What a node does when time passes, under simulated time: slow clients, silent
+ * clients, deadlines. */
+#include "server/config.h"
+#include "server/node.h"
+#include "server/node_private.h"
+#include "tests/lib/straw.h"
+#include "tests/lib/tap.h"
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND ((uint64_t)1000000)
+
+struct world {
+	struct sim *sim;
+	struct sim_host *server, *shop;
+	struct env *env;
+	struct node *node;
+	struct log log;
+};
+
+struct client {
+	struct env_stream *stream;
+	struct env_write write;
+	bool open, closed;
+	char text[4096];
+	size_t len;
+	struct buf heard;
+};
+
+static void opened(void *owner, int status)
+{
+	((struct client *)owner)->open = status == 0;
+}
+static void data(void *owner, struct slice bytes)
+{
+	buf_append_slice(&((struct client *)owner)->heard, bytes);
+}
+static void closed(void *owner, int status)
+{
+	((struct client *)owner)->closed = true;
+}
+static const struct env_stream_events client_events = {.opened = opened, .data = data, .closed = closed};
+
+static void quiet(void *owner, enum log_level level, const char *line)
+{
+}
+
+static void world_open(struct world *world, uint64_t deadline_ms)
+{
+	struct node_config config;
+	struct err err = {0};
+	memset(world, 0, sizeof *world);
+	world->sim = sim_new(7);
+	world->server = sim_host_new(world->sim, "n1");
+	world->shop = sim_host_new(world->sim, "shop");
+	world->env = sim_host_start(world->server);
+	sim_host_start(world->shop);
+	config_defaults(&config);
+	config.id = 1;
+	config.default_deadline_ms = deadline_ms;
+	strcpy(config.dir, "data");
+	strcpy(config.listen, "n1:7401");
+	strcpy(config.peer_listen, "n1:7501");
+	world->log = (struct log){LOG_ERROR, "n1", quiet, NULL};
+	straw.role = SHARD_LEADS;
+	straw.leader_id = 1;
+	if (config_finish(&config, &err) != 0 || node_open(world->env, &config, &world->log, &world->node, &err) != 0 ||
+	    node_start(world->node, &err) != 0) {
+		tap_note("%s", err.text);
+		abort();
+	}
+}
+
+static void world_close(struct world *world)
+{
+	sim_host_kill(world->server, SIM_KILL_PROCESS);
+	node_free(world->node);
+	sim_env_free(world->env);
+	sim_env_free(sim_host_env(world->shop));
+	sim_free(world->sim);
+}
+
+static void client_open(struct world *world, struct client *client)
+{
+	memset(client, 0, sizeof *client);
+	buf_init(&client->heard, MIB(64));
+	client->stream = env_connect(sim_host_env(world->shop), "n1:7401", &client_events, client);
+	sim_run(world->sim, SECOND / 10);
+}
+
+static void wrote(struct env_write *write, int status)
+{
+}
+
+static void say(struct world *world, struct client *client, const char *text)
+{
+	struct slice bytes;
+	client->len = strlen(text);
+	memcpy(client->text, text, client->len);
+	bytes = slice_of(client->text, client->len);
+	client->write.cb = wrote;
+	env_stream_write(client->stream, &client->write, &bytes, 1);
+	sim_run(world->sim, SECOND / 10);
+}
+
+static bool heard(const struct client *client, const char *text)
+{
+	return slice_equal(buf_slice(&client->heard), slice_str(text));
+}
+
+static void test_half_request(void)
+{
+	struct world world;
+	struct client slow, idle;
+	world_open(&world, 5000);
+	client_open(&world, &slow);
+	client_open(&world, &idle);
+	say(&world, &slow, "*2\r\n$3\r\nGET\r\n$100\r\n");
+	for (int i = 0; i < 50; i++) {
+		sim_run(world.sim, SECOND);
+		say(&world, &slow, "k");
+	}
+	ok(slow.open && !slow.closed, "a request may take its time");
+	for (int i = 0; i < 15 && !slow.closed; i++) {
+		sim_run(world.sim, SECOND);
+	}
+	ok(slow.closed, "but not for ever, however busy it looks");
+	is_int(world.node->counters.timed_out, 1, "and that is counted");
+	sim_run(world.sim, 3600 * SECOND);
+	ok(!idle.closed, "a connection that says nothing is kept");
+	say(&world, &idle, "PING\r\n");
+	ok(heard(&idle, "+PONG\r\n"), "and works after an hour");
+	buf_fini(&slow.heard);
+	buf_fini(&idle.heard);
+	world_close(&world);
+}
+
+static void test_deaf_client(void)
+{
+	struct world world;
+	struct client deaf;
+	world_open(&world, 5000);
+	client_open(&world, &deaf);
+	char *big = malloc(600001);
+	memset(big, 'x', 600000);
+	big[0] = '+';
+	memcpy(big + 599998, "\r\n", 3);
+	env_stream_pause(deaf.stream);
+	size_t answered = 0;
+	for (int i = 0; i < 40; i++) {
+		say(&world, &deaf, "GET a\r\n");
+		while (answered < straw.count) {
+			straw_answer(answered++, big);
+		}
+	}
+	ok(answered < 40, "a client that takes nothing is not read on (%zu)", answered);
+	ok(!deaf.closed && world.node->listener.count == 1, "it has some time");
+	sim_run(world.sim, 70 * SECOND);
+	is_int(world.node->listener.count, 0, "then it is closed");
+	is_int(world.node->counters.timed_out, 1, "and that is counted");
+	free(big);
+	buf_fini(&deaf.heard);
+	world_close(&world);
+}
+
+static void test_deadline(void)
+{
+	struct world world;
+	struct client client;
+	world_open(&world, 5000);
+	straw.role = SHARD_UNKNOWN;
+	client_open(&world, &client);
+	say(&world, &client, "SET a 1\r\nDEADLINE 60000 SET b 2\r\n");
+	sim_run(world.sim, 4 * SECOND);
+	ok(heard(&client, ""), "without a leader a request waits");
+	sim_run(world.sim, 2 * SECOND);
+	ok(heard(&client, "-NOT_LEADER {\"outcome\":\"retry\"}\r\n"), "until its deadline");
+	is_int(world.node->dispatch.parked_count, 1, "one with more time waits on");
+	straw.role = SHARD_LEADS;
+	sim_run(world.sim, SECOND);
+	is_int(straw.count, 1, "and runs when somebody leads");
+	ok(straw.requests[0]->envelope.deadline_ms < 54000, "with what is left (%llu ms)",
+	   (unsigned long long)straw.requests[0]->envelope.deadline_ms);
+	buf_fini(&client.heard);
+	world_close(&world);
+}
+
+int main(void)
+{
+	test_half_request();
+	test_deaf_client();
+	test_deadline();
+	return tap_done();
+}
