@@ -31,4 +31,14 @@ size_t lua51_number_text(lua_State *L, int index, char *out);
 /* Rewrites a message of 5.4's ("a nil value (local 't')") as 5.1 says it; pushes it. */
 void lua51_push_message(lua_State *L, const char *message);
 
+/* ---- between lua51.c and lua51_libs.c ---- */
+
+void lua51_open_libraries(lua_State *L, int globals);
+/* Pushes the number at index as text. */
+void lua51_push_number_text(lua_State *L, int index);
+/* Puts wrapper around what the table at index has under name: its upvalue 1, to which lua51_pass_on goes on.
+ */
+void lua51_wrap(lua_State *L, int index, const char *name, lua_CFunction wrapper);
+int lua51_pass_on(lua_State *L, int results);
+
 #endif /* SCRIPT_LUA51_H */

@@ -4,6 +4,7 @@
  *   lua_redis.c           the machine: its state, running a chunk, errors
  *   lua_redis_eval.c      EVAL, EVALSHA, SCRIPT and the cache of scripts (this node's)
  *   lua_redis_function.c  FCALL, and loading a library's code
+ *   lua_redis_register.c  what a library's code registers
  *   lua_redis_library.c   FUNCTION, and the rows of libraries (replicated, table 'f')
  *   lua_redis_dump.c      FUNCTION DUMP and RESTORE
  *   lua_redis_api.c       what scripts see as `redis`
@@ -46,6 +47,12 @@ enum function_flags { FUNCTION_NO_WRITES = 1 }; /* the first of function_flag_na
 struct redis_function {
 	struct slice name, description; /* description.data NULL: none */
 	uint8_t flags;
+};
+/* The run of a library's chunk. Its address is the registry's key of the callback that FCALL wants. */
+struct redis_loading {
+	struct redis_function functions[FUNCTIONS_MAX];
+	size_t count;
+	struct slice wanted; /* FCALL: keep this one's callback */
 };
 struct redis_library {
 	struct slice name, code;
@@ -139,9 +146,14 @@ int function_load(struct redis_machine *m, struct script_redis *call, struct sli
 		  struct slice *name);
 void function_forget_chunks(struct redis_machine *m);
 void function_free(struct redis_machine *m);
-/* redis.register_function, while a library's chunk runs. */
-int function_register(lua_State *L);
 int function_command(struct redis_machine *m, struct script_redis *call);
+
+/* ---- lua_redis_register.c ---- */
+
+int function_register(lua_State *L);
+bool function_name_is_good(struct slice name);
+/* Without regard to case. b ends in a zero. */
+bool function_same_name(struct slice a, struct slice b);
 
 /* ---- lua_redis_library.c ---- */
 
