@@ -9,8 +9,12 @@
 /* A call that grew more than this gives its memory back. */
 #define KEEP_BYTES KIB(16)
 
+/* So many are kept however idle the node is. */
+#define KEEP_CALLS 1024
+
 struct call_slab {
 	struct list link;
+	size_t taken;
 	struct call calls[SLAB_CALLS];
 };
 
@@ -18,7 +22,17 @@ void call_pool_init(struct call_pool *pool)
 {
 	list_init(&pool->free);
 	list_init(&pool->slabs);
-	pool->taken = 0;
+	pool->taken = pool->made = 0;
+}
+
+static void slab_free(struct call_slab *slab)
+{
+	for (size_t i = 0; i < SLAB_CALLS; i++) {
+		list_remove(&slab->calls[i].link);
+		request_fini(&slab->calls[i].request);
+		buf_fini(&slab->calls[i].frame);
+	}
+	free(slab);
 }
 
 void call_pool_fini(struct call_pool *pool)
@@ -27,12 +41,27 @@ void call_pool_fini(struct call_pool *pool)
 	while ((link = list_pop(&pool->slabs)) != NULL) {
 		struct call_slab *slab = list_entry(link, struct call_slab, link);
 		for (size_t i = 0; i < SLAB_CALLS; i++) {
-			request_fini(&slab->calls[i].request);
-			buf_fini(&slab->calls[i].frame);
+			list_init(&slab->calls[i].link); /* what it hung in may be gone */
 		}
-		free(slab);
+		slab_free(slab);
 	}
 	list_init(&pool->free);
+}
+
+void call_pool_trim(struct call_pool *pool)
+{
+	for (struct list *link = pool->slabs.next, *next; link != &pool->slabs; link = next) {
+		struct call_slab *slab = list_entry(link, struct call_slab, link);
+		next = link->next;
+		if (pool->made <= KEEP_CALLS || pool->taken >= pool->made / 4) {
+			return;
+		}
+		if (slab->taken == 0) {
+			list_remove(link);
+			slab_free(slab);
+			pool->made -= SLAB_CALLS;
+		}
+	}
 }
 
 static void pool_grow(struct call_pool *pool)
@@ -43,8 +72,10 @@ static void pool_grow(struct call_pool *pool)
 	}
 	list_init(&slab->link);
 	list_append(&pool->slabs, &slab->link);
+	pool->made += SLAB_CALLS;
 	for (size_t i = 0; i < SLAB_CALLS; i++) {
 		struct call *call = &slab->calls[i];
+		call->slab = slab;
 		request_init(&call->request);
 		buf_init(&call->frame, LIMIT_FRAME);
 		list_init(&call->parked);
@@ -69,6 +100,7 @@ struct call *call_take(struct node *node)
 	call->muted = call->mutates = call->routed = false;
 	call->state = CALL_OPEN;
 	pool->taken++;
+	call->slab->taken++;
 	return call;
 }
 
@@ -93,6 +125,7 @@ void call_release(struct call *call)
 	call->conn = NULL;
 	call->state = CALL_FREE;
 	pool->taken--;
+	call->slab->taken--;
 	/* To the front: the memory that was just used is warm. */
 	list_append(pool->free.next, &call->link);
 	if (pool->taken < LIMIT_NODE_REQUESTS / 2 && !list_empty(&call->node->listener.starved)) {

@@ -41,6 +41,7 @@ struct call {
 	size_t held_bytes;              /* what conn counts for it */
 	struct buf frame;               /* parked or forwarded: the request, encoded */
 	struct replica_forward forward;
+	struct call_slab *slab;
 	uint8_t state;
 	bool muted;                     /* CLIENT REPLY OFF or SKIP: the answer is dropped */
 	bool mutates;                   /* it may write: an answer that does not come is unknown */
@@ -50,12 +51,14 @@ struct call {
 struct call_slab;
 struct call_pool {
 	struct list free, slabs;
-	size_t taken;
+	size_t taken, made;
 };
 
 void call_pool_init(struct call_pool *pool);
 /* Frees every call, taken or not: nobody else may come back to them. */
 void call_pool_fini(struct call_pool *pool);
+/* Gives back blocks that no call is taken from, when most calls are free: after a flood. */
+void call_pool_trim(struct call_pool *pool);
 /* State OPEN, request reset. */
 struct call *call_take(struct node *node);
 void call_release(struct call *call);

@@ -101,8 +101,7 @@ static void conn_collect(struct conn *conn)
 	}
 	if (conn->state != CONN_DOOMED && (buf_failed(&conn->out) || conn_unsent(conn) > LIMIT_CONN_OUTPUT)) {
 		conn->node->counters.output_closed++;
-		log_event(conn->node->log, LOG_WARN, "client_closed", "id=%llu addr=%s reason=output_limit",
-		          (unsigned long long)conn->id, conn->peer);
+		listener_log(&conn->node->listener, LOG_WARN, "client_closed", conn, "output_limit");
 		conn_doom(conn);
 	}
 	env_turn_arm(&conn->turn);
@@ -239,8 +238,7 @@ static void conn_protocol_error(struct conn *conn, const struct err *err)
 {
 	struct node *node = conn->node;
 	node->counters.protocol_errors++;
-	log_event(node->log, LOG_INFO, "protocol_error", "id=%llu addr=%s reason=\"%s\"", (unsigned long long)conn->id,
-	          conn->peer, err->text);
+	listener_log(&node->listener, LOG_INFO, "protocol_error", conn, err->text);
 	struct conn_reply answer = conn_reply_begin(conn, false);
 	reply_error(&answer.reply, "ERR Protocol error: %s", err->text);
 	conn_reply_end(conn, &answer);
@@ -487,8 +485,8 @@ void conn_tick(struct conn *conn, uint64_t now_us)
 	bool mute = conn->in.len > 0 && !conn->paused && now_us - conn->begun_us > STALL_US;
 	if (deaf || mute) {
 		conn->node->counters.timed_out++;
-		log_event(conn->node->log, LOG_INFO, "client_closed", "id=%llu addr=%s reason=%s",
-		          (unsigned long long)conn->id, conn->peer, deaf ? "takes_no_answers" : "unfinished_request");
+		listener_log(&conn->node->listener, LOG_INFO, "client_closed", conn,
+		             deaf ? "takes_no_answers" : "unfinished_request");
 		conn_close(conn);
 	}
 }

@@ -6,6 +6,8 @@
 
 /* Over the bound: so many may wait for their one line at once, the others are just closed. */
 #define REFUSED_MAX 64
+/* Log lines about clients between two ticks: who attacks does not fill the disk with our words. */
+#define LINES_MAX 10
 
 void listener_init(struct listener *listener, struct node *node)
 {
@@ -79,7 +81,26 @@ void listener_tick(struct listener *listener, uint64_t now_us)
 		next = link->next;
 		conn_tick(list_entry(link, struct conn, link), now_us);
 	}
+	if (listener->lines_dropped > 0) {
+		log_event(listener->node->log, LOG_WARN, "client_lines_dropped", "count=%llu",
+		          (unsigned long long)listener->lines_dropped);
+	}
+	listener->lines = 0;
+	listener->lines_dropped = 0;
 	listener_feed(listener);
+	call_pool_trim(&listener->node->calls);
+}
+
+void listener_log(struct listener *listener, enum log_level level, const char *event, const struct conn *conn,
+                  const char *reason)
+{
+	if (listener->lines >= LINES_MAX) {
+		listener->lines_dropped++;
+		return;
+	}
+	listener->lines++;
+	log_event(listener->node->log, level, event, "id=%llu addr=%s reason=\"%s\"", (unsigned long long)conn->id,
+	          conn->peer, reason);
 }
 
 struct conn *listener_find(const struct listener *listener, uint64_t id)

@@ -3,6 +3,7 @@
 #ifndef SERVER_LISTENER_H
 #define SERVER_LISTENER_H
 
+#include "base/log.h"
 #include "server/conn.h"
 
 struct listener {
@@ -14,6 +15,8 @@ struct listener {
 	size_t input_bytes;  /* unread input of all of them */
 	uint64_t next_id;
 	unsigned port;
+	unsigned lines;      /* log lines about clients since the last tick */
+	uint64_t lines_dropped;
 };
 
 void listener_init(struct listener *listener, struct node *node);
@@ -26,6 +29,9 @@ void listener_leave(struct listener *listener);
 void listener_fini(struct listener *listener);
 void listener_tick(struct listener *listener, uint64_t now_us);
 struct conn *listener_find(const struct listener *listener, uint64_t id);
+/* A log line about a client; a flood of them is cut and counted. */
+void listener_log(struct listener *listener, enum log_level level, const char *event, const struct conn *conn,
+                  const char *reason);
 /* Calls have been released: reads on for connections that starved. */
 void listener_feed(struct listener *listener);
 

@@ -240,8 +240,7 @@ void session_request(struct conn *conn, const struct slice *argv, size_t argc)
 	}
 	const struct command *command = command_find(argv[0]);
 	if (command == NULL && is_http(argv[0])) {
-		log_event(conn->node->log, LOG_WARN, "http_on_client_port", "id=%llu addr=%s",
-		          (unsigned long long)conn->id, conn->peer);
+		listener_log(&conn->node->listener, LOG_WARN, "client_closed", conn, "http_on_client_port");
 		conn_doom(conn);
 		return;
 	}

@@ -188,10 +188,37 @@ static void test_deadline(void)
 	world_close(&world);
 }
 
+static void test_after_a_flood(void)
+{
+	struct world world;
+	struct client client;
+	world_open(&world, 5000);
+	client_open(&world, &client);
+	for (int i = 0; i < 6; i++) {
+		char text[3501] = "";
+		for (int k = 0; k < 500; k++) {
+			memcpy(text + 7 * k, "GET a\r\n", 8);
+		}
+		say(&world, &client, text);
+	}
+	ok(world.node->calls.taken == 3000 && world.node->calls.made >= 3000, "a flood takes calls (%zu)",
+	   world.node->calls.made);
+	for (size_t i = 0; i < 3000; i++) {
+		straw_answer(i, "+OK\r\n");
+	}
+	sim_run(world.sim, 3 * SECOND);
+	is_int(client.heard.len, 15000, "all is answered");
+	ok(world.node->calls.taken == 0 && world.node->calls.made <= 1024, "and most are given back (%zu kept)",
+	   world.node->calls.made);
+	buf_fini(&client.heard);
+	world_close(&world);
+}
+
 int main(void)
 {
 	test_half_request();
 	test_deaf_client();
 	test_deadline();
+	test_after_a_flood();
 	return tap_done();
 }
