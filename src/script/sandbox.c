@@ -142,7 +142,11 @@ static const char original_key;
 
 static int safe_setmetatable(lua_State *L)
 {
-	static const char *const refused[] = {"__gc", "__close", "__mode", "__name"};
+	/* The last one is refused to procedures only: a concatenation that calls a metamethod may lose its
+	 * result in Lua 5.4.4, when the stack has to grow for it. Redis' scripts do not concatenate with it
+	 * (lua51.h). */
+	static const char *const refused[] = {"__gc", "__close", "__mode", "__name", "__concat"};
+	size_t count = sizeof refused / sizeof refused[0] - (lua_toboolean(L, lua_upvalueindex(1)) ? 1 : 0);
 	luaL_checktype(L, 1, LUA_TTABLE);
 	luaL_argexpected(L, lua_isnil(L, 2) || lua_istable(L, 2), 2, "nil or table");
 	if (sandbox_is_locked(L, 1)) {
@@ -153,7 +157,7 @@ static int safe_setmetatable(lua_State *L)
 		lua_setmetatable(L, 1);
 		return 1;
 	}
-	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+	for (size_t i = 0; i < count; i++) {
 		lua_pushstring(L, refused[i]);
 		if (lua_rawget(L, 2) != LUA_TNIL) {
 			return luaL_error(L, "setmetatable: %s is not allowed", refused[i]);
@@ -278,14 +282,13 @@ const char *const *sandbox_names(enum sandbox_flavour flavour)
 	return flavour == SANDBOX_PROCEDURE ? procedure_names : redis_names;
 }
 
-static void open_base(lua_State *L, int globals)
+static void open_base(lua_State *L, int globals, enum sandbox_flavour flavour)
 {
 	static const char *const as_they_are[] = {"assert", "error",  "ipairs", "rawequal", "rawget",
 						  "rawlen", "select", "type",   NULL};
 	static const luaL_Reg ours[] = {{"pcall", guarded_pcall},
 					{"xpcall", guarded_xpcall},
 					{"tostring", safe_tostring},
-					{"setmetatable", safe_setmetatable},
 					{"getmetatable", safe_getmetatable},
 					{NULL, NULL}};
 	luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
@@ -296,6 +299,9 @@ static void open_base(lua_State *L, int globals)
 	lua_pop(L, 1);
 	lua_pushvalue(L, globals);
 	luaL_setfuncs(L, ours, 0);
+	lua_pushboolean(L, flavour == SANDBOX_REDIS);
+	lua_pushcclosure(L, safe_setmetatable, 1);
+	lua_setfield(L, -2, "setmetatable");
 	sandbox_pairs_open(L);
 	lua_pop(L, 1);
 }
@@ -338,7 +344,7 @@ void sandbox_open(lua_State *L, enum sandbox_flavour flavour)
 	luaL_checkstack(L, 12, NULL);
 	lua_createtable(L, 0, 32);
 	int globals = lua_gettop(L);
-	open_base(L, globals);
+	open_base(L, globals, flavour);
 	open_math(L, flavour);
 	lua_setfield(L, globals, "math");
 	lua_createtable(L, 0, 8);

@@ -88,6 +88,13 @@ static void ends(const char *source, enum budget_end end, const char *sentence)
 static void whitelist(enum sandbox_flavour flavour, const char *want)
 {
 	open_state(flavour);
+	if (flavour == SANDBOX_PROCEDURE) {
+		fails("setmetatable({}, {__concat = 1})", "__concat is not allowed",
+		      "a procedure has no metamethod of '..', which 5.4.4 calls wrongly");
+	} else {
+		gives("return type(setmetatable({}, {__concat = 1}))", "table",
+		      "scripts of Redis may have one");
+	}
 	gives("local names = ''\n"
 	      "for _, lib in ipairs({'math', 'string', 'table', 'coroutine'}) do end\n"
 	      "return type(os) .. type(io) .. type(debug) .. type(package) .. type(require) .. type(load) .. "
