@@ -67,6 +67,7 @@ void notice_role(struct replica *r)
 		r->count.elections++;
 		for (size_t i = 0; i < r->peer_count; i++) {
 			r->peers[i]->echo_round = 0;
+			r->peers[i]->sent_to = 0;
 			r->peers[i]->needs_snapshot = false;
 		}
 	}

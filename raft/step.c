@@ -111,6 +111,8 @@ static void take_message(struct replica *r, const struct raft_message *message)
 
 static void take_update(struct replica *r, struct raft_update *update)
 {
+	assert(!HAS(update, RAFT_UPDATE_ENTRIES) || update->entries.n > 0);
+	assert(r->core.current_term >= r->term);
 	if (HAS(update, RAFT_UPDATE_CURRENT_TERM) || HAS(update, RAFT_UPDATE_VOTED_FOR)) {
 		vote_save(r);
 	}
@@ -172,6 +174,10 @@ int step_start(struct replica *r)
 		member_decode(buf_slice(&r->configuration), &metadata.configuration);
 		event.start.metadata = &metadata;
 	}
+	assert(r->vote.term > 0);
+	assert(event.start.start_index <= r->applied_state.index + 1);
+	assert(r->start_count > 0 || event.start.start_index == r->applied_state.index + 1);
+	assert(event.start.metadata != NULL || r->start_entries[0].type == RAFT_CHANGE);
 	r->reported = wal_last_index(r->wal);
 	return step(r, &event);
 }
@@ -194,6 +200,8 @@ void step_persisted(struct replica *r, uint64_t index)
 	memset(&event, 0, sizeof(event));
 	event.type = RAFT_PERSISTED_ENTRIES;
 	event.persisted_entries.index = index;
+	assert(index <= raft_last_index(&r->core));
+	assert(r->core.state != RAFT_CANDIDATE);
 	r->reported = index;
 	step(r, &event);
 }
@@ -273,6 +281,7 @@ void step_configuration(struct replica *r, uint64_t index, struct slice encoded)
 {
 	struct raft_event event;
 	memset(&event, 0, sizeof(event));
+	assert(index > 0 && index <= r->commit_index);
 	event.type = RAFT_CONFIGURATION;
 	event.configuration.index = index;
 	member_decode(encoded, &event.configuration.conf);
@@ -287,6 +296,8 @@ void step_snapshot(struct replica *r, uint64_t index, uint64_t first_kept)
 	event.type = RAFT_SNAPSHOT;
 	event.snapshot.metadata.index = index;
 	event.snapshot.metadata.term = wal_term_of(r->wal, index);
+	assert(event.snapshot.metadata.term != 0);
+	assert(index > r->core.trail.snapshot.index && index <= r->commit_index);
 	event.snapshot.metadata.configuration_index = r->configuration_index;
 	member_decode(buf_slice(&r->configuration), &event.snapshot.metadata.configuration);
 	event.snapshot.trailing = (unsigned)(index + 1 - first_kept);
@@ -297,6 +308,7 @@ int step_transfer(struct replica *r, uint64_t target)
 {
 	struct raft_event event;
 	memset(&event, 0, sizeof(event));
+	assert(replica_leads(r) && target != r->config.id);
 	event.type = RAFT_TRANSFER;
 	event.transfer.server_id = target;
 	return step(r, &event);

@@ -396,7 +396,7 @@ static int write_segment(struct recovery *r, struct env_file *file, uint64_t fil
 	struct wal *wal = r->wal;
 	struct wal_segment *segment = wal_active(wal);
 	uint64_t bytes = segment_group_start(SEGMENT_HEAD + tail_bytes(r)) + RECORD_HEAD;
-	int status = wal_zero(file, file_bytes);
+	int status = wal_zero(file, file_bytes, file_bytes);
 	if (status == 0) {
 		status = env_dir_sync(wal->config.env, wal->dir);
 	}

@@ -8,12 +8,12 @@
 /* ---- the next segment ---- */
 
 /* In steps, so that a sync of the log meanwhile does not wait for all of it. */
-int wal_zero(struct env_file *file, uint64_t bytes)
+int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step)
 {
 	uint64_t at = 0;
 	int status = 0;
 	while (at < bytes && status == 0) {
-		at = bytes - at > WAL_ZERO_BYTES ? at + WAL_ZERO_BYTES : bytes;
+		at = bytes - at > step ? at + step : bytes;
 		status = env_file_allocate(file, at);
 		if (status == 0) {
 			status = env_file_sync(file);
@@ -33,7 +33,7 @@ static void spare_run(struct env_work *work)
 	if (spare->status != 0) {
 		return;
 	}
-	spare->status = wal_zero(spare->file, spare->bytes);
+	spare->status = wal_zero(spare->file, spare->bytes, WAL_ZERO_BYTES);
 	if (spare->status == 0) {
 		spare->status = env_dir_sync(wal->config.env, wal->dir);
 	}

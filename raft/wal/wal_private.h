@@ -12,7 +12,7 @@
 #define WAL_QUIET_MS 200        /* after a group: then a mark proves it */
 #define WAL_SPACE_RETRY_MS 1000 /* after "no space" for the next segment */
 #define WAL_GROUP_BYTES MIB(4)  /* a group closes at this size */
-#define WAL_ZERO_BYTES MIB(4)   /* zeroed and synced at a time */
+#define WAL_ZERO_BYTES MIB(1)   /* zeroed and synced at a time */
 
 /* Something to be written: an entry, a truncation or a mark. */
 struct wal_op {
@@ -148,8 +148,8 @@ void wal_close_tick(struct wal *wal);
 int wal_recover(struct wal *wal, struct err *err);
 /* space.c: makes the next segment ready, of at least this size, unless that is under way. */
 void wal_spare_prepare(struct wal *wal, uint64_t bytes);
-/* Zeroes and syncs a file up to bytes; blocking. */
-int wal_zero(struct env_file *file, uint64_t bytes);
+/* Zeroes and syncs a file up to bytes, step by step; blocking. */
+int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step);
 void wal_space_retry_cb(struct env_timer *timer);
 /* group.c: the lane's part and what follows; wal_flush is there too. */
 void wal_group_fini(struct wal *wal);
