@@ -30,6 +30,7 @@ struct totals {
 	uint64_t seeds, failed, diverged, voids;
 	uint64_t events, sim_us, acknowledged, refused, retried, unknown, started, leader_changes, restarts, truth_lost,
 		lost;
+	uint64_t sold, sale_refused, sale_unknown, replayed;
 	uint64_t fired[NEMESIS_KINDS_MAX];
 };
 
@@ -147,6 +148,10 @@ static void add_result(struct totals *t, const struct run_result *r)
 	t->restarts += r->restarts;
 	t->truth_lost += r->truth_lost;
 	t->lost += r->lost;
+	t->sold += r->sold;
+	t->sale_refused += r->sale_refused;
+	t->sale_unknown += r->sale_unknown;
+	t->replayed += r->replayed;
 	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
 		t->fired[i] += r->fired[i];
 	}
@@ -280,6 +285,8 @@ static void print_totals(const struct plan *plan, const struct totals *t, double
 	       " (%.2f %%)\n",
 	       t->started, t->acknowledged, t->refused, t->retried, t->unknown,
 	       100.0 * (double)t->unknown / (double)(t->started == 0 ? 1 : t->started));
+	printf("# sales: sold %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64 ", replayed %" PRIu64 "\n", t->sold,
+	       t->sale_refused, t->sale_unknown, t->replayed);
 	printf("# leader changes %" PRIu64 ", restarts from disk %" PRIu64 ", fail-stops %" PRIu64 ", members lost to damage %" PRIu64
 	       "\n# faults:",
 	       t->leader_changes, t->restarts, t->truth_lost, t->lost);
@@ -295,6 +302,13 @@ int main(int argc, char **argv)
 {
 	struct plan plan = {.from = 1, .seeds = 10, .jobs = 1, .program = argv[0], .commit = SIM_COMMIT};
 	parse(&plan, argc, argv);
+	static struct wares wares;
+	struct err err = {0};
+	if (wares_read(&wares, SIM_COMMERCE, &err) != 0) {
+		fprintf(stderr, "sim: %s\n", err.text);
+		return 2;
+	}
+	plan.run.wares = &wares;
 	if (plan.replay) {
 		struct run_result result;
 		run_seed(&plan.run, &result);

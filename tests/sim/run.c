@@ -18,6 +18,7 @@ struct run {
 	struct judge judge;
 	struct fleet fleet;
 	struct shops shops;
+	struct sale sale;
 	struct nemesis nemesis;
 };
 
@@ -25,7 +26,7 @@ static bool run_failed(void *owner) { return ((struct run *)owner)->judge.failed
 static bool shops_idle(void *owner)
 {
 	struct run *run = owner;
-	return run->shops.busy == 0 || run->judge.failed;
+	return (run->shops.busy == 0 && run->sale.busy == 0) || run->judge.failed;
 }
 static bool acknowledged(void *owner)
 {
@@ -35,7 +36,8 @@ static bool acknowledged(void *owner)
 static bool read_back(void *owner)
 {
 	struct run *run = owner;
-	return shops_are_read(&run->shops) || run->judge.failed;
+	bool sale_is_read = run->sale.sim == NULL || run->sale.state == SALE_READ;
+	return (shops_are_read(&run->shops) && sale_is_read) || run->judge.failed;
 }
 static bool converged(void *owner)
 {
@@ -95,7 +97,9 @@ static void safety(struct run *run, const struct run_options *options)
 	uint64_t minutes = options->minutes == 0 ? 1 : options->minutes;
 	sim_run_until(run->sim, run_failed, run, minutes * 60000000);
 	/* A seed that is hit hard gets longer to do its work. */
-	sim_run_until(run->sim, did_enough, run, minutes * 4 * 60000000);
+	if (options->only == NULL) {
+		sim_run_until(run->sim, did_enough, run, minutes * 4 * 60000000);
+	}
 }
 
 static void liveness(struct run *run)
@@ -108,14 +112,18 @@ static void liveness(struct run *run)
 		return;
 	}
 	shops_close(&run->shops);
+	sale_close(&run->sale);
 	if (!sim_run_until(run->sim, shops_idle, run, DRAIN_US)) {
-		judge_fail(&run->judge, "%u requests never ended", run->shops.busy);
+		judge_fail(&run->judge, "%u requests never ended", run->shops.busy + run->sale.busy);
 		return;
 	}
 	if (run->judge.failed) {
 		return;
 	}
 	shops_read_back(&run->shops);
+	if (run->sale.sim != NULL) {
+		sale_read(&run->sale);
+	}
 	if (!sim_run_until(run->sim, read_back, run, LIVENESS_US)) {
 		judge_fail(&run->judge, "after %d s, %zu of %zu keys were read back", LIVENESS_US / 1000000,
 			   run->shops.final_done, run->shops.final_count);
@@ -126,9 +134,14 @@ static void liveness(struct run *run)
 	}
 }
 
-static void verdict(struct run *run)
+/* A run with a choice of faults of its own need not have seen all that a seed of the swarm must. */
+static void verdict(struct run *run, bool swarm)
 {
 	shops_judge(&run->shops);
+	sale_judge(&run->sale);
+	if (!swarm) {
+		return;
+	}
 	if (run->shops.acknowledged < ACKNOWLEDGED_MIN) {
 		judge_fail(&run->judge, "void: %" PRIu64 " requests were acknowledged, fewer than %d", run->shops.acknowledged,
 			   ACKNOWLEDGED_MIN);
@@ -163,6 +176,10 @@ static void fill_result(struct run *run, struct run_result *result)
 	result->lost = fleet_lost(&run->fleet);
 	result->entries = run->judge.entry_count;
 	result->longest_gap_us = run->shops.longest_gap_us;
+	result->sold = run->sale.sold;
+	result->sale_refused = run->sale.refused;
+	result->sale_unknown = run->sale.unknown;
+	result->replayed = run->sale.replayed;
 	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
 		result->fired[i] = run->nemesis.faults[i].fired;
 	}
@@ -187,6 +204,9 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	unsigned workers = 1 + (unsigned)prng_below(prng, 4);
 	unsigned a_second = 20 + (unsigned)prng_below(prng, 60);
 	shops_init(&run->shops, &run->fleet, &run->judge, shops, workers, 2000000 / a_second * shops * workers);
+	if (options->wares != NULL) {
+		sale_init(&run->sale, &run->fleet, &run->judge, options->wares);
+	}
 	nemesis_init(&run->nemesis, &run->fleet, &run->shops, options->only);
 	safety(run, options);
 	if (!run->judge.failed) {
@@ -196,7 +216,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 		compare_bytes(run);
 	}
 	if (!run->judge.failed) {
-		verdict(run);
+		verdict(run, options->only == NULL);
 	}
 	fill_result(run, result);
 	if (run->judge.failed && !options->log) {
@@ -205,6 +225,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	if (run->nemesis.running) {
 		nemesis_stop(&run->nemesis);
 	}
+	sale_fini(&run->sale);
 	shops_fini(&run->shops);
 	fleet_fini(&run->fleet);
 	sim_free(run->sim);

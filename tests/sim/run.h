@@ -9,6 +9,7 @@
 #define TESTS_SIM_RUN_H
 
 #include "tests/sim/nemesis.h"
+#include "tests/sim/sale.h"
 
 struct run_options {
 	uint64_t seed;
@@ -17,6 +18,7 @@ struct run_options {
 	const char *only; /* faults, or NULL */
 	bool trace;       /* every event */
 	bool log;         /* log lines of nodes */
+	const struct wares *wares; /* the bundle of the sale; NULL: no sale */
 };
 
 struct run_result {
@@ -25,6 +27,7 @@ struct run_result {
 	uint64_t trace; /* hash */
 	uint64_t events, sim_us, acknowledged, refused, retried, unknown, started;
 	uint64_t leader_changes, restarts, truth_lost, lost, entries, longest_gap_us;
+	uint64_t sold, sale_refused, sale_unknown, replayed;
 	uint64_t fired[NEMESIS_KINDS_MAX];
 };
 
