@@ -259,6 +259,34 @@ static void test_pipeline(void)
 	free(shops);
 }
 
+static void test_window(void)
+{
+	struct world world;
+	struct shop_call *shops = calloc(500, sizeof(*shops));
+	world_open(&world, 1, 1, 0);
+	world.nodes[0].answer = answer_nothing;
+	for (size_t i = 0; i < 500; i++) {
+		shop_call(&world, &shops[i], "x", 0, PATIENCE_MS);
+	}
+	world.wanted = 1;
+	for (int i = 0; i < 1000 && world.nodes[0].commands == 0; i++) {
+		uv_env_run_until(world.env, world_ended, &world, 10);
+	}
+	uv_env_run_until(world.env, world_ended, &world, 50);
+	is_int(world.nodes[0].commands, 32, "a new connection is not given the whole backlog");
+	world_close(&world);
+
+	world_open(&world, 1, 1, 0);
+	memset(shops, 0, 500 * sizeof(*shops));
+	for (size_t i = 0; i < 500; i++) {
+		shop_call(&world, &shops[i], "x", 0, PATIENCE_MS);
+	}
+	world_wait(&world, 500);
+	ok(world.nodes[0].commands == 500 && world.nodes[0].reads < 12, "and its share doubles with each round of answers");
+	world_close(&world);
+	free(shops);
+}
+
 static void test_lost(void)
 {
 	struct world world;
@@ -574,6 +602,7 @@ int main(void)
 {
 	test_answers();
 	test_pipeline();
+	test_window();
 	test_lost();
 	test_deadlines();
 	test_late_answer();
