@@ -38,9 +38,18 @@ struct tally_sync *tally_sync_open(const struct tally_options *options, char *er
 	return sync;
 }
 
-static bool sync_ended(void *owner) { return ((struct tally_sync *)owner)->ended; }
-static bool sync_closed(void *owner) { return ((struct tally_sync *)owner)->closed; }
-static void sync_closed_cb(void *data) { ((struct tally_sync *)data)->closed = true; }
+static bool sync_ended(void *owner)
+{
+	return ((struct tally_sync *)owner)->ended;
+}
+static bool sync_closed(void *owner)
+{
+	return ((struct tally_sync *)owner)->closed;
+}
+static void sync_closed_cb(void *data)
+{
+	((struct tally_sync *)data)->closed = true;
+}
 
 /* One round of waiting; a call ends by itself at its deadline, so rounds do not count. */
 #define ROUND_MS 1000
@@ -91,22 +100,26 @@ static const struct tally_call *sync_wait(struct tally_sync *sync)
 }
 
 const struct tally_call *tally_sync_call(struct tally_sync *sync, const char *id, const char *procedure,
-                                         const struct tally_arg *args, size_t arg_count, unsigned timeout_ms)
+					 const struct tally_arg *args, size_t arg_count, unsigned timeout_ms)
 {
 	sync_begin(sync);
 	if (id != NULL) {
-		tally_call_start_once(sync->tally, &sync->call, id, procedure, args, arg_count, timeout_ms, sync_call_cb);
+		tally_call_start_once(sync->tally, &sync->call, id, procedure, args, arg_count, timeout_ms,
+				      sync_call_cb);
 	} else {
-		tally_call_start(sync->tally, &sync->call, procedure, args, arg_count, timeout_ms, sync_call_cb);
+		tally_call_start(sync->tally, &sync->call, procedure, args, arg_count, timeout_ms,
+				 sync_call_cb);
 	}
 	return sync_wait(sync);
 }
 
 const struct tally_call *tally_sync_command(struct tally_sync *sync, const char *id, const char *const *words,
-                                            const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms)
+					    const size_t *lens, size_t count, unsigned flags,
+					    unsigned timeout_ms)
 {
 	sync_begin(sync);
-	tally_command_start(sync->tally, &sync->call, id, words, lens, count, flags, timeout_ms, sync_call_cb);
+	tally_command_start(sync->tally, &sync->call, id, words, lens, count, flags, timeout_ms,
+			    sync_call_cb);
 	return sync_wait(sync);
 }
 

@@ -56,7 +56,10 @@ struct tally {
 };
 
 /* Something may be sent or finished: do it at the end of this turn. */
-static inline void client_wake(struct tally *tally) { env_turn_arm(&tally->turn); }
+static inline void client_wake(struct tally *tally)
+{
+	env_turn_arm(&tally->turn);
+}
 /* The wheel got an element that is due at at_us. */
 void client_alarm(struct tally *tally, uint64_t at_us);
 /* A stream has closed; when we are closing and it was the last, this ends everything. */

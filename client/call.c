@@ -29,7 +29,8 @@ static void call_end(struct call *call, enum outcome outcome)
 	tally->calls--;
 
 	struct tally_stats *stats = &tally->stats;
-	uint64_t *const counters[] = {&stats->done, &stats->refused, &stats->conflict, &stats->retry, &stats->unknown};
+	uint64_t *const counters[] = {&stats->done, &stats->refused, &stats->conflict, &stats->retry,
+				      &stats->unknown};
 	(*counters[outcome])++;
 	call->cb((struct tally_call *)call);
 	/* The struct is the caller's again and may already hold another call. */
@@ -199,8 +200,9 @@ void call_due(struct call *call, uint64_t now_us)
 		return;
 	}
 	if (now_us >= call->deadline_us) {
-		call_end_unanswered(call, call->attempts == 0 ? "the deadline passed and no node was reached"
-		                                              : "the deadline passed before a definite answer came");
+		call_end_unanswered(call, call->attempts == 0
+						  ? "the deadline passed and no node was reached"
+						  : "the deadline passed before a definite answer came");
 		return;
 	}
 	assert(call->state == CALL_RESTING);

@@ -30,7 +30,7 @@ enum call_state { CALL_PENDING = 1, CALL_SENT, CALL_RESTING, CALL_ENDED };
 #define CALL_CODE_MAX 48
 
 struct call {
-	void *data; /* tally_call.data */
+	void *data;       /* tally_call.data */
 	struct list link; /* in tally->pending */
 	struct wheel_node due;
 	struct tally *tally;
@@ -41,7 +41,7 @@ struct call {
 	uint32_t text_bytes;
 	uint32_t word_count;
 	uint16_t id_len;
-	bool read;   /* may be repeated without an id */
+	bool read; /* may be repeated without an id */
 	bool dryrun;
 
 	uint8_t state;
@@ -49,7 +49,7 @@ struct call {
 	bool was_unknown; /* some attempt ended without a definite answer */
 	bool replayed;
 	uint32_t attempts;
-	uint32_t rests; /* back-offs so far */
+	uint32_t rests;          /* back-offs so far */
 	struct channel *channel; /* while SENT */
 	uint64_t seq;            /* its place among the channel's */
 	uint64_t started_us, deadline_us, ended_us;
@@ -64,7 +64,10 @@ struct call {
 };
 _Static_assert(sizeof(struct call) <= sizeof(struct tally_call), "a call fits what the caller embeds");
 
-static inline struct call *call_of(struct tally_call *public) { return (struct call *)public; }
+static inline struct call *call_of(struct tally_call *public)
+{
+	return (struct call *)public;
+}
 static inline const struct call *call_of_const(const struct tally_call *public)
 {
 	return (const struct call *)public;

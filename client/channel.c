@@ -37,7 +37,8 @@ static struct channel_slot *channel_slot(const struct channel *channel, uint64_t
 	return &channel->slots[seq & (channel->slot_cap - 1)];
 }
 
-static uint64_t channel_await(struct channel *channel, enum channel_turn turn, struct call *call, uint64_t now_us)
+static uint64_t channel_await(struct channel *channel, enum channel_turn turn, struct call *call,
+			      uint64_t now_us)
 {
 	if (channel_waiting(channel) == channel->slot_cap) {
 		channel_slots_grow(channel);
@@ -108,7 +109,8 @@ void channel_flush(struct channel *channel)
 
 /* ---- answers ---- */
 
-static void channel_answer(struct channel *channel, struct slice attribute, struct slice reply, uint64_t now_us)
+static void channel_answer(struct channel *channel, struct slice attribute, struct slice reply,
+			   uint64_t now_us)
 {
 	struct channel_slot slot = *channel_slot(channel, channel->first);
 	channel->first++;

@@ -41,7 +41,7 @@ struct channel {
 	struct channel_slot *slots;
 	uint64_t slot_cap; /* a power of two */
 	uint64_t first, next;
-	uint64_t window; /* calls that may wait at once: grows with the answers */
+	uint64_t window;         /* calls that may wait at once: grows with the answers */
 	uint64_t quiet_since_us; /* since when we wait without having heard anything */
 
 	struct buf input;
@@ -53,7 +53,10 @@ struct channel {
 
 /* Starts connecting to node and joins tally's channels. */
 void channel_open(struct tally *tally, struct probe *node);
-static inline uint64_t channel_waiting(const struct channel *channel) { return channel->next - channel->first; }
+static inline uint64_t channel_waiting(const struct channel *channel)
+{
+	return channel->next - channel->first;
+}
 bool channel_has_room(const struct channel *channel);
 /* Appends call to the output; channel_flush sends it. */
 void channel_send(struct channel *channel, struct call *call, uint64_t now_us);

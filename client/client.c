@@ -88,8 +88,7 @@ static void client_shut(struct tally *tally)
 {
 	client_cancel_all(tally);
 	compass_stop(&tally->compass);
-	list_for_each(link, &tally->channels)
-	{
+	list_for_each (link, &tally->channels) {
 		channel_close(list_entry(link, struct channel, link));
 	}
 	client_stream_gone(tally);
@@ -105,8 +104,7 @@ static void client_turn_cb(struct env_turn *turn)
 	if (compass_serves(&tally->compass)) {
 		client_dispatch(tally);
 	}
-	list_for_each(link, &tally->channels)
-	{
+	list_for_each (link, &tally->channels) {
 		channel_flush(list_entry(link, struct channel, link));
 	}
 }
@@ -121,7 +119,7 @@ static int client_fill(struct tally *tally, const struct tally_options *options,
 	}
 	if (options->connections > CLIENT_CONNECTIONS_MAX || options->pipeline_max > CLIENT_PIPELINE_MAX) {
 		return err_set(err, ERR_INVALID, "at most %u connections and %u requests under way on each",
-		               CLIENT_CONNECTIONS_MAX, CLIENT_PIPELINE_MAX);
+			       CLIENT_CONNECTIONS_MAX, CLIENT_PIPELINE_MAX);
 	}
 	if (strlen(user) > LIMIT_REQUEST_ID) {
 		return err_set(err, ERR_INVALID, "the user's name is over %d bytes", LIMIT_REQUEST_ID);
@@ -150,7 +148,8 @@ struct tally *client_open(struct env *env, const struct tally_options *options, 
 	list_init(&tally->channels);
 	pool_init(&tally->pool);
 	arena_init(&tally->arena, ARENA_BYTES);
-	/* Ids must differ between all clients of the world: the whole state is random, not a seed of 64 bits. */
+	/* Ids must differ between all clients of the world: the whole state is random, not a seed of 64 bits.
+	 */
 	env_random(env, tally->prng.state, sizeof(tally->prng.state));
 	tally->prng.state[0] |= 1;
 	id_maker_init(&tally->ids, &tally->prng);
@@ -177,7 +176,8 @@ void client_free(struct tally *tally)
 			pool_give(&tally->pool, call->text, call->text_bytes);
 		}
 	}
-	for (struct list *link = list_pop(&tally->channels); link != NULL; link = list_pop(&tally->channels)) {
+	for (struct list *link = list_pop(&tally->channels); link != NULL;
+	     link = list_pop(&tally->channels)) {
 		channel_free(list_entry(link, struct channel, link));
 	}
 	compass_fini(&tally->compass);
@@ -225,8 +225,7 @@ void tally_stats(const struct tally *tally, struct tally_stats *stats)
 	const struct compass *compass = &tally->compass;
 	*stats = tally->stats;
 	stats->connected = 0;
-	list_for_each(link, &tally->channels)
-	{
+	list_for_each (link, &tally->channels) {
 		const struct channel *channel = list_entry(link, struct channel, link);
 		stats->connected += channel->state == CHANNEL_READY && !channel->retiring;
 	}

@@ -29,9 +29,18 @@
 /* A connection that is silent while its node answers on others. */
 #define STUCK_MS 4000
 
-struct arena *compass_arena(struct compass *compass) { return &compass->tally->arena; }
-struct env *compass_env(struct compass *compass) { return compass->tally->env; }
-uint64_t compass_now_us(struct compass *compass) { return env_now_us(compass->tally->env); }
+struct arena *compass_arena(struct compass *compass)
+{
+	return &compass->tally->arena;
+}
+struct env *compass_env(struct compass *compass)
+{
+	return compass->tally->env;
+}
+uint64_t compass_now_us(struct compass *compass)
+{
+	return env_now_us(compass->tally->env);
+}
 
 /* ---- addresses ---- */
 
@@ -42,8 +51,8 @@ static bool address_valid(struct slice address)
 		colon--;
 	}
 	int64_t port;
-	return address.len < PROBE_ADDRESS && colon >= 2 && slice_to_int64(slice_skip(address, colon), &port) &&
-	       port >= 1 && port <= 65535;
+	return address.len < PROBE_ADDRESS && colon >= 2 &&
+	       slice_to_int64(slice_skip(address, colon), &port) && port >= 1 && port <= 65535;
 }
 
 static struct probe *compass_find(const struct compass *compass, struct slice address)
@@ -81,7 +90,8 @@ int compass_add(struct compass *compass, const char *servers, struct err *err)
 		}
 		struct slice address = slice_of(rest.data, len);
 		if (!address_valid(address)) {
-			return err_set(err, ERR_INVALID, "\"%.*s\" is not host:port", (int)len, (const char *)rest.data);
+			return err_set(err, ERR_INVALID, "\"%.*s\" is not host:port", (int)len,
+				       (const char *)rest.data);
 		}
 		compass_add_one(compass, address);
 		rest = slice_skip(rest, len < rest.len ? len + 1 : len);
@@ -111,8 +121,7 @@ static void compass_connect(struct compass *compass)
 {
 	struct tally *tally = compass->tally;
 	unsigned there = 0;
-	list_for_each(link, &tally->channels)
-	{
+	list_for_each (link, &tally->channels) {
 		struct channel *channel = list_entry(link, struct channel, link);
 		if (channel->state == CHANNEL_CLOSING || channel->retiring) {
 			continue;
@@ -135,8 +144,7 @@ static void compass_connect(struct compass *compass)
 static void compass_forgive(struct compass *compass)
 {
 	uint64_t now_us = compass_now_us(compass);
-	list_for_each(link, &compass->tally->channels)
-	{
+	list_for_each (link, &compass->tally->channels) {
 		struct channel *channel = list_entry(link, struct channel, link);
 		channel->quiet_since_us = now_us;
 	}
@@ -278,8 +286,10 @@ static void compass_seek(struct compass *compass, bool quiet)
 	compass->seeking = true;
 	compass->quiet = quiet;
 	compass->since_us = compass_now_us(compass);
-	/* The first round comes a little later, so that a thousand clients of a node that died do not ask as one. */
-	compass_arm(compass, client_jitter_ms(compass->tally, compass->rounds == 0 ? 4 : compass_round_ms(compass)));
+	/* The first round comes a little later, so that a thousand clients of a node that died do not ask as
+	 * one. */
+	compass_arm(compass,
+		    client_jitter_ms(compass->tally, compass->rounds == 0 ? 4 : compass_round_ms(compass)));
 }
 
 void compass_answered(struct compass *compass, struct probe *probe)
@@ -309,10 +319,10 @@ void compass_lost(struct compass *compass, const struct probe *node)
 		return; /* of a node that was left already */
 	}
 	bool others = false;
-	list_for_each(link, &compass->tally->channels)
-	{
+	list_for_each (link, &compass->tally->channels) {
 		const struct channel *channel = list_entry(link, struct channel, link);
-		others = others || (channel->node == node && channel->state == CHANNEL_READY && !channel->retiring);
+		others = others ||
+			 (channel->node == node && channel->state == CHANNEL_READY && !channel->retiring);
 	}
 	/* While others stand, they serve; a dead node's end one after the other. */
 	compass_seek(compass, others);
@@ -327,7 +337,9 @@ void compass_heard(struct compass *compass, const struct probe *node, uint64_t n
 {
 	if (node == compass->target) {
 		compass->heard_us = now_us;
-		compass->slow_us = took_us > compass->slow_us ? took_us : compass->slow_us - compass->slow_us / SLOW_DECAY;
+		compass->slow_us = took_us > compass->slow_us
+					   ? took_us
+					   : compass->slow_us - compass->slow_us / SLOW_DECAY;
 		compass->rounds = compass->seeking ? compass->rounds : 0;
 	}
 }
@@ -354,7 +366,8 @@ void compass_told(struct compass *compass, struct probe *node, struct slice repl
 static bool channel_quiet_for(const struct channel *channel, uint64_t now_us, uint64_t limit_ms)
 {
 	bool waits = channel->state == CHANNEL_OPENING || channel_waiting(channel) > 0;
-	return channel->state != CHANNEL_CLOSING && waits && now_us > channel->quiet_since_us + limit_ms * 1000;
+	return channel->state != CHANNEL_CLOSING && waits &&
+	       now_us > channel->quiet_since_us + limit_ms * 1000;
 }
 
 static uint64_t compass_silence_ms(const struct compass *compass)
@@ -391,8 +404,7 @@ static bool compass_watch(struct compass *compass, uint64_t now_us)
 	struct channel *asker = NULL;
 	bool waits = false;
 	bool silent = false;
-	list_for_each(link, &compass->tally->channels)
-	{
+	list_for_each (link, &compass->tally->channels) {
 		struct channel *channel = list_entry(link, struct channel, link);
 		if (channel->node == compass->target && !channel->retiring) {
 			silent = compass_watch_here(compass, channel, now_us) || silent;

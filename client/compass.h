@@ -40,14 +40,14 @@ struct compass {
 	bool target_leads;
 	bool direct; /* any node will do, and no other is learned of */
 	bool seeking;
-	bool quiet;   /* seeking, but the target goes on serving */
-	bool suspect; /* the target is silent */
+	bool quiet;        /* seeking, but the target goes on serving */
+	bool suspect;      /* the target is silent */
 	uint64_t since_us; /* the search began */
 	unsigned rounds;   /* searches without success in between: the pause grows */
 	uint64_t quiet_pause_ms;
-	uint64_t asked_us; /* STATUS among the requests */
-	uint64_t heard_us; /* the target answered a call */
-	uint64_t slow_us;  /* about the longest that answers took of late */
+	uint64_t asked_us;      /* STATUS among the requests */
+	uint64_t heard_us;      /* the target answered a call */
+	uint64_t slow_us;       /* about the longest that answers took of late */
 	struct env_timer timer; /* next round of a search, or next look while served */
 };
 
@@ -70,7 +70,7 @@ void compass_lost(struct compass *compass, const struct probe *node); /* a conne
 void compass_moved(struct compass *compass); /* the target said it does not lead, or stops */
 /* node answered a call, after so long */
 void compass_heard(struct compass *compass, const struct probe *node, uint64_t now_us, uint64_t took_us);
-void compass_busy(struct compass *compass);  /* requests were sent: watch for silence */
+void compass_busy(struct compass *compass); /* requests were sent: watch for silence */
 void compass_told(struct compass *compass, struct probe *node, struct slice reply); /* STATUS on a channel */
 
 /* Told by probes: */

@@ -30,7 +30,8 @@ static void loop_client_gone(struct tally *tally, void (*closed)(void *data), vo
 	uv_env_free(env, loop_env_freed_cb, end);
 }
 
-struct tally *tally_open(struct uv_loop_s *loop, const struct tally_options *options, char *error, size_t size)
+struct tally *tally_open(struct uv_loop_s *loop, const struct tally_options *options, char *error,
+			 size_t size)
 {
 	struct err err = {0};
 	struct tally *tally = NULL;

@@ -58,7 +58,7 @@ bool probe_read(struct probe *probe, struct slice reply, uint64_t now_us)
 		probe->leader[0] = '\0';
 		if (leader != NULL && leader->type == RESP_BULK && leader->text.len < sizeof(probe->leader)) {
 			snprintf(probe->leader, sizeof(probe->leader), "%.*s", (int)leader->text.len,
-			         (const char *)leader->text.data);
+				 (const char *)leader->text.data);
 			compass_learn(probe->compass, leader->text);
 		}
 		probe_learn(probe, resp_map_get(&status, "members"));
@@ -98,8 +98,8 @@ static void probe_data_cb(void *owner, struct slice bytes)
 			probe->skip--;
 			fine = probe->input.data[0] != '-';
 		} else if (fine) {
-			fine = probe->waiting &&
-			       probe_read(probe, slice_of(probe->input.data, used), compass_now_us(probe->compass));
+			fine = probe->waiting && probe_read(probe, slice_of(probe->input.data, used),
+							    compass_now_us(probe->compass));
 			probe->waiting = false;
 			if (fine) {
 				compass_answered(probe->compass, probe);
@@ -127,7 +127,8 @@ static void probe_write_cb(struct env_write *write, int status)
 static void probe_write(struct probe *probe, bool greet)
 {
 	assert(!probe->writing);
-	struct slice texts[2] = {slice_of(greeting, sizeof(greeting) - 1), slice_of(question, sizeof(question) - 1)};
+	struct slice texts[2] = {slice_of(greeting, sizeof(greeting) - 1),
+				 slice_of(question, sizeof(question) - 1)};
 	probe->writing = true;
 	probe->write.cb = probe_write_cb;
 	if (greet) {
@@ -184,7 +185,8 @@ void probe_ask(struct probe *probe, uint64_t now_us)
 		probe->skip = 0;
 		probe->waiting = true;
 		probe->asked_us = now_us;
-		probe->stream = env_connect(compass_env(probe->compass), probe->address, &probe_events, probe);
+		probe->stream =
+			env_connect(compass_env(probe->compass), probe->address, &probe_events, probe);
 		return;
 	}
 	if (!probe->opened || probe->writing) {

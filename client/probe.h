@@ -22,8 +22,8 @@ struct probe {
 	/* the last answer */
 	uint64_t answered_us; /* 0: never, or it failed since */
 	bool leads;
-	uint64_t term;               /* 0 when it did not say */
-	char leader[PROBE_ADDRESS];  /* client address, "" when it knows none */
+	uint64_t term;              /* 0 when it did not say */
+	char leader[PROBE_ADDRESS]; /* client address, "" when it knows none */
 
 	/* the question */
 	struct env_stream *stream; /* NULL: no connection */

@@ -11,9 +11,10 @@ enum tally_outcome tally_call_outcome(const struct tally_call *public)
 	const struct call *call = call_of_const(public);
 	assert(call->state == CALL_ENDED);
 	_Static_assert((int)TALLY_DONE == (int)OUTCOME_DONE && (int)TALLY_REFUSED == (int)OUTCOME_REFUSED &&
-	                       (int)TALLY_CONFLICT == (int)OUTCOME_CONFLICT &&
-	                       (int)TALLY_RETRY == (int)OUTCOME_RETRY && (int)TALLY_UNKNOWN == (int)OUTCOME_UNKNOWN,
-	               "outcomes are the same on both sides of the door");
+			       (int)TALLY_CONFLICT == (int)OUTCOME_CONFLICT &&
+			       (int)TALLY_RETRY == (int)OUTCOME_RETRY &&
+			       (int)TALLY_UNKNOWN == (int)OUTCOME_UNKNOWN,
+		       "outcomes are the same on both sides of the door");
 	return (enum tally_outcome)call->outcome;
 }
 
@@ -31,7 +32,7 @@ static struct resp_value *reply_parse(struct arena *arena, struct slice bytes)
 /* The caller sees a const call; what was parsed is remembered behind his back. */
 static struct call *reply_memory(const struct tally_call *public)
 {
-	return call_of((struct tally_call *)(uintptr_t)public);
+	return call_of((struct tally_call *)(uintptr_t) public);
 }
 
 const struct tally_value *tally_call_value(const struct tally_call *public)
@@ -40,7 +41,8 @@ const struct tally_value *tally_call_value(const struct tally_call *public)
 	assert(call->state == CALL_ENDED);
 	if (call->value == NULL && call->reply.len > 0) {
 		if (call->reply.data[0] == '-') {
-			call->value = details_parse(slice_of(call->reply.data + 1, call->reply.len - 3), call->arena);
+			call->value = details_parse(slice_of(call->reply.data + 1, call->reply.len - 3),
+						    call->arena);
 		} else {
 			call->value = reply_parse(call->arena, call->reply);
 		}
@@ -87,8 +89,14 @@ const char *tally_call_message(const struct tally_call *public)
 	return (const char *)call->reply.data + 1;
 }
 
-unsigned tally_call_attempts(const struct tally_call *public) { return call_of_const(public)->attempts; }
-bool tally_call_was_unknown(const struct tally_call *public) { return call_of_const(public)->was_unknown; }
+unsigned tally_call_attempts(const struct tally_call *public)
+{
+	return call_of_const(public)->attempts;
+}
+bool tally_call_was_unknown(const struct tally_call *public)
+{
+	return call_of_const(public)->was_unknown;
+}
 
 uint64_t tally_call_latency_us(const struct tally_call *public)
 {

@@ -104,8 +104,8 @@ static uint8_t *put_integer(uint8_t *at, int64_t value)
 	return at;
 }
 
-void request_make_call(struct call *call, struct slice id, const char *procedure, const struct tally_arg *args,
-                       size_t arg_count)
+void request_make_call(struct call *call, struct slice id, const char *procedure,
+		       const struct tally_arg *args, size_t arg_count)
 {
 	size_t procedure_len = strlen(procedure);
 	size_t bytes = bulk_bytes(4) + bulk_bytes(procedure_len);

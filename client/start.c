@@ -26,7 +26,7 @@ static struct slice start_id(struct tally *tally, const char *id, char room[ID_T
 }
 
 void tally_call_start(struct tally *tally, struct tally_call *public, const char *procedure,
-                      const struct tally_arg *args, size_t arg_count, unsigned timeout_ms, tally_call_cb cb)
+		      const struct tally_arg *args, size_t arg_count, unsigned timeout_ms, tally_call_cb cb)
 {
 	char room[ID_TEXT];
 	struct call *call = start_prepare(tally, public, cb);
@@ -34,16 +34,18 @@ void tally_call_start(struct tally *tally, struct tally_call *public, const char
 	call_begin(call, timeout_ms);
 }
 
-void tally_call_start_once(struct tally *tally, struct tally_call *public, const char *id, const char *procedure,
-                           const struct tally_arg *args, size_t arg_count, unsigned timeout_ms, tally_call_cb cb)
+void tally_call_start_once(struct tally *tally, struct tally_call *public, const char *id,
+			   const char *procedure, const struct tally_arg *args, size_t arg_count,
+			   unsigned timeout_ms, tally_call_cb cb)
 {
 	struct call *call = start_prepare(tally, public, cb);
 	request_make_call(call, id != NULL ? slice_str(id) : SLICE_NONE, procedure, args, arg_count);
 	call_begin(call, timeout_ms);
 }
 
-static void start_command(struct tally *tally, struct tally_call *public, struct slice id, const struct slice *words,
-                          size_t count, unsigned flags, unsigned timeout_ms, tally_call_cb cb)
+static void start_command(struct tally *tally, struct tally_call *public, struct slice id,
+			  const struct slice *words, size_t count, unsigned flags, unsigned timeout_ms,
+			  tally_call_cb cb)
 {
 	struct call *call = start_prepare(tally, public, cb);
 	call->dryrun = (flags & TALLY_DRYRUN) != 0;
@@ -52,27 +54,29 @@ static void start_command(struct tally *tally, struct tally_call *public, struct
 	call_begin(call, timeout_ms);
 }
 
-void tally_command_start(struct tally *tally, struct tally_call *public, const char *id, const char *const *words,
-                         const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms, tally_call_cb cb)
+void tally_command_start(struct tally *tally, struct tally_call *public, const char *id,
+			 const char *const *words, const size_t *lens, size_t count, unsigned flags,
+			 unsigned timeout_ms, tally_call_cb cb)
 {
 	assert(count > 0);
 	struct slice *slices = pool_take(&tally->pool, count * sizeof(*slices));
 	for (size_t i = 0; i < count; i++) {
 		slices[i] = lens != NULL ? slice_of(words[i], lens[i]) : slice_str(words[i]);
 	}
-	start_command(tally, public, id != NULL ? slice_str(id) : SLICE_NONE, slices, count, flags, timeout_ms, cb);
+	start_command(tally, public, id != NULL ? slice_str(id) : SLICE_NONE, slices, count, flags,
+		      timeout_ms, cb);
 	pool_give(&tally->pool, slices, count * sizeof(*slices));
 }
 
 void tally_get_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
-                     unsigned timeout_ms, tally_call_cb cb)
+		     unsigned timeout_ms, tally_call_cb cb)
 {
 	const struct slice words[] = {SLICE_LIT("GET"), slice_of(key, key_len)};
 	start_command(tally, public, SLICE_NONE, words, 2, TALLY_READ, timeout_ms, cb);
 }
 
 void tally_set_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
-                     const void *value, size_t value_len, unsigned timeout_ms, tally_call_cb cb)
+		     const void *value, size_t value_len, unsigned timeout_ms, tally_call_cb cb)
 {
 	char room[ID_TEXT];
 	const struct slice words[] = {SLICE_LIT("SET"), slice_of(key, key_len), slice_of(value, value_len)};
@@ -80,7 +84,7 @@ void tally_set_start(struct tally *tally, struct tally_call *public, const char 
 }
 
 void tally_del_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
-                     unsigned timeout_ms, tally_call_cb cb)
+		     unsigned timeout_ms, tally_call_cb cb)
 {
 	char room[ID_TEXT];
 	const struct slice words[] = {SLICE_LIT("DEL"), slice_of(key, key_len)};
@@ -88,7 +92,7 @@ void tally_del_start(struct tally *tally, struct tally_call *public, const char 
 }
 
 void tally_range_start(struct tally *tally, struct tally_call *public, const char *from, const char *to,
-                       unsigned limit, unsigned timeout_ms, tally_call_cb cb)
+		       unsigned limit, unsigned timeout_ms, tally_call_cb cb)
 {
 	char digits[16];
 	size_t at = sizeof(digits);
@@ -99,7 +103,7 @@ void tally_range_start(struct tally *tally, struct tally_call *public, const cha
 		digits[--at] = (char)('0' + left % 10);
 	}
 	const struct slice words[] = {SLICE_LIT("RANGE"), slice_str(from), slice_str(to), SLICE_LIT("LIMIT"),
-	                              slice_of(digits + at, sizeof(digits) - at)};
+				      slice_of(digits + at, sizeof(digits) - at)};
 	start_command(tally, public, SLICE_NONE, words, 5, TALLY_READ, timeout_ms, cb);
 }
 

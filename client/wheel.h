@@ -25,10 +25,16 @@ struct wheel {
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now_us);
-static inline void wheel_node_init(struct wheel_node *node) { list_init(&node->link); }
+static inline void wheel_node_init(struct wheel_node *node)
+{
+	list_init(&node->link);
+}
 /* at_us is set in node; node is in no wheel. A time in the past is due at once. */
 void wheel_add(struct wheel *wheel, struct wheel_node *node);
-static inline void wheel_remove(struct wheel_node *node) { list_remove(&node->link); }
+static inline void wheel_remove(struct wheel_node *node)
+{
+	list_remove(&node->link);
+}
 /* Takes all nodes due by now out of the wheel and appends them to due, by slot. */
 void wheel_expire(struct wheel *wheel, uint64_t now_us, struct list *due);
 /* The earliest time at which wheel_expire may find something; UINT64_MAX when the wheel is empty. */

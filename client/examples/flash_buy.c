@@ -65,9 +65,9 @@ static void buy(struct shop *shop, unsigned customer)
 	/* The procedure declares order_id as its request id: asking twice with one id is one order. */
 	tally_id_make(shop->tally, sale->order_id);
 	snprintf(name, sizeof(name), "customer-%u", customer);
-	const struct tally_arg args[] = {
-		tally_str("order_id", sale->order_id), tally_str("campaign", shop->campaign), tally_str("sku", shop->sku),
-		tally_str("customer", name), tally_int("qty", 1)};
+	const struct tally_arg args[] = {tally_str("order_id", sale->order_id),
+					 tally_str("campaign", shop->campaign), tally_str("sku", shop->sku),
+					 tally_str("customer", name), tally_int("qty", 1)};
 	shop->open++;
 	tally_call_start(shop->tally, &sale->call, "order.flash_buy", args, 5, 2000, sale_cb);
 }

@@ -21,7 +21,8 @@ int main(int argc, char **argv)
 	const char *const set[] = {"SET", "greeting", "hello"};
 	const struct tally_call *call = tally_sync_command(shop, id, set, NULL, 3, 0, 5000);
 	if (tally_call_outcome(call) != TALLY_DONE) {
-		fprintf(stderr, "%s: %s\n", tally_outcome_name(tally_call_outcome(call)), tally_call_message(call));
+		fprintf(stderr, "%s: %s\n", tally_outcome_name(tally_call_outcome(call)),
+			tally_call_message(call));
 		tally_sync_close(shop);
 		return 1;
 	}

@@ -24,7 +24,8 @@ int main(int argc, char **argv)
 	const char *order_id = argc > 5 ? argv[5] : made;
 
 	const struct tally_arg args[] = {tally_str("order_id", order_id), tally_str("campaign", argv[2]),
-	                                 tally_str("sku", argv[3]), tally_str("customer", argv[4]), tally_int("qty", 1)};
+					 tally_str("sku", argv[3]), tally_str("customer", argv[4]),
+					 tally_int("qty", 1)};
 	const struct tally_call *call;
 	enum tally_outcome outcome;
 	unsigned tries = 0;

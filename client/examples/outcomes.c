@@ -15,7 +15,8 @@ static void show(const char *what, const struct tally_call *call)
 		[TALLY_UNKNOWN] = "it may have happened: ask again now, same id",
 	};
 	enum tally_outcome outcome = tally_call_outcome(call);
-	printf("%-34s %-9s %-20s -> %s\n", what, tally_outcome_name(outcome), tally_call_code(call), actions[outcome]);
+	printf("%-34s %-9s %-20s -> %s\n", what, tally_outcome_name(outcome), tally_call_code(call),
+	       actions[outcome]);
 }
 
 int main(int argc, char **argv)

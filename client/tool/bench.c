@@ -19,12 +19,17 @@ void bench_init(struct bench *bench, struct tool *tool, struct option options[BE
 {
 	*bench = (struct bench){.tool = tool, .connections = 8, .depth = 64, .seconds = 10, .seed = 1};
 	struct option list[BENCH_OPTIONS] = {
-		{"local", OPTION_COUNT, &bench->local_options.nodes, "N", "start N nodes here, and stop them afterwards"},
+		{"local", OPTION_COUNT, &bench->local_options.nodes, "N",
+		 "start N nodes here, and stop them afterwards"},
 		{"nodes", OPTION_TEXT, &tool->servers, "HOST:PORT,...", "the same as --servers"},
-		{"dir", OPTION_TEXT, &bench->local_options.dir, "PATH", "where local nodes keep their data (below /var/tmp)"},
-		{"tallyd", OPTION_TEXT, &bench->local_options.flags, "FLAGS", "further flags for local nodes, e.g. \"--memory=1GiB\""},
-		{"unsafe", OPTION_FLAG, &bench->local_options.unsafe, NULL, "allow a memory file system: figures mean nothing"},
-		{"keep", OPTION_FLAG, &bench->local_options.keep, NULL, "leave local nodes running and their data behind"},
+		{"dir", OPTION_TEXT, &bench->local_options.dir, "PATH",
+		 "where local nodes keep their data (below /var/tmp)"},
+		{"tallyd", OPTION_TEXT, &bench->local_options.flags, "FLAGS",
+		 "further flags for local nodes, e.g. \"--memory=1GiB\""},
+		{"unsafe", OPTION_FLAG, &bench->local_options.unsafe, NULL,
+		 "allow a memory file system: figures mean nothing"},
+		{"keep", OPTION_FLAG, &bench->local_options.keep, NULL,
+		 "leave local nodes running and their data behind"},
 		{"connections", OPTION_COUNT, &bench->connections, "N", "to the leader (8)"},
 		{"depth", OPTION_COUNT, &bench->depth, "N", "requests under way on each (64)"},
 		{"seconds", OPTION_COUNT, &bench->seconds, "N", "how long is measured (10)"},
@@ -56,16 +61,22 @@ int bench_open(struct bench *bench)
 	}
 	struct err err = {0};
 	struct tally_options options = {.servers = tool->servers,
-	                                .connections = (unsigned)bench->connections,
-	                                .pipeline_max = (unsigned)bench->depth};
+					.connections = (unsigned)bench->connections,
+					.pipeline_max = (unsigned)bench->depth};
 	bench->env = uv_env_new(NULL);
 	uv_env_on_signal(bench->env, bench_signal_cb, bench);
 	bench->tally = client_open(bench->env, &options, &err);
 	return bench->tally != NULL ? 0 : tool_fail(tool, TOOL_USAGE, "--servers: %s", err.text);
 }
 
-static void bench_closed_cb(void *data) { ((struct bench *)data)->closed = true; }
-static bool bench_is_closed(void *owner) { return ((struct bench *)owner)->closed; }
+static void bench_closed_cb(void *data)
+{
+	((struct bench *)data)->closed = true;
+}
+static bool bench_is_closed(void *owner)
+{
+	return ((struct bench *)owner)->closed;
+}
 
 void bench_close(struct bench *bench)
 {
@@ -139,14 +150,15 @@ int bench_push(struct bench *bench)
 	struct files *files = calloc(1, sizeof(*files));
 	if (files == NULL || !script_commerce(bench->bundle, dir, sizeof(dir))) {
 		free(files);
-		return tool_fail(tool, TOOL_FAILED, "the commerce bundle is not beside this program; name it with --bundle");
+		return tool_fail(tool, TOOL_FAILED,
+				 "the commerce bundle is not beside this program; name it with --bundle");
 	}
 	int code = files_read(tool, dir, ".lua", files);
 	if (code == 0) {
 		const struct tally_call *call = script_send(tool, "PUSH", "commerce", files);
-		code = call == NULL                                 ? TOOL_FAILED
+		code = call == NULL                             ? TOOL_FAILED
 		       : tally_call_outcome(call) != TALLY_DONE ? tool_refused(tool, call)
-		                                                : 0;
+								: 0;
 	}
 	files_free(files);
 	free(files);
@@ -154,7 +166,7 @@ int bench_push(struct bench *bench)
 }
 
 int bench_call(struct bench *bench, const char *procedure, const struct tally_arg *args, size_t count,
-               const struct tally_call **call)
+	       const struct tally_call **call)
 {
 	struct tally_sync *sync = tool_client(bench->tool);
 	if (sync == NULL) {
@@ -197,8 +209,8 @@ void bench_progress_end(struct bench *bench)
 
 void bench_table_head(void)
 {
-	printf("%-12s %12s %10s %10s %10s %10s %10s %10s\n", "latency", "count", "mean", "p50", "p90", "p99", "p99.9",
-	       "max");
+	printf("%-12s %12s %10s %10s %10s %10s %10s %10s\n", "latency", "count", "mean", "p50", "p90", "p99",
+	       "p99.9", "max");
 }
 
 void bench_table_row(const char *name, const struct histogram *histogram)
@@ -208,10 +220,12 @@ void bench_table_row(const char *name, const struct histogram *histogram)
 	if (histogram->count == 0) {
 		return;
 	}
-	printf("%-12s %12s %10s %10s %10s %10s %10s %10s\n", name, print_count(histogram->count, count, sizeof(count)),
+	printf("%-12s %12s %10s %10s %10s %10s %10s %10s\n", name,
+	       print_count(histogram->count, count, sizeof(count)),
 	       print_us(histogram->sum / histogram->count, rooms[0], 32),
 	       print_us(histogram_quantile(histogram, 500), rooms[1], 32),
 	       print_us(histogram_quantile(histogram, 900), rooms[2], 32),
 	       print_us(histogram_quantile(histogram, 990), rooms[3], 32),
-	       print_us(histogram_quantile(histogram, 999), rooms[4], 32), print_us(histogram->max, rooms[5], 32));
+	       print_us(histogram_quantile(histogram, 999), rooms[4], 32),
+	       print_us(histogram->max, rooms[5], 32));
 }

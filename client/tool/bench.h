@@ -23,23 +23,25 @@ struct bench {
 	struct env *env;
 	struct tally *tally;
 	uint64_t shown_us; /* progress */
-	bool stop;        /* bench_wait returns */
-	bool interrupted; /* by Ctrl-C */
+	bool stop;         /* bench_wait returns */
+	bool interrupted;  /* by Ctrl-C */
 	bool closed;
 };
 
 /* Sets defaults and fills the options every bench has. */
 void bench_init(struct bench *bench, struct tool *tool, struct option options[BENCH_OPTIONS]);
-/* Starts the local cluster, opens the client. 0, or an exit code after a line was printed; bench_close in any case. */
+/* Starts the local cluster, opens the client. 0, or an exit code after a line was printed; bench_close in any
+ * case. */
 int bench_open(struct bench *bench);
 void bench_close(struct bench *bench);
 /* Runs the loop until stop, an interrupt, or done returns true. */
 void bench_wait(struct bench *bench, bool (*done)(void *owner), void *owner);
 /* Pushes the commerce bundle; 0 or an exit code. */
 int bench_push(struct bench *bench);
-/* A blocking call of a procedure; its outcome must be DONE, else a line is printed and an exit code returned. */
+/* A blocking call of a procedure; its outcome must be DONE, else a line is printed and an exit code returned.
+ */
 int bench_call(struct bench *bench, const char *procedure, const struct tally_arg *args, size_t count,
-               const struct tally_call **call);
+	       const struct tally_call **call);
 /* A line of progress on standard error, now and then, overwritten by the next on a terminal. */
 void bench_progress(struct bench *bench, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void bench_progress_end(struct bench *bench);
@@ -55,8 +57,8 @@ struct load;
 struct load_slot {
 	struct tally_call call;
 	struct load *load;
-	void *owner;     /* of slots without a load */
-	uint64_t seq;    /* of the request it is at, counted over all slots */
+	void *owner;      /* of slots without a load */
+	uint64_t seq;     /* of the request it is at, counted over all slots */
 	char text[2][64]; /* room for keys and ids of that request */
 };
 struct load {

@@ -12,8 +12,8 @@
 #include "client/tool/print.h"
 
 #define WRITERS 32
-#define PAUSE_MS 1500       /* between a return and the next kill */
-#define REVIVE_MS 500       /* between an answer and the return */
+#define PAUSE_MS 1500 /* between a return and the next kill */
+#define REVIVE_MS 500 /* between an answer and the return */
 #define WRITE_MS 20000
 #define KILLS_MAX 1000
 #define READERS 256
@@ -24,9 +24,9 @@ struct writer {
 	struct tally_call call;
 	struct failover *failover;
 	struct env_timer timer;
-	uint64_t at;     /* which writer */
-	uint64_t seq;    /* the write under way */
-	uint64_t acked;  /* all below are acknowledged, but for those in holes */
+	uint64_t at;    /* which writer */
+	uint64_t seq;   /* the write under way */
+	uint64_t acked; /* all below are acknowledged, but for those in holes */
 	uint64_t started_us;
 };
 
@@ -61,7 +61,8 @@ static int compare_us(const void *a, const void *b)
 
 static size_t writer_key(uint64_t writer, uint64_t seq, char key[64])
 {
-	return (size_t)snprintf(key, 64, "failover:%02llu:%010llu", (unsigned long long)writer, (unsigned long long)seq);
+	return (size_t)snprintf(key, 64, "failover:%02llu:%010llu", (unsigned long long)writer,
+				(unsigned long long)seq);
 }
 
 static void writer_cb(struct tally_call *call);
@@ -142,8 +143,8 @@ static void failover_timer_cb(struct env_timer *timer)
 			local_revive(&failover->bench.local, failover->node);
 		}
 		bench_progress(&failover->bench, "failover: %llu of %llu kills, the last took %s",
-		               (unsigned long long)failover->killed, (unsigned long long)failover->kills,
-		               print_us(failover->gap_us[failover->killed - 1], last, sizeof(last)));
+			       (unsigned long long)failover->killed, (unsigned long long)failover->kills,
+			       print_us(failover->gap_us[failover->killed - 1], last, sizeof(last)));
 		failover->state = failover->killed == failover->kills ? FAILOVER_OVER : FAILOVER_STEADY;
 		env_timer_start(timer, PAUSE_MS);
 		return;
@@ -181,7 +182,8 @@ static void reader_cb(struct tally_call *call);
 
 static void reader_next(struct failover *failover, struct load_slot *slot)
 {
-	while (failover->read_writer < WRITERS && failover->read_seq == failover->writers[failover->read_writer].seq) {
+	while (failover->read_writer < WRITERS &&
+	       failover->read_seq == failover->writers[failover->read_writer].seq) {
 		failover->read_writer++;
 		failover->read_seq = 0;
 	}
@@ -220,7 +222,8 @@ static void failover_read(struct failover *failover)
 		failover->reading++;
 		reader_next(failover, &failover->readers[i]);
 	}
-	bench_progress(&failover->bench, "reading back %llu writes", (unsigned long long)failover->acknowledged);
+	bench_progress(&failover->bench, "reading back %llu writes",
+		       (unsigned long long)failover->acknowledged);
 	bench_wait(&failover->bench, failover_is_read, failover);
 	bench_progress_end(&failover->bench);
 }
@@ -231,7 +234,8 @@ static int failover_report(struct failover *failover)
 {
 	struct node_list nodes;
 	struct node_hash hashes[NODES_MAX];
-	bool equal = nodes_find(failover->bench.tool, &nodes) && nodes_hash(failover->bench.tool, &nodes, hashes);
+	bool equal =
+		nodes_find(failover->bench.tool, &nodes) && nodes_hash(failover->bench.tool, &nodes, hashes);
 	uint64_t *gaps = failover->gap_us;
 	qsort(gaps, failover->killed, sizeof(gaps[0]), compare_us);
 	uint64_t median = gaps[failover->killed / 2];
@@ -258,7 +262,8 @@ static int failover_report(struct failover *failover)
 	} else {
 		char rooms[4][32];
 		printf("%llu %s of the leader: the next write was acknowledged after %s to %s, median %s\n",
-		       (unsigned long long)failover->killed, failover->pause ? "pauses" : "kills", print_us(least, rooms[0], 32), print_us(most, rooms[1], 32),
+		       (unsigned long long)failover->killed, failover->pause ? "pauses" : "kills",
+		       print_us(least, rooms[0], 32), print_us(most, rooms[1], 32),
 		       print_us(median, rooms[2], 32));
 		for (uint64_t i = 0; i < failover->killed; i++) {
 			printf("%s%llu", i == 0 ? "ms: " : " ", (unsigned long long)gaps[i] / 1000);
@@ -281,8 +286,10 @@ int cmd_bench_failover(struct tool *tool, int argc, char **argv)
 	failover->bench.local_options.nodes = 3;
 	failover->bench.connections = 1;
 	failover->kills = 10;
-	options[BENCH_OPTIONS] = (struct option){"kills", OPTION_COUNT, &failover->kills, "N", "of the leader (10)"};
-	options[BENCH_OPTIONS + 1] = (struct option){"pause", OPTION_FLAG, &failover->pause, NULL, "stop it for a while instead"};
+	options[BENCH_OPTIONS] =
+		(struct option){"kills", OPTION_COUNT, &failover->kills, "N", "of the leader (10)"};
+	options[BENCH_OPTIONS + 1] =
+		(struct option){"pause", OPTION_FLAG, &failover->pause, NULL, "stop it for a while instead"};
 	int code = options_parse(tool, options, BENCH_OPTIONS + 2, &argc, argv);
 	if (code != 0) {
 		free(failover);

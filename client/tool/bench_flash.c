@@ -31,11 +31,11 @@ static void flash_next(struct load_slot *slot)
 	char *customer = slot->text[1];
 	snprintf(order_id, sizeof(slot->text[0]), "%s-%010llu", flash->run, (unsigned long long)slot->seq);
 	snprintf(customer, sizeof(slot->text[1]), "c%010llu", (unsigned long long)slot->seq);
-	const struct tally_arg args[] = {tally_str("order_id", order_id), tally_str("campaign", flash->campaign),
-	                                 tally_str("sku", "phone-x"), tally_str("customer", customer),
-	                                 tally_int("qty", 1)};
+	const struct tally_arg args[] = {tally_str("order_id", order_id),
+					 tally_str("campaign", flash->campaign), tally_str("sku", "phone-x"),
+					 tally_str("customer", customer), tally_int("qty", 1)};
 	tally_call_start_once(flash->bench.tally, &slot->call, order_id, "order.flash_buy", args, 5,
-	                      (unsigned)flash->bench.tool->timeout_ms, load_cb);
+			      (unsigned)flash->bench.tool->timeout_ms, load_cb);
 }
 
 static uint64_t flash_last_index(struct flash *flash, uint64_t *term)
@@ -52,15 +52,16 @@ static int flash_prepare(struct flash *flash)
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(flash->run, sizeof(flash->run), "b%012llx",
-	         (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000);
+		 (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000);
 	snprintf(flash->campaign, sizeof(flash->campaign), "bench-%s", flash->run);
 	int code = bench_push(&flash->bench);
-	code = code == 0 ? sale_allot(&flash->bench, flash->campaign, flash->refusals ? 1 : FLASH_UNITS, 1) : code;
+	code = code == 0 ? sale_allot(&flash->bench, flash->campaign, flash->refusals ? 1 : FLASH_UNITS, 1)
+			 : code;
 	if (code == 0 && flash->refusals) {
 		const struct tally_call *call;
-		const struct tally_arg args[] = {tally_str("order_id", flash->run), tally_str("campaign", flash->campaign),
-		                                 tally_str("sku", "phone-x"), tally_str("customer", "first"),
-		                                 tally_int("qty", 1)};
+		const struct tally_arg args[] = {
+			tally_str("order_id", flash->run), tally_str("campaign", flash->campaign),
+			tally_str("sku", "phone-x"), tally_str("customer", "first"), tally_int("qty", 1)};
 		code = bench_call(&flash->bench, "order.flash_buy", args, 5, &call);
 	}
 	return code;
@@ -70,7 +71,8 @@ static int flash_report(struct flash *flash)
 {
 	struct load *load = &flash->load;
 	const struct histogram *latency = flash->refusals ? &load->refused : &load->done;
-	uint64_t lost = load->outcomes[TALLY_RETRY] + load->outcomes[TALLY_UNKNOWN] + load->outcomes[TALLY_CONFLICT];
+	uint64_t lost =
+		load->outcomes[TALLY_RETRY] + load->outcomes[TALLY_UNKNOWN] + load->outcomes[TALLY_CONFLICT];
 	bool elected = flash->term_before != flash->term_after;
 	bool quiet = !flash->refusals || elected || flash->index_before == flash->index_after;
 	if (flash->bench.tool->json) {
@@ -93,7 +95,8 @@ static int flash_report(struct flash *flash)
 	} else {
 		char rate[32];
 		printf("%s %s/s · %llu connections x %llu · %llu s\n", flash->refusals ? "refusals" : "sales",
-		       print_count(load_rate(load, flash->refusals ? TALLY_REFUSED : TALLY_DONE), rate, sizeof(rate)),
+		       print_count(load_rate(load, flash->refusals ? TALLY_REFUSED : TALLY_DONE), rate,
+				   sizeof(rate)),
 		       (unsigned long long)flash->bench.connections, (unsigned long long)flash->bench.depth,
 		       (unsigned long long)flash->bench.seconds);
 		bench_table_head();
@@ -101,11 +104,12 @@ static int flash_report(struct flash *flash)
 		bench_table_row("refused", &load->refused);
 		load_print_cpu(load);
 		if (flash->refusals) {
-			printf("last index %llu before, %llu after: %s\n", (unsigned long long)flash->index_before,
+			printf("last index %llu before, %llu after: %s\n",
+			       (unsigned long long)flash->index_before,
 			       (unsigned long long)flash->index_after,
 			       elected ? "an election came in between, which adds an entry"
 			       : quiet ? "a refusal costs nothing in the log"
-			               : "A REFUSAL WAS WRITTEN TO THE LOG");
+				       : "A REFUSAL WAS WRITTEN TO THE LOG");
 		}
 		if (lost > 0) {
 			printf("%llu requests without a result\n", (unsigned long long)lost);
@@ -121,9 +125,9 @@ static int flash_run(struct flash *flash)
 	code = code == 0 ? flash_prepare(flash) : code;
 	if (code == 0) {
 		flash->load = (struct load){.bench = &flash->bench,
-		                            .name = flash->refusals ? "refusals" : "sales",
-		                            .next = flash_next,
-		                            .owner = flash};
+					    .name = flash->refusals ? "refusals" : "sales",
+					    .next = flash_next,
+					    .owner = flash};
 		flash->index_before = flash_last_index(flash, &flash->term_before);
 		load_run(&flash->load);
 		flash->index_after = flash_last_index(flash, &flash->term_after);
@@ -162,11 +166,12 @@ static void sale_try_next(const struct bench *bench, const char *campaign)
 static int sale_whole(struct bench *bench, uint64_t units, uint64_t buyers, bool kill_leader)
 {
 	if (units < 1 || buyers < 1 || units > UINT32_MAX || buyers > 10000000) {
-		return tool_fail(bench->tool, TOOL_USAGE, "at least one unit and one buyer, at most ten million buyers");
+		return tool_fail(bench->tool, TOOL_USAGE,
+				 "at least one unit and one buyer, at most ten million buyers");
 	}
 	if (kill_leader && (bench->local_options.nodes < 3 || buyers <= units)) {
 		return tool_fail(bench->tool, TOOL_USAGE,
-		                 "--kill-leader needs --local 3 or more, and more buyers than units");
+				 "--kill-leader needs --local 3 or more, and more buyers than units");
 	}
 	struct sale *sale = calloc(1, sizeof(*sale));
 	if (sale == NULL) {
@@ -205,10 +210,14 @@ int cmd_bench_flash(struct tool *tool, int argc, char **argv)
 		return tool_fail(tool, TOOL_FAILED, "out of memory");
 	}
 	bench_init(&flash->bench, tool, options);
-	options[BENCH_OPTIONS] = (struct option){"refusals", OPTION_FLAG, &flash->refusals, NULL, "of a sale that is sold out"};
-	options[BENCH_OPTIONS + 1] = (struct option){"units", OPTION_COUNT, &units, "N", "a whole sale of so many units"};
-	options[BENCH_OPTIONS + 2] = (struct option){"buyers", OPTION_COUNT, &buyers, "N", "to so many buyers"};
-	options[BENCH_OPTIONS + 3] = (struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL, "kill -9 it in the middle"};
+	options[BENCH_OPTIONS] = (struct option){"refusals", OPTION_FLAG, &flash->refusals, NULL,
+						 "of a sale that is sold out"};
+	options[BENCH_OPTIONS + 1] =
+		(struct option){"units", OPTION_COUNT, &units, "N", "a whole sale of so many units"};
+	options[BENCH_OPTIONS + 2] =
+		(struct option){"buyers", OPTION_COUNT, &buyers, "N", "to so many buyers"};
+	options[BENCH_OPTIONS + 3] =
+		(struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL, "kill -9 it in the middle"};
 	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
 	if (code == 0 && (units > 0 || buyers > 0)) {
 		code = sale_whole(&flash->bench, units, buyers, kill_leader);
@@ -230,10 +239,12 @@ int cmd_bench_sale(struct tool *tool, int argc, char **argv)
 	bench_init(&bench, tool, options);
 	bench.depth = 1024;
 	options[BENCH_OPTIONS] = (struct option){"units", OPTION_COUNT, &units, "N", "to sell (10000)"};
-	options[BENCH_OPTIONS + 1] = (struct option){"buyers", OPTION_COUNT, &buyers, "N", "who each want one (40000)"};
+	options[BENCH_OPTIONS + 1] =
+		(struct option){"buyers", OPTION_COUNT, &buyers, "N", "who each want one (40000)"};
 	options[BENCH_OPTIONS + 2] = (struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL,
-	                                             "kill -9 between 30 % and 70 % of the stock"};
-	options[BENCH_OPTIONS + 3] = (struct option){"report", OPTION_FLAG, &report, NULL, "print the report (always)"};
+						     "kill -9 between 30 % and 70 % of the stock"};
+	options[BENCH_OPTIONS + 3] =
+		(struct option){"report", OPTION_FLAG, &report, NULL, "print the report (always)"};
 	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
 	return code == 0 ? sale_whole(&bench, units, buyers, kill_leader) : code;
 }

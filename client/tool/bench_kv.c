@@ -20,7 +20,8 @@ struct kv {
 static size_t kv_key(struct load_slot *slot, char key[64])
 {
 	struct kv *kv = slot->load->owner;
-	return (size_t)snprintf(key, 64, "key:%010llu", (unsigned long long)prng_below(&kv->bench.prng, kv->keys));
+	return (size_t)snprintf(key, 64, "key:%010llu",
+				(unsigned long long)prng_below(&kv->bench.prng, kv->keys));
 }
 
 static void kv_set_next(struct load_slot *slot)
@@ -31,9 +32,11 @@ static void kv_set_next(struct load_slot *slot)
 	const size_t lens[] = {3, len, kv->bytes};
 	unsigned timeout_ms = (unsigned)kv->bench.tool->timeout_ms;
 	if (kv->once) {
-		tally_set_start(kv->bench.tally, &slot->call, words[1], len, kv->value, kv->bytes, timeout_ms, load_cb);
+		tally_set_start(kv->bench.tally, &slot->call, words[1], len, kv->value, kv->bytes, timeout_ms,
+				load_cb);
 	} else {
-		tally_command_start(kv->bench.tally, &slot->call, NULL, words, lens, 3, 0, timeout_ms, load_cb);
+		tally_command_start(kv->bench.tally, &slot->call, NULL, words, lens, 3, 0, timeout_ms,
+				    load_cb);
 	}
 }
 
@@ -41,7 +44,8 @@ static void kv_get_next(struct load_slot *slot)
 {
 	struct kv *kv = slot->load->owner;
 	size_t len = kv_key(slot, slot->text[0]);
-	tally_get_start(kv->bench.tally, &slot->call, slot->text[0], len, (unsigned)kv->bench.tool->timeout_ms, load_cb);
+	tally_get_start(kv->bench.tally, &slot->call, slot->text[0], len,
+			(unsigned)kv->bench.tool->timeout_ms, load_cb);
 }
 
 static void kv_json_load(struct buf *out, const char *name, const struct load *load)
@@ -58,8 +62,9 @@ static void kv_json_load(struct buf *out, const char *name, const struct load *l
 		json_out_int(out, key, (int64_t)histogram_quantile(&load->done, quantiles[i].permille));
 	}
 	snprintf(key, sizeof(key), "%s_failed", name);
-	json_out_int(out, key, (int64_t)(load->outcomes[TALLY_REFUSED] + load->outcomes[TALLY_RETRY] +
-	                                 load->outcomes[TALLY_UNKNOWN]));
+	json_out_int(out, key,
+		     (int64_t)(load->outcomes[TALLY_REFUSED] + load->outcomes[TALLY_RETRY] +
+			       load->outcomes[TALLY_UNKNOWN]));
 }
 
 static int kv_report(struct kv *kv)
@@ -90,12 +95,13 @@ static int kv_report(struct kv *kv)
 		printf("GET: ");
 		load_print_cpu(&kv->get);
 		uint64_t failed = kv->set.outcomes[TALLY_RETRY] + kv->set.outcomes[TALLY_UNKNOWN] +
-		                  kv->get.outcomes[TALLY_RETRY];
+				  kv->get.outcomes[TALLY_RETRY];
 		if (failed > 0) {
 			printf("%llu requests found no answer in time\n", (unsigned long long)failed);
 		}
 	}
-	return kv->set.outcomes[TALLY_REFUSED] + kv->get.outcomes[TALLY_REFUSED] > 0 ? TOOL_FAILED : TOOL_DONE;
+	return kv->set.outcomes[TALLY_REFUSED] + kv->get.outcomes[TALLY_REFUSED] > 0 ? TOOL_FAILED
+										     : TOOL_DONE;
 }
 
 int cmd_bench_kv(struct tool *tool, int argc, char **argv)
@@ -108,9 +114,12 @@ int cmd_bench_kv(struct tool *tool, int argc, char **argv)
 	kv->keys = 100000;
 	kv->bytes = 100;
 	bench_init(&kv->bench, tool, options);
-	options[BENCH_OPTIONS] = (struct option){"keys", OPTION_COUNT, &kv->keys, "N", "different keys (100000)"};
-	options[BENCH_OPTIONS + 1] = (struct option){"bytes", OPTION_COUNT, &kv->bytes, "N", "of a value (100)"};
-	options[BENCH_OPTIONS + 2] = (struct option){"once", OPTION_FLAG, &kv->once, NULL, "a request id with each SET"};
+	options[BENCH_OPTIONS] =
+		(struct option){"keys", OPTION_COUNT, &kv->keys, "N", "different keys (100000)"};
+	options[BENCH_OPTIONS + 1] =
+		(struct option){"bytes", OPTION_COUNT, &kv->bytes, "N", "of a value (100)"};
+	options[BENCH_OPTIONS + 2] =
+		(struct option){"once", OPTION_FLAG, &kv->once, NULL, "a request id with each SET"};
 	int code = options_parse(tool, options, BENCH_OPTIONS + 3, &argc, argv);
 	if (code != 0) {
 		free(kv);

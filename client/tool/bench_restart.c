@@ -37,7 +37,8 @@ static void fill_next(struct restart *restart, struct load_slot *slot)
 		restart->running--;
 		return;
 	}
-	size_t len = (size_t)snprintf(slot->text[0], sizeof(slot->text[0]), "fill:%010llu", (unsigned long long)restart->next);
+	size_t len = (size_t)snprintf(slot->text[0], sizeof(slot->text[0]), "fill:%010llu",
+				      (unsigned long long)restart->next);
 	/* Noise, or compression would make a small database of it. */
 	prng_fill(&restart->bench.prng, restart->value, restart->bytes);
 	restart->next++;
@@ -53,7 +54,8 @@ static void fill_cb(struct tally_call *call)
 	restart->failed += tally_call_outcome(call) != TALLY_DONE;
 	if (restart->next % 1024 == 0) {
 		bench_progress(&restart->bench, "filling: %llu of %llu MiB",
-		               (unsigned long long)(restart->next * restart->bytes >> 20), (unsigned long long)restart->mib);
+			       (unsigned long long)(restart->next * restart->bytes >> 20),
+			       (unsigned long long)restart->mib);
 	}
 	fill_next(restart, slot);
 }
@@ -76,7 +78,7 @@ static int restart_fill(struct restart *restart)
 	bench_progress_end(&restart->bench);
 	if (restart->failed > 0) {
 		return tool_fail(restart->bench.tool, TOOL_FAILED, "%llu writes were not acknowledged",
-		                 (unsigned long long)restart->failed);
+				 (unsigned long long)restart->failed);
 	}
 	return restart->bench.interrupted ? TOOL_FAILED : 0;
 }
@@ -117,7 +119,8 @@ static int restart_once(struct restart *restart)
 	bench_wait(bench, first_is_over, restart);
 	if (!restart->first_done) {
 		return bench->interrupted ? TOOL_FAILED
-		                          : tool_fail(bench->tool, TOOL_FAILED, "no write in %d s after the restart", WRITE_MS / 1000);
+					  : tool_fail(bench->tool, TOOL_FAILED,
+						      "no write in %d s after the restart", WRITE_MS / 1000);
 	}
 	restart->wait_us[restart->done++] = env_now_us(bench->env) - started_us;
 	return 0;
@@ -127,7 +130,8 @@ static int restart_report(struct restart *restart)
 {
 	struct node_list nodes;
 	struct node_hash hashes[NODES_MAX];
-	bool equal = nodes_find(restart->bench.tool, &nodes) && nodes_hash(restart->bench.tool, &nodes, hashes);
+	bool equal =
+		nodes_find(restart->bench.tool, &nodes) && nodes_hash(restart->bench.tool, &nodes, hashes);
 	if (restart->bench.tool->json) {
 		struct buf out;
 		buf_init(&out, MIB(1));
@@ -135,7 +139,8 @@ static int restart_report(struct restart *restart)
 		json_out_int(&out, "mib", (int64_t)restart->mib);
 		json_out_name(&out, "ms");
 		for (uint64_t i = 0; i < restart->done; i++) {
-			buf_appendf(&out, "%s%llu", i == 0 ? "[" : ",", (unsigned long long)restart->wait_us[i] / 1000);
+			buf_appendf(&out, "%s%llu", i == 0 ? "[" : ",",
+				    (unsigned long long)restart->wait_us[i] / 1000);
 		}
 		buf_append_byte(&out, ']');
 		json_out_bool(&out, "same_bytes", equal);
@@ -143,7 +148,8 @@ static int restart_report(struct restart *restart)
 		json_out_print(&out);
 	} else {
 		char room[32];
-		printf("%llu MiB, all nodes killed and started at once; the next write was acknowledged after",
+		printf("%llu MiB, all nodes killed and started at once; the next write was acknowledged "
+		       "after",
 		       (unsigned long long)restart->mib);
 		for (uint64_t i = 0; i < restart->done; i++) {
 			printf("%s %s", i == 0 ? "" : ",", print_us(restart->wait_us[i], room, sizeof(room)));
@@ -166,14 +172,19 @@ int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 	restart->mib = 64;
 	restart->times = 3;
 	restart->bytes = 4096;
-	options[BENCH_OPTIONS] = (struct option){"mib", OPTION_COUNT, &restart->mib, "N", "of values before the first kill (64)"};
-	options[BENCH_OPTIONS + 1] = (struct option){"times", OPTION_COUNT, &restart->times, "N", "how often (3)"};
-	options[BENCH_OPTIONS + 2] = (struct option){"bytes", OPTION_COUNT, &restart->bytes, "N", "of a value (4096)"};
+	options[BENCH_OPTIONS] = (struct option){"mib", OPTION_COUNT, &restart->mib, "N",
+						 "of values before the first kill (64)"};
+	options[BENCH_OPTIONS + 1] =
+		(struct option){"times", OPTION_COUNT, &restart->times, "N", "how often (3)"};
+	options[BENCH_OPTIONS + 2] =
+		(struct option){"bytes", OPTION_COUNT, &restart->bytes, "N", "of a value (4096)"};
 	int code = options_parse(tool, options, BENCH_OPTIONS + 3, &argc, argv);
 	bool sane = restart->times >= 1 && restart->times <= TIMES_MAX && restart->bytes >= 1 &&
-	            restart->bytes <= LIMIT_VALUE && restart->bench.local_options.nodes >= 1 && restart->mib <= 1048576;
+		    restart->bytes <= LIMIT_VALUE && restart->bench.local_options.nodes >= 1 &&
+		    restart->mib <= 1048576;
 	if (code == 0 && !sane) {
-		code = tool_fail(tool, TOOL_USAGE, "1 to %d times, values up to 1 MiB, local nodes only", TIMES_MAX);
+		code = tool_fail(tool, TOOL_USAGE, "1 to %d times, values up to 1 MiB, local nodes only",
+				 TIMES_MAX);
 	}
 	if (code != 0) {
 		free(restart);
@@ -185,7 +196,7 @@ int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 	for (uint64_t i = 0; i < restart->times && code == 0; i++) {
 		code = restart_once(restart);
 		bench_progress(&restart->bench, "restart %llu of %llu", (unsigned long long)i + 1,
-		               (unsigned long long)restart->times);
+			       (unsigned long long)restart->times);
 	}
 	bench_progress_end(&restart->bench);
 	code = code == 0 ? restart_report(restart) : code;

@@ -42,7 +42,8 @@ static void print_done(const struct tally_call *call, const char *bundle, bool d
 		int64_t first_ms = tally_value_int(tally_value_get(meta, "first_ms"), 0);
 		printf(" · replayed");
 		if (first_ms > 0 && (uint64_t)first_ms <= wall_ms()) {
-			printf(", first done %s ago", print_duration(wall_ms() - (uint64_t)first_ms, room, sizeof(room)));
+			printf(", first done %s ago",
+			       print_duration(wall_ms() - (uint64_t)first_ms, room, sizeof(room)));
 		}
 	}
 	printf("\n");
@@ -76,7 +77,8 @@ static void call_types(struct tool *tool, const char *procedure, struct print_mo
 	const char *bundle = NULL;
 	if (!tool->json) {
 		const struct tally_call *call = tool_ask(tool, NULL, words, NULL, 3, TALLY_READ);
-		const struct tally_value *list = tally_call_outcome(call) == TALLY_DONE ? tally_call_value(call) : NULL;
+		const struct tally_value *list =
+			tally_call_outcome(call) == TALLY_DONE ? tally_call_value(call) : NULL;
 		for (size_t i = 0; i < tally_value_count(list); i++) {
 			const struct tally_value *at = tally_value_at(list, i);
 			const char *name = tally_value_text(tally_value_get(at, "name"), NULL);
@@ -105,7 +107,8 @@ int cmd_call(struct tool *tool, int argc, char **argv)
 		return status;
 	}
 	if (argc < 1 || argc - 1 > CALL_ARGS_MAX) {
-		return tool_fail(tool, TOOL_USAGE, "which procedure, with at most %d arguments?", CALL_ARGS_MAX);
+		return tool_fail(tool, TOOL_USAGE, "which procedure, with at most %d arguments?",
+				 CALL_ARGS_MAX);
 	}
 	const char *words[3 + 2 * CALL_ARGS_MAX];
 	size_t lens[3 + 2 * CALL_ARGS_MAX];

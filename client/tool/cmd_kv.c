@@ -69,7 +69,8 @@ static char *read_input(size_t *len)
 }
 
 /* A write under a fresh id, so that the library may repeat it. */
-static const struct tally_call *kv_write(struct tool *tool, const char *const *words, const size_t *lens, size_t count)
+static const struct tally_call *kv_write(struct tool *tool, const char *const *words, const size_t *lens,
+					 size_t count)
 {
 	char id[TALLY_ID_SIZE];
 	if (tool_client(tool) == NULL) {
@@ -154,9 +155,11 @@ int cmd_range(struct tool *tool, int argc, char **argv)
 		return status;
 	}
 	if (argc > 2) {
-		return tool_fail(tool, TOOL_USAGE, "at most two keys: the first, and the one behind the last");
+		return tool_fail(tool, TOOL_USAGE,
+				 "at most two keys: the first, and the one behind the last");
 	}
-	const char *const words[] = {"RANGE", argc > 0 ? argv[0] : "", argc > 1 ? argv[1] : "", "LIMIT", limit};
+	const char *const words[] = {"RANGE", argc > 0 ? argv[0] : "", argc > 1 ? argv[1] : "", "LIMIT",
+				     limit};
 	const struct tally_call *call = tool_ask(tool, NULL, words, NULL, 5, TALLY_READ);
 	if (call == NULL) {
 		return TOOL_USAGE;

@@ -11,7 +11,8 @@
 #include "client/tool/print.h"
 #include "client/tool/script.h"
 
-const struct tally_call *script_send(struct tool *tool, const char *verb, const char *name, const struct files *files)
+const struct tally_call *script_send(struct tool *tool, const char *verb, const char *name,
+				     const struct files *files)
 {
 	const char *words[4 + 2 * LIMIT_BUNDLE_FILES] = {"TALLY", "BUNDLE", verb, name};
 	size_t lens[4 + 2 * LIMIT_BUNDLE_FILES] = {5, 6, strlen(verb), strlen(name)};
@@ -56,7 +57,8 @@ static int script_told(struct tool *tool, const struct tally_call *call, const c
 		return TOOL_USAGE;
 	}
 	if (tally_call_outcome(call) != TALLY_DONE) {
-		const char *reason = tally_value_text(tally_value_get(tally_call_value(call), "reason"), NULL);
+		const char *reason =
+			tally_value_text(tally_value_get(tally_call_value(call), "reason"), NULL);
 		if (tool->json || reason == NULL) {
 			return tool_refused(tool, call);
 		}
@@ -82,8 +84,8 @@ static int script_told(struct tool *tool, const struct tally_call *call, const c
 	}
 	if (procedures != NULL) {
 		printf(": %lld procedures", (long long)(tally_value_type(procedures) == TALLY_INT
-		                                                ? tally_value_int(procedures, 0)
-		                                                : (int64_t)tally_value_count(procedures)));
+								? tally_value_int(procedures, 0)
+								: (int64_t)tally_value_count(procedures)));
 	}
 	printf("\n");
 	return TOOL_DONE;

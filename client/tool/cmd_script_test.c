@@ -59,7 +59,8 @@ static void test_complain(struct test_run *run, const char *what, const char *de
 static size_t cut_words(char *line, char *words[WORDS_MAX])
 {
 	size_t count = 0;
-	for (char *word = strtok(line, " \t"); word != NULL && count < WORDS_MAX; word = strtok(NULL, " \t")) {
+	for (char *word = strtok(line, " \t"); word != NULL && count < WORDS_MAX;
+	     word = strtok(NULL, " \t")) {
 		words[count++] = word;
 	}
 	return count;
@@ -171,7 +172,8 @@ static void test_file(struct test_run *run, const char *source, size_t bytes)
 		size_t len = end != NULL ? (size_t)(end - source) : bytes;
 		char line[LINE_MAX_BYTES];
 		run->line++;
-		snprintf(line, sizeof(line), "%.*s", (int)(len < sizeof(line) ? len : sizeof(line) - 1), source);
+		snprintf(line, sizeof(line), "%.*s", (int)(len < sizeof(line) ? len : sizeof(line) - 1),
+			 source);
 		test_line(run, line);
 		source += len;
 		bytes -= len;
@@ -184,8 +186,8 @@ static void test_file(struct test_run *run, const char *source, size_t bytes)
 }
 
 /* One test file on a fresh node with the bundle. */
-static int test_on_node(struct test_run *run, const char *name, const struct files *bundle, const char *source,
-                        size_t bytes)
+static int test_on_node(struct test_run *run, const char *name, const struct files *bundle,
+			const char *source, size_t bytes)
 {
 	struct local local;
 	struct local_options options = {.nodes = 1, .unsafe = true};

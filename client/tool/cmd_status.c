@@ -52,9 +52,9 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	}
 	char uptime[64];
 	char requests[32];
-	printf("%-6s %-22s %-10s term %-4lld applied %-10lld log %lld-%lld  requests %s  up %s\n", text_of(status, "name"),
-	       address, text_of(status, "role"), int_of(status, "term"), int_of(status, "applied_index"),
-	       int_of(status, "first_index"), int_of(status, "last_index"),
+	printf("%-6s %-22s %-10s term %-4lld applied %-10lld log %lld-%lld  requests %s  up %s\n",
+	       text_of(status, "name"), address, text_of(status, "role"), int_of(status, "term"),
+	       int_of(status, "applied_index"), int_of(status, "first_index"), int_of(status, "last_index"),
 	       print_count((uint64_t)int_of(status, "requests"), requests, sizeof(requests)),
 	       print_duration((uint64_t)int_of(status, "uptime_ms"), uptime, sizeof(uptime)));
 }
@@ -102,8 +102,8 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 	buf_append_byte(&json, '[');
 	for (size_t i = 0; i < nodes.count; i++) {
 		if (!tool->json) {
-			printf("%-22s index %-10llu %s\n", nodes.addresses[i], (unsigned long long)hashes[i].index,
-			       hashes[i].text);
+			printf("%-22s index %-10llu %s\n", nodes.addresses[i],
+			       (unsigned long long)hashes[i].index, hashes[i].text);
 			continue;
 		}
 		buf_append_text(&json, i > 0 ? ",{" : "{");
@@ -117,7 +117,8 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 		json_out_print(&json);
 	} else {
 		buf_fini(&json);
-		printf(equal ? "the same bytes on every node\n" : "not the same index or not the same bytes everywhere\n");
+		printf(equal ? "the same bytes on every node\n"
+			     : "not the same index or not the same bytes everywhere\n");
 	}
 	return equal ? TOOL_DONE : TOOL_FAILED;
 }

@@ -14,6 +14,6 @@ struct cpu_sample {
 void cpu_sample(const struct local *local, struct cpu_sample *sample);
 /* `cpu a sale: client 3.1 us · n1 (leads) 24.0 us, 18.2 of them its loop · …` */
 void cpu_print(const struct local *local, const struct cpu_sample *before, const struct cpu_sample *after,
-               uint64_t requests, size_t leader);
+	       uint64_t requests, size_t leader);
 
 #endif /* CLIENT_TOOL_CPU_H */

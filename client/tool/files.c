@@ -20,7 +20,8 @@ static int walk_add(struct walk *walk, const char *path, const char *name)
 {
 	struct files *files = walk->files;
 	if (files->count == LIMIT_BUNDLE_FILES) {
-		return tool_fail(walk->tool, TOOL_USAGE, "%s has more than %d files", walk->dir, LIMIT_BUNDLE_FILES);
+		return tool_fail(walk->tool, TOOL_USAGE, "%s has more than %d files", walk->dir,
+				 LIMIT_BUNDLE_FILES);
 	}
 	FILE *in = fopen(path, "re");
 	char *source = malloc(LIMIT_SCRIPT_SOURCE + 1);
@@ -31,8 +32,9 @@ static int walk_add(struct walk *walk, const char *path, const char *name)
 	}
 	if (!fine || len > LIMIT_SCRIPT_SOURCE) {
 		free(source);
-		return fine ? tool_fail(walk->tool, TOOL_USAGE, "%s is over %zu bytes", path, LIMIT_SCRIPT_SOURCE)
-		            : tool_fail(walk->tool, TOOL_USAGE, "cannot read %s: %s", path, strerror(errno));
+		return fine ? tool_fail(walk->tool, TOOL_USAGE, "%s is over %zu bytes", path,
+					LIMIT_SCRIPT_SOURCE)
+			    : tool_fail(walk->tool, TOOL_USAGE, "cannot read %s: %s", path, strerror(errno));
 	}
 	files->names[files->count] = strdup(name);
 	files->sources[files->count] = source;

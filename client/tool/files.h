@@ -7,7 +7,7 @@
 
 struct files {
 	size_t count;
-	char *names[LIMIT_BUNDLE_FILES];   /* "order/flash_buy.lua" */
+	char *names[LIMIT_BUNDLE_FILES]; /* "order/flash_buy.lua" */
 	char *sources[LIMIT_BUNDLE_FILES];
 	size_t bytes[LIMIT_BUNDLE_FILES];
 };

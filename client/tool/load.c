@@ -20,9 +20,9 @@ static void load_second_cb(struct env_timer *timer)
 	const struct histogram *shown = load->done.count > 0 ? &load->done : &load->refused;
 	if (now_us > load->measure_from_us + 500000) {
 		bench_progress(load->bench, "%s: %3llu s  %10s/s  p99 %s", load->name,
-		               (unsigned long long)((now_us - load->measure_from_us + 500000) / 1000000),
-		               print_count(answers - load->shown, rate, sizeof(rate)),
-		               print_us(histogram_quantile(shown, 990), p99, sizeof(p99)));
+			       (unsigned long long)((now_us - load->measure_from_us + 500000) / 1000000),
+			       print_count(answers - load->shown, rate, sizeof(rate)),
+			       print_us(histogram_quantile(shown, 990), p99, sizeof(p99)));
 	}
 	load->shown = answers;
 	env_timer_start(&load->second, 1000);

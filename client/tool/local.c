@@ -28,9 +28,9 @@ static const struct {
 	const char *name;
 	bool memory;
 } file_systems[] = {
-	{0xEF53, "ext4", false},    {0x58465342, "xfs", false},     {0x9123683E, "btrfs", false},
-	{0x01021994, "tmpfs", true}, {0x858458F6, "ramfs", true},   {0x794C7630, "overlay", false},
-	{0x2FC12FC1, "zfs", false}, {0x6969, "nfs", false},         {0xF2F52010, "f2fs", false},
+	{0xEF53, "ext4", false},     {0x58465342, "xfs", false},  {0x9123683E, "btrfs", false},
+	{0x01021994, "tmpfs", true}, {0x858458F6, "ramfs", true}, {0x794C7630, "overlay", false},
+	{0x2FC12FC1, "zfs", false},  {0x6969, "nfs", false},      {0xF2F52010, "f2fs", false},
 };
 
 const char *local_file_system(const char *path, bool *memory)
@@ -94,7 +94,8 @@ static int local_make_dir(struct local *local)
 		if (mkdir(local->dir, 0700) == 0) {
 			local->dir_is_ours = true;
 		} else if (errno != EEXIST) {
-			return tool_fail(local->tool, TOOL_FAILED, "cannot make %s: %s", local->dir, strerror(errno));
+			return tool_fail(local->tool, TOOL_FAILED, "cannot make %s: %s", local->dir,
+					 strerror(errno));
 		}
 	} else {
 		const char *base = getenv("TMPDIR");
@@ -105,16 +106,17 @@ static int local_make_dir(struct local *local)
 		/* /tmp is often a memory file system, which would make every figure a lie. */
 		snprintf(local->dir, sizeof(local->dir), "%s/tally-XXXXXX", memory ? "/var/tmp" : base);
 		if (mkdtemp(local->dir) == NULL) {
-			return tool_fail(local->tool, TOOL_FAILED, "cannot make a directory like %s: %s", local->dir,
-			                 strerror(errno));
+			return tool_fail(local->tool, TOOL_FAILED, "cannot make a directory like %s: %s",
+					 local->dir, strerror(errno));
 		}
 		local->dir_is_ours = true;
 	}
 	bool memory;
 	const char *name = local_file_system(local->dir, &memory);
 	if (memory && !local->options.unsafe) {
-		return tool_fail(local->tool, TOOL_USAGE, "%s is on %s, which is no disk; name another --dir, or --unsafe",
-		                 local->dir, name);
+		return tool_fail(local->tool, TOOL_USAGE,
+				 "%s is on %s, which is no disk; name another --dir, or --unsafe", local->dir,
+				 name);
 	}
 	return 0;
 }
@@ -132,7 +134,8 @@ static int local_find_tallyd(struct local *local)
 		strncpy(slash != NULL ? slash + 1 : local->tallyd, "tallyd", 7);
 	}
 	if (access(local->tallyd, X_OK) != 0) {
-		return tool_fail(local->tool, TOOL_FAILED, "there is no server program %s; name it in $TALLYD", local->tallyd);
+		return tool_fail(local->tool, TOOL_FAILED,
+				 "there is no server program %s; name it in $TALLYD", local->tallyd);
 	}
 	return 0;
 }
@@ -144,14 +147,15 @@ static int local_choose_ports(struct local *local)
 	size_t opened = 0;
 	bool fine = true;
 	for (; opened < 2 * local->count && fine; opened++) {
-		struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		struct sockaddr_in address = {.sin_family = AF_INET,
+					      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 		socklen_t len = sizeof(address);
 		fds[opened] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		fine = fds[opened] >= 0 && bind(fds[opened], (struct sockaddr *)&address, len) == 0 &&
 		       getsockname(fds[opened], (struct sockaddr *)&address, &len) == 0;
 		struct local_node *node = &local->nodes[opened / 2];
 		snprintf(opened % 2 == 0 ? node->client : node->peer, sizeof(node->client), "127.0.0.1:%u",
-		         ntohs(address.sin_port));
+			 ntohs(address.sin_port));
 	}
 	for (size_t i = 0; i < opened; i++) {
 		close(fds[i]);
@@ -172,8 +176,9 @@ static void words_add(struct words *words, const char *flag, const char *value)
 {
 	size_t left = sizeof(words->room) - words->used;
 	int len = snprintf(words->room + words->used, left, "%s%s%s", flag, value != NULL ? "=" : "",
-	                   value != NULL ? value : "");
-	if (len < 0 || (size_t)len >= left || words->count + 1 >= sizeof(words->argv) / sizeof(words->argv[0])) {
+			   value != NULL ? value : "");
+	if (len < 0 || (size_t)len >= left ||
+	    words->count + 1 >= sizeof(words->argv) / sizeof(words->argv[0])) {
 		return;
 	}
 	words->argv[words->count++] = words->room + words->used;
@@ -194,7 +199,8 @@ static void local_words(const struct local *local, size_t at, struct words *word
 	words_add(words, "--listen", node->client);
 	words_add(words, "--peer-listen", node->peer);
 	for (size_t i = 0; i < local->count; i++) {
-		snprintf(text, sizeof(text), "%zu=%s,%s", i + 1, local->nodes[i].peer, local->nodes[i].client);
+		snprintf(text, sizeof(text), "%zu=%s,%s", i + 1, local->nodes[i].peer,
+			 local->nodes[i].client);
 		words_add(words, "--member", text);
 	}
 	const char *rest = local->options.flags != NULL ? local->options.flags : "";
@@ -284,9 +290,10 @@ bool local_died(struct local *local)
 		pid_t pid = local->nodes[i].pid;
 		if (pid > 0 && !local->nodes[i].killed && waitpid(pid, &status, WNOHANG) == pid) {
 			local->nodes[i].pid = 0;
-			tool_fail(local->tool, 0, "node n%zu ended by itself (%s %d); its log ends with:", i + 1,
-			          WIFSIGNALED(status) ? "signal" : "status",
-			          WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+			tool_fail(local->tool, 0,
+				  "node n%zu ended by itself (%s %d); its log ends with:", i + 1,
+				  WIFSIGNALED(status) ? "signal" : "status",
+				  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 			local_show_log(local, i);
 			died = true;
 		}
@@ -319,14 +326,16 @@ static int local_wait(struct local *local)
 	struct tally_sync *sync = tally_sync_open(&options, NULL, 0);
 	int code = TOOL_FAILED;
 	for (unsigned waited = 0; waited < START_MS && code != 0 && sync != NULL; waited += 500) {
-		const struct tally_call *call = tally_sync_command(sync, NULL, words, NULL, 2, TALLY_READ, 500);
+		const struct tally_call *call =
+			tally_sync_command(sync, NULL, words, NULL, 2, TALLY_READ, 500);
 		code = tally_call_outcome(call) == TALLY_DONE ? 0 : TOOL_FAILED;
 		if (code != 0 && local_died(local)) {
 			break;
 		}
 	}
 	tally_sync_close(sync);
-	return code == 0 ? 0 : tool_fail(local->tool, TOOL_FAILED, "the nodes in %s did not come up", local->dir);
+	return code == 0 ? 0
+			 : tool_fail(local->tool, TOOL_FAILED, "the nodes in %s did not come up", local->dir);
 }
 
 int local_start(struct local *local, struct tool *tool, const struct local_options *options)
@@ -341,8 +350,8 @@ int local_start(struct local *local, struct tool *tool, const struct local_optio
 	code = code == 0 ? local_choose_ports(local) : code;
 	size_t used = 0;
 	for (size_t i = 0; i < local->count && code == 0; i++) {
-		used += (size_t)snprintf(local->servers + used, sizeof(local->servers) - used, "%s%s", i > 0 ? "," : "",
-		                         local->nodes[i].client);
+		used += (size_t)snprintf(local->servers + used, sizeof(local->servers) - used, "%s%s",
+					 i > 0 ? "," : "", local->nodes[i].client);
 		code = local_revive(local, i);
 	}
 	code = code == 0 ? local_wait(local) : code;

@@ -38,7 +38,8 @@ struct local {
 
 /* Starts all and waits until one leads. 0, or an exit code after a line was printed. */
 int local_start(struct local *local, struct tool *tool, const struct local_options *options);
-/* Stops what runs (unless kept) and removes the directory if it was made here. Harmless when nothing was started. */
+/* Stops what runs (unless kept) and removes the directory if it was made here. Harmless when nothing was
+ * started. */
 void local_stop(struct local *local);
 void local_kill(struct local *local, size_t node); /* kill -9; does not wait for the end */
 void local_pause(struct local *local, size_t node, bool pause);

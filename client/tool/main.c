@@ -15,14 +15,16 @@ const struct tool_command tool_commands[] = {
 	{"call", "PROCEDURE [NAME=VALUE…]", "Call a procedure of the active bundle", cmd_call},
 	{"row", "TABLE KEY…", "Print one row", cmd_row},
 	{"rows", "TABLE [FROM…]", "Print rows in order", cmd_rows},
-	{"script check", "DIR", "Compile a bundle and check what can be checked without data", cmd_script_check},
+	{"script check", "DIR", "Compile a bundle and check what can be checked without data",
+	 cmd_script_check},
 	{"script test", "DIR", "Run a bundle's tests on a throwaway node", cmd_script_test},
 	{"script push", "DIR [NAME]", "Deploy a bundle, all of it or nothing", cmd_script_push},
 	{"script list", "", "The procedures of the active bundle", cmd_script_list},
 	{"bench flash", "", "Flash sale: how many sales a second", cmd_bench_flash},
 	{"bench sale", "", "A whole sale by a fleet of buyers, judged at the end", cmd_bench_sale},
 	{"bench kv", "", "SET and GET: how many a second", cmd_bench_kv},
-	{"bench failover", "", "Kill the leader again and again: how long until the next write", cmd_bench_failover},
+	{"bench failover", "", "Kill the leader again and again: how long until the next write",
+	 cmd_bench_failover},
 	{"bench restart", "", "Kill all nodes at once: how long until the next write", cmd_bench_restart},
 	{"hash", "", "A hash over the whole database of every node", cmd_hash},
 	{"transfer", "[ID]", "Hand leadership to another node", cmd_transfer},
@@ -53,8 +55,10 @@ static void usage(FILE *out)
 		}
 		fprintf(out, "  %-*s %s\n", wide, left, tool_commands[i].summary);
 	}
-	fprintf(out, "\nEvery command takes --servers HOST:PORT,... (or $TALLY_SERVERS), --timeout TIME, --json, --help.\n"
-	             "Exit codes: 0 done, 2 usage, 3 refused, 4 conflict, 5 retry, 6 unknown; 1 a check failed.\n");
+	fprintf(out, "\nEvery command takes --servers HOST:PORT,... (or $TALLY_SERVERS), --timeout TIME, "
+		     "--json, --help.\n"
+		     "Exit codes: 0 done, 2 usage, 3 refused, 4 conflict, 5 retry, 6 unknown; 1 a check "
+		     "failed.\n");
 }
 
 /* "script push": two words; anything else: one. */
@@ -82,22 +86,23 @@ int main(int argc, char **argv)
 		return TOOL_DONE;
 	}
 	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
-		argv[1] = (char *)(uintptr_t)"version";
+		argv[1] = (char *)(uintptr_t) "version";
 	}
 	int words;
 	const struct tool_command *command = find_words(argc, argv, &words);
 	if (command == NULL) {
 		if (argc > 1) {
-			fprintf(stderr, "tally: there is no command \"%s%s%s\"\n", argv[1], argc > 2 ? " " : "",
-			        argc > 2 ? argv[2] : "");
+			fprintf(stderr, "tally: there is no command \"%s%s%s\"\n", argv[1],
+				argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
 		}
 		usage(stderr);
 		return TOOL_USAGE;
 	}
 	const char *servers = getenv("TALLY_SERVERS");
 	struct tool tool = {.name = command->name,
-	                    .servers = servers != NULL ? servers : "127.0.0.1:7401,127.0.0.1:7402,127.0.0.1:7403",
-	                    .timeout_ms = 5000};
+			    .servers = servers != NULL ? servers
+						       : "127.0.0.1:7401,127.0.0.1:7402,127.0.0.1:7403",
+			    .timeout_ms = 5000};
 	int code = command->run(&tool, argc - 1 - words, argv + 1 + words);
 	tool_close(&tool);
 	/* Output that did not reach its reader is a failure, not a success. */

@@ -12,12 +12,14 @@
 
 /* One command to one node, on a connection of its own. */
 static void node_ask(const char *address, const char *const *words, size_t count, unsigned timeout_ms,
-                     void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner)
+		     void (*visit)(void *owner, const char *address, const struct tally_call *call),
+		     void *owner)
 {
 	struct tally_options options = {.servers = address, .direct = true};
 	struct tally_sync *sync = tally_sync_open(&options, NULL, 0);
 	visit(owner, address,
-	      sync != NULL ? tally_sync_command(sync, NULL, words, NULL, count, TALLY_READ, timeout_ms) : NULL);
+	      sync != NULL ? tally_sync_command(sync, NULL, words, NULL, count, TALLY_READ, timeout_ms)
+			   : NULL);
 	tally_sync_close(sync);
 }
 
@@ -33,7 +35,8 @@ static void find_visit(void *owner, const char *address, const struct tally_call
 		const struct tally_value *member = tally_value_at(members, i);
 		const char *client = tally_value_text(tally_value_get(member, "client"), NULL);
 		if (client != NULL && strlen(client) < sizeof(nodes->addresses[0])) {
-			nodes->ids[nodes->count] = (uint64_t)tally_value_int(tally_value_get(member, "id"), 0);
+			nodes->ids[nodes->count] =
+				(uint64_t)tally_value_int(tally_value_get(member, "id"), 0);
 			snprintf(nodes->addresses[nodes->count++], sizeof(nodes->addresses[0]), "%s", client);
 		}
 	}
@@ -60,7 +63,7 @@ bool nodes_find(struct tool *tool, struct node_list *nodes)
 }
 
 void nodes_ask(struct tool *tool, const struct node_list *nodes, const char *const *words, size_t count,
-               void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner)
+	       void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner)
 {
 	for (size_t i = 0; i < nodes->count; i++) {
 		node_ask(nodes->addresses[i], words, count, node_timeout_ms(tool), visit, owner);
@@ -87,7 +90,8 @@ bool nodes_hash(struct tool *tool, const struct node_list *nodes, struct node_ha
 		for (size_t i = 0; i < nodes->count; i++) {
 			hashes[i] = (struct node_hash){0};
 			node_ask(nodes->addresses[i], words, 2, HASH_MS, hash_visit, &hashes[i]);
-			same_index = same_index && hashes[i].text[0] != '\0' && hashes[i].index == hashes[0].index;
+			same_index =
+				same_index && hashes[i].text[0] != '\0' && hashes[i].index == hashes[0].index;
 			equal = equal && strcmp(hashes[i].text, hashes[0].text) == 0;
 		}
 		if (same_index) {

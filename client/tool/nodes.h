@@ -22,8 +22,9 @@ struct node_hash {
 bool nodes_find(struct tool *tool, struct node_list *nodes);
 /* Asks each node the same; call is NULL when it cannot be asked. */
 void nodes_ask(struct tool *tool, const struct node_list *nodes, const char *const *words, size_t count,
-               void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner);
-/* Hashes of all nodes at one index: asks again, for a while, when the indexes differ. True when all are equal. */
+	       void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner);
+/* Hashes of all nodes at one index: asks again, for a while, when the indexes differ. True when all are
+ * equal. */
 bool nodes_hash(struct tool *tool, const struct node_list *nodes, struct node_hash hashes[NODES_MAX]);
 
 #endif /* CLIENT_TOOL_NODES_H */

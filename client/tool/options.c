@@ -11,8 +11,9 @@
 static void options_common(struct tool *tool, struct option common[COMMON])
 {
 	common[0] = (struct option){"servers", OPTION_TEXT, &tool->servers, "HOST:PORT,...",
-	                            "client ports, any of the cluster ($TALLY_SERVERS)"};
-	common[1] = (struct option){"timeout", OPTION_MS, &tool->timeout_ms, "TIME", "how long a request may take (5s)"};
+				    "client ports, any of the cluster ($TALLY_SERVERS)"};
+	common[1] = (struct option){"timeout", OPTION_MS, &tool->timeout_ms, "TIME",
+				    "how long a request may take (5s)"};
 	common[2] = (struct option){"json", OPTION_FLAG, &tool->json, NULL, "print JSON for programs"};
 }
 
@@ -27,7 +28,7 @@ static void options_help(const struct tool *tool, const struct option *options, 
 		const struct option *option = i < count ? &options[i] : &common[i - count];
 		char left[64];
 		snprintf(left, sizeof(left), "--%s%s%s", option->name, option->placeholder != NULL ? " " : "",
-		         option->placeholder != NULL ? option->placeholder : "");
+			 option->placeholder != NULL ? option->placeholder : "");
 		printf("  %-24s %s\n", left, option->meaning);
 	}
 }
@@ -66,14 +67,15 @@ static int options_set(const struct tool *tool, const struct option *option, con
 		return 0;
 	case OPTION_COUNT:
 		if (!slice_to_int64(slice_str(value), &number) || number < 0) {
-			return tool_fail(tool, TOOL_USAGE, "--%s wants a number, not \"%s\"", option->name, value);
+			return tool_fail(tool, TOOL_USAGE, "--%s wants a number, not \"%s\"", option->name,
+					 value);
 		}
 		*(uint64_t *)option->to = (uint64_t)number;
 		return 0;
 	case OPTION_MS:
 		if (!options_ms(value, option->to)) {
-			return tool_fail(tool, TOOL_USAGE, "--%s wants a time like 500ms or 2s, not \"%s\"", option->name,
-			                 value);
+			return tool_fail(tool, TOOL_USAGE, "--%s wants a time like 500ms or 2s, not \"%s\"",
+					 option->name, value);
 		}
 		return 0;
 	}
@@ -91,7 +93,8 @@ static const struct option *options_find(const struct option *options, size_t co
 }
 
 /* One flag at argv[*at]; moves *at to its last word. */
-static int options_take(struct tool *tool, const struct option *options, size_t count, int argc, char **argv, int *at)
+static int options_take(struct tool *tool, const struct option *options, size_t count, int argc, char **argv,
+			int *at)
 {
 	struct option common[COMMON];
 	options_common(tool, common);
@@ -108,11 +111,11 @@ static int options_take(struct tool *tool, const struct option *options, size_t 
 	}
 	if (option == NULL) {
 		return tool_fail(tool, TOOL_USAGE, "there is no --%.*s; see tally %s --help", (int)name.len,
-		                 (const char *)name.data, tool->name);
+				 (const char *)name.data, tool->name);
 	}
 	if (option->kind == OPTION_FLAG) {
 		return equals == NULL ? options_set(tool, option, NULL)
-		                      : tool_fail(tool, TOOL_USAGE, "--%s takes no value", option->name);
+				      : tool_fail(tool, TOOL_USAGE, "--%s takes no value", option->name);
 	}
 	if (equals != NULL) {
 		return options_set(tool, option, equals + 1);

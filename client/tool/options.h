@@ -7,10 +7,10 @@
 #include "client/tool/tool.h"
 
 enum option_kind {
-	OPTION_FLAG, /* bool, no value */
-	OPTION_TEXT, /* const char * */
+	OPTION_FLAG,  /* bool, no value */
+	OPTION_TEXT,  /* const char * */
 	OPTION_COUNT, /* uint64_t */
-	OPTION_MS    /* uint64_t milliseconds: "500ms", "2s", "1m" or a plain number of ms */
+	OPTION_MS     /* uint64_t milliseconds: "500ms", "2s", "1m" or a plain number of ms */
 };
 struct option {
 	const char *name; /* without dashes */
@@ -22,7 +22,8 @@ struct option {
 
 #define OPTIONS_HELP (-1) /* the help was printed: exit 0 */
 
-/* Takes options (and those every command has) out of argv; *argc is what is left. 0, TOOL_USAGE or OPTIONS_HELP. */
+/* Takes options (and those every command has) out of argv; *argc is what is left. 0, TOOL_USAGE or
+ * OPTIONS_HELP. */
 int options_parse(struct tool *tool, const struct option *options, size_t count, int *argc, char **argv);
 /* "2s" as milliseconds. */
 bool options_ms(const char *text, uint64_t *ms);

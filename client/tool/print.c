@@ -194,7 +194,8 @@ static void print_inline(FILE *out, const struct tally_value *value)
 	fputc(map ? '}' : ']', out);
 }
 
-void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms, const struct print_money *money)
+void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms,
+		  const struct print_money *money)
 {
 	if (tally_value_type(value) != TALLY_MAP) {
 		print_value(out, value);

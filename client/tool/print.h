@@ -18,7 +18,8 @@ struct print_money {
 void print_money_init(struct print_money *money, const struct tally_value *types);
 
 /* A map on one line, `name value · name value`; anything else as print_value. money may be NULL. */
-void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms, const struct print_money *money);
+void print_result(FILE *out, const struct tally_value *value, uint64_t wall_ms,
+		  const struct print_money *money);
 /* As redis-cli would: nested lists and maps over lines. */
 void print_value(FILE *out, const struct tally_value *value);
 /* ` name=value name=value` of an error's details. */

@@ -132,7 +132,8 @@ static enum sale_answer sale_answer_of(enum tally_outcome outcome)
 	return SALE_NONE;
 }
 
-static void sale_sold(struct sale *sale, struct sale_buyer *buyer, uint64_t now_us, const struct tally_call *call)
+static void sale_sold(struct sale *sale, struct sale_buyer *buyer, uint64_t now_us,
+		      const struct tally_call *call)
 {
 	int64_t number = tally_value_int(tally_value_get(tally_call_value(call), "number"), -1);
 	if (buyer->answer == SALE_SOLD || buyer->second == SALE_SOLD) {
@@ -204,11 +205,12 @@ static void sale_buy(struct sale *sale, uint64_t at, bool second)
 	slot->call.data = slot;
 	snprintf(order_id, sizeof(order_id), "%s-%08llu", sale->prefix, (unsigned long long)at);
 	snprintf(customer, sizeof(customer), "c%llu", (unsigned long long)at);
-	const struct tally_arg args[] = {tally_str("order_id", order_id), tally_str("campaign", sale->campaign),
-	                                 tally_str("sku", "phone-x"), tally_str("customer", customer),
-	                                 tally_int("qty", 1)};
+	const struct tally_arg args[] = {tally_str("order_id", order_id),
+					 tally_str("campaign", sale->campaign), tally_str("sku", "phone-x"),
+					 tally_str("customer", customer), tally_int("qty", 1)};
 	sale->under_way++;
-	tally_call_start_once(sale->bench->tally, &slot->call, order_id, "order.flash_buy", args, 5, BUYER_MS, sale_cb);
+	tally_call_start_once(sale->bench->tally, &slot->call, order_id, "order.flash_buy", args, 5, BUYER_MS,
+			      sale_cb);
 }
 
 static void sale_arrivals_cb(struct env_timer *timer)
@@ -231,10 +233,10 @@ static void sale_arrivals_cb(struct env_timer *timer)
 		char sold[32];
 		char refused[32];
 		bench_progress(sale->bench, "sale: %4.1f s  sold %s  refused %s  under way %llu",
-		               (double)(now_us - sale->started_us) / 1e6,
-		               print_count(sale->counts[SALE_SOLD], sold, sizeof(sold)),
-		               print_count(sale->counts[SALE_REFUSED], refused, sizeof(refused)),
-		               (unsigned long long)sale->under_way);
+			       (double)(now_us - sale->started_us) / 1e6,
+			       print_count(sale->counts[SALE_SOLD], sold, sizeof(sold)),
+			       print_count(sale->counts[SALE_REFUSED], refused, sizeof(refused)),
+			       (unsigned long long)sale->under_way);
 	}
 }
 
@@ -266,7 +268,8 @@ int sale_run(struct sale *sale)
 	}
 	sale->list = calloc(sale->buyers, sizeof(*sale->list));
 	if (sale->list == NULL) {
-		return tool_fail(bench->tool, TOOL_FAILED, "out of memory for %llu buyers", (unsigned long long)sale->buyers);
+		return tool_fail(bench->tool, TOOL_FAILED, "out of memory for %llu buyers",
+				 (unsigned long long)sale->buyers);
 	}
 	histogram_init(&sale->sold);
 	histogram_init(&sale->refused);

@@ -16,11 +16,11 @@ enum sale_answer { SALE_NONE, SALE_SOLD, SALE_REFUSED, SALE_CONFLICT, SALE_RETRY
 
 struct sale_buyer {
 	uint64_t due_us;
-	int64_t number;       /* of the order that was acknowledged */
-	uint8_t answer;       /* enum sale_answer */
-	uint8_t second;       /* of the double click, SALE_NONE without one */
+	int64_t number; /* of the order that was acknowledged */
+	uint8_t answer; /* enum sale_answer */
+	uint8_t second; /* of the double click, SALE_NONE without one */
 	bool clicks_twice;
-	bool rows;            /* an order row of his was read back */
+	bool rows; /* an order row of his was read back */
 };
 
 /* Sold units over time, in steps. */
@@ -45,11 +45,11 @@ struct sale {
 	struct bench *bench;
 	uint64_t units, buyers;
 	bool kill_leader;
-	uint64_t kill_at;        /* sale number */
+	uint64_t kill_at; /* sale number */
 
 	char campaign[40], prefix[24];
 	struct sale_buyer *list;
-	uint64_t next;           /* buyer to arrive */
+	uint64_t next; /* buyer to arrive */
 	uint64_t under_way, answered;
 	struct env_timer arrivals, revival;
 	struct sale_slot *free_slots;
@@ -64,8 +64,8 @@ struct sale {
 	struct histogram sold, refused;
 
 	uint64_t killed_us, killed_at_sale, under_way_at_kill;
-	size_t killed_node;      /* local.count: none */
-	uint64_t back_us;        /* it was started again */
+	size_t killed_node;              /* local.count: none */
+	uint64_t back_us;                /* it was started again */
 	uint64_t last_answer_us, gap_us; /* longest silence around the kill */
 
 	struct sale_verdict verdict;
@@ -77,7 +77,7 @@ int sale_run(struct sale *sale);
 int sale_judge(struct sale *sale);
 /* Do all invariants hold? */
 bool sale_holds(const struct sale *sale);
-void sale_report(struct sale *sale);      /* for people */
+void sale_report(struct sale *sale); /* for people */
 void sale_report_json(const struct sale *sale);
 void sale_free(struct sale *sale);
 

@@ -122,11 +122,13 @@ static int judge_left(struct sale *sale)
 	}
 	const struct tally_value *status = tally_call_value(call);
 	const struct tally_value *avail = tally_value_get(status, "avail");
-	sale->verdict.left = (uint64_t)tally_value_int(avail != NULL ? avail : tally_value_get(status, "left"), -1);
+	sale->verdict.left =
+		(uint64_t)tally_value_int(avail != NULL ? avail : tally_value_get(status, "left"), -1);
 	return 0;
 }
 
-/* audit.check knows the equations of the data model; it is a second opinion, not the judge. It works in pages. */
+/* audit.check knows the equations of the data model; it is a second opinion, not the judge. It works in
+ * pages. */
 static void judge_audit(struct sale *sale)
 {
 	struct tally_sync *sync = tool_client(sale->bench->tool);
@@ -148,7 +150,8 @@ static void judge_audit(struct sale *sale)
 		const char *text = tally_value_text(tally_value_get(value, "resume"), NULL);
 		const struct tally_value *list = tally_value_get(value, "violations");
 		for (size_t i = 0; i < tally_value_count(list); i++) {
-			fprintf(stderr, "audit.check: %s\n", tally_value_text(tally_value_get(tally_value_at(list, i), "rule"), NULL));
+			fprintf(stderr, "audit.check: %s\n",
+				tally_value_text(tally_value_get(tally_value_at(list, i), "rule"), NULL));
 		}
 		found += tally_value_count(list);
 		resume = text != NULL ? strdup(text) : NULL;
@@ -176,7 +179,8 @@ int sale_judge(struct sale *sale)
 	int64_t rows = PAGE_ROWS;
 	snprintf(from, sizeof(from), "%s", sale->prefix);
 	while (rows == PAGE_ROWS) {
-		bench_progress(sale->bench, "reading back: %llu orders", (unsigned long long)sale->verdict.rows);
+		bench_progress(sale->bench, "reading back: %llu orders",
+			       (unsigned long long)sale->verdict.rows);
 		rows = judge_page(sale, from);
 	}
 	bench_progress_end(sale->bench);

@@ -59,7 +59,8 @@ static void sale_curve(const struct sale *sale)
 	for (size_t column = 0; column < CURVE_COLUMNS; column++) {
 		fputs(column == kill_column ? "╳" : "─", stdout);
 	}
-	printf(" %.1f s%s\n", (double)span_us / 1e6, kill_column < CURVE_COLUMNS ? "   ╳ kill -9 of the leader" : "");
+	printf(" %.1f s%s\n", (double)span_us / 1e6,
+	       kill_column < CURVE_COLUMNS ? "   ╳ kill -9 of the leader" : "");
 }
 
 /* ---- lines ---- */
@@ -107,8 +108,10 @@ static void sale_report_disk_visit(void *owner, const char *address, const struc
 	char what[64];
 	snprintf(what, sizeof(what), "disk of %s", name != NULL ? name : address);
 	line(what, "%s log syncs, p50 %s",
-	     print_count((uint64_t)tally_value_int(tally_value_get(status, "log_syncs"), 0), syncs, sizeof(syncs)),
-	     print_us((uint64_t)tally_value_int(tally_value_get(status, "log_sync_us_p50"), 0), p50, sizeof(p50)));
+	     print_count((uint64_t)tally_value_int(tally_value_get(status, "log_syncs"), 0), syncs,
+			 sizeof(syncs)),
+	     print_us((uint64_t)tally_value_int(tally_value_get(status, "log_sync_us_p50"), 0), p50,
+		      sizeof(p50)));
 }
 
 static void sale_report_disk(const struct sale *sale)
@@ -118,7 +121,8 @@ static void sale_report_disk(const struct sale *sale)
 		bool memory;
 		char p50[32];
 		const char *name = local_file_system(local->dir, &memory);
-		line("file system", "%s%s, fdatasync p50 %s", name, memory ? " (no disk: figures mean nothing)" : "",
+		line("file system", "%s%s, fdatasync p50 %s", name,
+		     memory ? " (no disk: figures mean nothing)" : "",
 		     print_us(local_sync_us(local->dir), p50, sizeof(p50)));
 	}
 	struct node_list nodes;
@@ -137,9 +141,9 @@ static void sale_report_verdict(const struct sale *sale)
 	line("oversold", "%llu", (unsigned long long)verdict->oversold);
 	line("lost", "%llu", (unsigned long long)verdict->lost);
 	line("doubled", "%llu", (unsigned long long)verdict->doubled);
-	line("balance", "%s orders read back + %s left %s %s units", print_count(verdict->rows, rows, sizeof(rows)),
-	     print_count(verdict->left, left, sizeof(left)), verdict->balanced ? "=" : "IS NOT",
-	     print_count(sale->units, units, sizeof(units)));
+	line("balance", "%s orders read back + %s left %s %s units",
+	     print_count(verdict->rows, rows, sizeof(rows)), print_count(verdict->left, left, sizeof(left)),
+	     verdict->balanced ? "=" : "IS NOT", print_count(sale->units, units, sizeof(units)));
 	if (verdict->ghosts > 0 || verdict->numbers > 0) {
 		line("WRONG", "%llu orders of buyers who were refused, %llu wrong order numbers",
 		     (unsigned long long)verdict->ghosts, (unsigned long long)verdict->numbers);
@@ -149,7 +153,8 @@ static void sale_report_verdict(const struct sale *sale)
 	} else {
 		line("audit", "%llu findings", (unsigned long long)verdict->audit);
 	}
-	line("same bytes", verdict->same_bytes ? "on every node at index %llu: %s" : "NOT EVERYWHERE (index %llu: %s)",
+	line("same bytes",
+	     verdict->same_bytes ? "on every node at index %llu: %s" : "NOT EVERYWHERE (index %llu: %s)",
 	     (unsigned long long)verdict->hash_index, verdict->hash);
 }
 
@@ -167,7 +172,8 @@ void sale_report(struct sale *sale)
 	     print_count(sale->sold_out_answers, rooms[1], 32));
 	if (other > 0) {
 		line("without a result", "%s conflict, %s retry, %s unknown",
-		     print_count(sale->counts[SALE_CONFLICT], rooms[0], 32), print_count(sale->counts[SALE_RETRY], rooms[1], 32),
+		     print_count(sale->counts[SALE_CONFLICT], rooms[0], 32),
+		     print_count(sale->counts[SALE_RETRY], rooms[1], 32),
 		     print_count(sale->counts[SALE_UNKNOWN], rooms[2], 32));
 	}
 	sale_report_verdict(sale);
@@ -177,7 +183,8 @@ void sale_report(struct sale *sale)
 	line("sales/s", "%s while there was stock", print_count(sale_per_s(sale), rooms[0], 32));
 	line("answer time", "sold p50 %s, p99 %s, max %s · refused p50 %s, p99 %s",
 	     print_us(histogram_quantile(&sale->sold, 500), rooms[0], 32),
-	     print_us(histogram_quantile(&sale->sold, 990), rooms[1], 32), print_us(sale->sold.max, rooms[2], 32),
+	     print_us(histogram_quantile(&sale->sold, 990), rooms[1], 32),
+	     print_us(sale->sold.max, rooms[2], 32),
 	     print_us(histogram_quantile(&sale->refused, 500), rooms[3], 32),
 	     print_us(histogram_quantile(&sale->refused, 990), rooms[4], 32));
 	line("asked again", "%s requests, %s answers replayed (double clicks among them)",

@@ -7,7 +7,8 @@
 #include "client/tool/tool.h"
 
 /* `TALLY BUNDLE verb name file source …`; NULL when there is no client. */
-const struct tally_call *script_send(struct tool *tool, const char *verb, const char *name, const struct files *files);
+const struct tally_call *script_send(struct tool *tool, const char *verb, const char *name,
+				     const struct files *files);
 /* The bundle's name: given, or the last part of its directory. */
 void script_name(const char *dir, const char *given, char *name, size_t size);
 /* Where the commerce bundle is: given, beside the build, or installed. False when nowhere. */

@@ -53,17 +53,19 @@ int tool_exit_of(enum tally_outcome outcome)
 	return TOOL_FAILED;
 }
 
-const struct tally_call *tool_ask(struct tool *tool, const char *id, const char *const *words, const size_t *lens,
-                                  size_t count, unsigned flags)
+const struct tally_call *tool_ask(struct tool *tool, const char *id, const char *const *words,
+				  const size_t *lens, size_t count, unsigned flags)
 {
 	struct tally_sync *sync = tool_client(tool);
-	return sync == NULL ? NULL
-	                    : tally_sync_command(sync, id, words, lens, count, flags, (unsigned)tool->timeout_ms);
+	return sync == NULL
+		       ? NULL
+		       : tally_sync_command(sync, id, words, lens, count, flags, (unsigned)tool->timeout_ms);
 }
 
 static const char *tool_effect(enum tally_outcome outcome)
 {
-	return outcome == TALLY_UNKNOWN ? "it may have happened; ask again with the same id" : "nothing was written";
+	return outcome == TALLY_UNKNOWN ? "it may have happened; ask again with the same id"
+					: "nothing was written";
 }
 
 int tool_refused(const struct tool *tool, const struct tally_call *call)

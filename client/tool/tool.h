@@ -32,8 +32,8 @@ struct tool {
 };
 
 struct tool_command {
-	const char *name;    /* "script push" */
-	const char *usage;   /* behind the name: "DIR [NAME]" */
+	const char *name;  /* "script push" */
+	const char *usage; /* behind the name: "DIR [NAME]" */
 	const char *summary;
 	int (*run)(struct tool *tool, int argc, char **argv); /* argv without the name's words */
 };
@@ -45,11 +45,12 @@ const struct tool_command *tool_command_find(const char *name);
 struct tally_sync *tool_client(struct tool *tool);
 void tool_close(struct tool *tool);
 /* A line to standard error: "tally call: …". Returns code. */
-int tool_fail(const struct tool *tool, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int tool_fail(const struct tool *tool, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 int tool_exit_of(enum tally_outcome outcome);
 /* One command over the client; prints nothing. NULL when the client cannot be opened. */
-const struct tally_call *tool_ask(struct tool *tool, const char *id, const char *const *words, const size_t *lens,
-                                  size_t count, unsigned flags);
+const struct tally_call *tool_ask(struct tool *tool, const char *id, const char *const *words,
+				  const size_t *lens, size_t count, unsigned flags);
 /* A call that was not DONE: prints why, as a person or a program wants it; the exit code. */
 int tool_refused(const struct tool *tool, const struct tally_call *call);
 

@@ -46,12 +46,16 @@ static void fake_status(struct fake_conn *conn)
 	for (size_t i = 0; i < 4; i++) {
 		members += node->members[i] != NULL;
 	}
-	at += snprintf(at, 1000, "%%5\r\n+node\r\n:1\r\n+role\r\n+%s\r\n+term\r\n:%u\r\n+leader_client\r\n$%zu\r\n%s\r\n"
-	                         "+members\r\n*%u\r\n", node->role, node->term, strlen(node->leader), node->leader, members);
+	at += snprintf(
+		at, 1000,
+		"%%5\r\n+node\r\n:1\r\n+role\r\n+%s\r\n+term\r\n:%u\r\n+leader_client\r\n$%zu\r\n%s\r\n"
+		"+members\r\n*%u\r\n",
+		node->role, node->term, strlen(node->leader), node->leader, members);
 	for (size_t i = 0; i < 4; i++) {
 		if (node->members[i] != NULL) {
 			const char *address = node->members[i]->address;
-			at += snprintf(at, 200, "%%2\r\n+id\r\n:%zu\r\n+client\r\n$%zu\r\n%s\r\n", i + 1, strlen(address), address);
+			at += snprintf(at, 200, "%%2\r\n+id\r\n:%zu\r\n+client\r\n$%zu\r\n%s\r\n", i + 1,
+				       strlen(address), address);
 		}
 	}
 	fake_send(conn, node->status != NULL ? node->status : text);
@@ -163,8 +167,7 @@ void fake_node_open(struct fake_node *node, struct env *env)
 
 void fake_node_cut(struct fake_node *node)
 {
-	list_for_each(link, &node->conns)
-	{
+	list_for_each (link, &node->conns) {
 		env_stream_close(list_entry(link, struct fake_conn, link)->stream);
 	}
 }

@@ -115,8 +115,9 @@ static void world_open(struct world *world, size_t count, unsigned connections, 
 			world->nodes[i].members[j] = &world->nodes[j];
 		}
 	}
-	struct tally_options options = {.servers = world->nodes[count - 1].address, .connections = connections,
-	                                .pipeline_max = pipeline_max};
+	struct tally_options options = {.servers = world->nodes[count - 1].address,
+					.connections = connections,
+					.pipeline_max = pipeline_max};
 	struct err err = {0};
 	world->tally = client_open(world->env, &options, &err);
 	if (world->tally == NULL) {
@@ -125,8 +126,14 @@ static void world_open(struct world *world, size_t count, unsigned connections, 
 	}
 }
 
-static void world_closed_cb(void *data) { ((struct world *)data)->closed = true; }
-static bool world_is_closed(void *owner) { return ((struct world *)owner)->closed; }
+static void world_closed_cb(void *data)
+{
+	((struct world *)data)->closed = true;
+}
+static bool world_is_closed(void *owner)
+{
+	return ((struct world *)owner)->closed;
+}
 
 static bool world_is_quiet(void *owner)
 {
@@ -161,7 +168,8 @@ static void world_close(struct world *world)
 	world_end(world);
 }
 
-static void shop_call(struct world *world, struct shop_call *shop, const char *id, unsigned flags, unsigned timeout_ms)
+static void shop_call(struct world *world, struct shop_call *shop, const char *id, unsigned flags,
+		      unsigned timeout_ms)
 {
 	const char *const words[] = {"SET", "k", "v"};
 	void (*then)(struct shop_call *) = shop->then;
@@ -218,7 +226,8 @@ static void test_answers(void)
 	ok(shop.outcome == TALLY_RETRY && shop.attempts > 2, "overload is asked again until the deadline");
 	is_str(shop.code, "OVERLOADED", "and then says why it did not happen");
 	one_reply("-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n", &shop);
-	ok(shop.outcome == TALLY_UNKNOWN && shop.attempts > 1, "an unknown outcome is asked again until the deadline");
+	ok(shop.outcome == TALLY_UNKNOWN && shop.attempts > 1,
+	   "an unknown outcome is asked again until the deadline");
 	one_reply("?what\r\n", &shop);
 	ok(shop.outcome == TALLY_UNKNOWN && shop.was_unknown, "garbage is no answer");
 	one_reply("+OK\r\n+OK\r\n", &shop);
@@ -282,7 +291,8 @@ static void test_window(void)
 		shop_call(&world, &shops[i], "x", 0, PATIENCE_MS);
 	}
 	world_wait(&world, 500);
-	ok(world.nodes[0].commands == 500 && world.nodes[0].reads < 12, "and its share doubles with each round of answers");
+	ok(world.nodes[0].commands == 500 && world.nodes[0].reads < 12,
+	   "and its share doubles with each round of answers");
 	world_close(&world);
 	free(shops);
 }
@@ -297,7 +307,8 @@ static void test_lost(void)
 	world_wait(&world, 1);
 	ok(shop.outcome == TALLY_DONE && shop.attempts == 2 && shop.was_unknown,
 	   "a call whose connection was cut is asked again");
-	ok(strncmp(world.nodes[0].last, "ONCE id-7 DEADLINE ", 19) == 0 && strstr(world.nodes[0].last, " SETTLE SET k v"),
+	ok(strncmp(world.nodes[0].last, "ONCE id-7 DEADLINE ", 19) == 0 &&
+		   strstr(world.nodes[0].last, " SETTLE SET k v"),
 	   "under the same id, and to be settled");
 	world_close(&world);
 
@@ -390,8 +401,10 @@ static void test_moves(void)
 	world.nodes[0].owner = &world;
 	shop_call(&world, &shop, "id", 0, PATIENCE_MS);
 	world_wait(&world, 1);
-	ok(shop.outcome == TALLY_DONE && world.nodes[1].commands == 1, "a node that does not lead any more is left for the one that does");
-	ok(strstr(world.nodes[1].last, "SETTLE") == NULL && !shop.was_unknown, "a refusal to lead is not an unknown outcome");
+	ok(shop.outcome == TALLY_DONE && world.nodes[1].commands == 1,
+	   "a node that does not lead any more is left for the one that does");
+	ok(strstr(world.nodes[1].last, "SETTLE") == NULL && !shop.was_unknown,
+	   "a refusal to lead is not an unknown outcome");
 
 	/* a killed leader */
 	world.nodes[1].answer = answer_nothing;
@@ -441,7 +454,8 @@ static void test_paused(void)
 	world.nodes[0].answer = answer_nothing;
 	shop_call(&world, &shop, "id", 0, 1500);
 	world_wait(&world, 1);
-	ok(shop.attempts == 1 && world.nodes[0].asked > 2, "a leader that is slow but answers its status is waited for");
+	ok(shop.attempts == 1 && world.nodes[0].asked > 2,
+	   "a leader that is slow but answers its status is waited for");
 	world_close(&world);
 }
 
@@ -533,7 +547,8 @@ static void test_callback(void)
 	world_open(&world, 1, 1, 0);
 	shop_call(&world, &shop, "id", 0, PATIENCE_MS);
 	world_wait(&world, 50);
-	ok(world.nodes[0].commands == 50 && !world.early, "a callback may start the next call with the same struct");
+	ok(world.nodes[0].commands == 50 && !world.early,
+	   "a callback may start the next call with the same struct");
 	world_close(&world);
 }
 
@@ -557,7 +572,8 @@ static void test_close(void)
 	}
 	shop_call(&world, &shops[1], "id", 0, PATIENCE_MS);
 	world_close(&world);
-	ok(shops[0].outcome == TALLY_UNKNOWN && shops[0].callbacks == 1, "closing ends what was sent as unknown");
+	ok(shops[0].outcome == TALLY_UNKNOWN && shops[0].callbacks == 1,
+	   "closing ends what was sent as unknown");
 	ok(shops[1].outcome == TALLY_RETRY && shops[1].callbacks == 1, "and what was not as retry");
 
 	world_open(&world, 1, 1, 0);
@@ -591,7 +607,8 @@ static void test_open(void)
 	const char *const words[] = {"GET", "k"};
 	const struct tally_call *call = tally_sync_command(sync, NULL, words, NULL, 2, TALLY_READ, 50);
 	ok(tally_call_outcome(call) == TALLY_RETRY, "the façade waits until the deadline and says retry");
-	ok(tally_call_value(call) == NULL && tally_call_message(call)[0] != '\0', "without a value, with a message");
+	ok(tally_call_value(call) == NULL && tally_call_message(call)[0] != '\0',
+	   "without a value, with a message");
 	char id[TALLY_ID_SIZE];
 	tally_id_make(tally_sync_client(sync), id);
 	is_int(strlen(id), 36, "ids come from the client behind it");

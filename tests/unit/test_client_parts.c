@@ -22,9 +22,11 @@ static void test_ids(void)
 	id_maker_init(&maker, &prng);
 
 	id_make(&maker, 0x019234567890, id);
-	ok(strncmp(id, "01923456-7890-7000-", 19) == 0, "an id begins with its time, its version and a count of none");
+	ok(strncmp(id, "01923456-7890-7000-", 19) == 0,
+	   "an id begins with its time, its version and a count of none");
 	ok(strchr("89ab", id[19]) != NULL, "an id carries the variant of RFC 9562");
-	ok(id[23] == '-' && strspn(id, "0123456789abcdef-") == ID_TEXT, "an id is 36 characters in five groups");
+	ok(id[23] == '-' && strspn(id, "0123456789abcdef-") == ID_TEXT,
+	   "an id is 36 characters in five groups");
 
 	bool ascending = true;
 	for (int i = 0; i < 10000; i++) {
@@ -67,7 +69,8 @@ static void test_wheel(void)
 			armed[at] = false;
 		} else {
 			/* near, far, over one turn of the ring, and past */
-			nodes[at].at_us = now_us + prng_below(&prng, 1 + (UINT64_C(1) << prng_below(&prng, 25)));
+			nodes[at].at_us =
+				now_us + prng_below(&prng, 1 + (UINT64_C(1) << prng_below(&prng, 25)));
 			nodes[at].at_us -= prng_chance(&prng, 1, 20) ? 10000 : 0;
 			due_us[at] = nodes[at].at_us > now_us ? nodes[at].at_us : now_us;
 			wheel_add(&wheel, &nodes[at]);
@@ -100,7 +103,8 @@ static void test_pool(void)
 	void *small = pool_take(&pool, 100);
 	memset(small, 1, 100);
 	pool_give(&pool, small, 100);
-	ok(pool_take(&pool, 256) == small, "a block that was given back serves the next request of its class");
+	ok(pool_take(&pool, 256) == small,
+	   "a block that was given back serves the next request of its class");
 	void *large = pool_take(&pool, 100000);
 	memset(large, 1, 100000);
 	pool_give(&pool, large, 100000);
@@ -118,21 +122,24 @@ static void test_request(void)
 	buf_init(&out, MIB(1));
 	pool_init(&tally.pool);
 	struct tally_arg args[] = {tally_str("order_id", "o-1"), tally_int("qty", -12), tally_int("none", 0),
-	                           tally_bytes("", "", 0)};
+				   tally_bytes("", "", 0)};
 
 	request_make_call(&call, SLICE_LIT("id7"), "order.buy", args, 4);
 	request_write(&call, 0, &out);
-	const char first[] = "*14\r\n$4\r\nONCE\r\n$3\r\nid7\r\n$8\r\nDEADLINE\r\n$4\r\n2001\r\n"
-			     "$4\r\nCALL\r\n$9\r\norder.buy\r\n$8\r\norder_id\r\n$3\r\no-1\r\n$3\r\nqty\r\n$3\r\n-12\r\n"
-			     "$4\r\nnone\r\n$1\r\n0\r\n$0\r\n\r\n$0\r\n\r\n";
-	is_bytes(out.data, out.len, first, sizeof(first) - 1, "a first attempt carries its id and its deadline");
+	const char first[] =
+		"*14\r\n$4\r\nONCE\r\n$3\r\nid7\r\n$8\r\nDEADLINE\r\n$4\r\n2001\r\n"
+		"$4\r\nCALL\r\n$9\r\norder.buy\r\n$8\r\norder_id\r\n$3\r\no-1\r\n$3\r\nqty\r\n$3\r\n-12\r\n"
+		"$4\r\nnone\r\n$1\r\n0\r\n$0\r\n\r\n$0\r\n\r\n";
+	is_bytes(out.data, out.len, first, sizeof(first) - 1,
+		 "a first attempt carries its id and its deadline");
 
 	buf_reset(&out);
 	call.was_unknown = true;
 	request_write(&call, 2000499, &out);
-	const char again[] = "*15\r\n$4\r\nONCE\r\n$3\r\nid7\r\n$8\r\nDEADLINE\r\n$1\r\n1\r\n$6\r\nSETTLE\r\n$4\r\nCALL\r\n";
+	const char again[] = "*15\r\n$4\r\nONCE\r\n$3\r\nid7\r\n$8\r\nDEADLINE\r\n$1\r\n1\r\n$"
+			     "6\r\nSETTLE\r\n$4\r\nCALL\r\n";
 	is_bytes(out.data, sizeof(again) - 1, again, sizeof(again) - 1,
-	         "an attempt after an unanswered one asks to settle and has what is left of the time");
+		 "an attempt after an unanswered one asks to settle and has what is left of the time");
 	request_free(&call);
 
 	buf_reset(&out);
@@ -140,8 +147,10 @@ static void test_request(void)
 	const struct slice words[] = {SLICE_LIT("GET"), SLICE_LIT("a\0b")};
 	request_make(&call, SLICE_NONE, words, 2);
 	request_write(&call, 500, &out);
-	const char read[] = "*5\r\n$8\r\nDEADLINE\r\n$4\r\n2000\r\n$6\r\nDRYRUN\r\n$3\r\nGET\r\n$3\r\na\0b\r\n";
-	is_bytes(out.data, out.len, read, sizeof(read) - 1, "without an id nothing is settled; bytes are bytes");
+	const char read[] =
+		"*5\r\n$8\r\nDEADLINE\r\n$4\r\n2000\r\n$6\r\nDRYRUN\r\n$3\r\nGET\r\n$3\r\na\0b\r\n";
+	is_bytes(out.data, out.len, read, sizeof(read) - 1,
+		 "without an id nothing is settled; bytes are bytes");
 	request_free(&call);
 
 	call.dryrun = false;
@@ -167,15 +176,21 @@ static void outcome_is(const char *line, enum outcome want, const char *want_cod
 
 static void test_outcomes(void)
 {
-	outcome_is("SOLD_OUT {\"outcome\":\"refused\"}", OUTCOME_REFUSED, "SOLD_OUT", "a code says its outcome");
+	outcome_is("SOLD_OUT {\"outcome\":\"refused\"}", OUTCOME_REFUSED, "SOLD_OUT",
+		   "a code says its outcome");
 	outcome_is("INSUFFICIENT_STOCK {\"outcome\":\"conflict\",\"available\":3}", OUTCOME_CONFLICT,
-	           "INSUFFICIENT_STOCK", "a procedure's own code may be a conflict");
-	outcome_is("OVERLOADED", OUTCOME_RETRY, "OVERLOADED", "a code of the table without details has the table's outcome");
-	outcome_is("OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}", OUTCOME_UNKNOWN, "OUTCOME_UNKNOWN", "unknown is told");
-	outcome_is("LOADING the database", OUTCOME_RETRY, "LOADING", "a Redis error that clients repeat is repeated");
-	outcome_is("WRONGTYPE Operation against a key", OUTCOME_REFUSED, "WRONGTYPE", "another Redis error is a refusal");
+		   "INSUFFICIENT_STOCK", "a procedure's own code may be a conflict");
+	outcome_is("OVERLOADED", OUTCOME_RETRY, "OVERLOADED",
+		   "a code of the table without details has the table's outcome");
+	outcome_is("OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}", OUTCOME_UNKNOWN, "OUTCOME_UNKNOWN",
+		   "unknown is told");
+	outcome_is("LOADING the database", OUTCOME_RETRY, "LOADING",
+		   "a Redis error that clients repeat is repeated");
+	outcome_is("WRONGTYPE Operation against a key", OUTCOME_REFUSED, "WRONGTYPE",
+		   "another Redis error is a refusal");
 	outcome_is("X {\"outcome\":\"done\"}", OUTCOME_REFUSED, "X", "an error never means done");
-	outcome_is("X {\"outcome\":\"perhaps\"}", OUTCOME_REFUSED, "X", "an outcome that nobody knows is a refusal");
+	outcome_is("X {\"outcome\":\"perhaps\"}", OUTCOME_REFUSED, "X",
+		   "an outcome that nobody knows is a refusal");
 	outcome_is("X {\"outcome\":\"ret", OUTCOME_REFUSED, "X", "a cut line is a refusal");
 	outcome_is("", OUTCOME_REFUSED, "", "an empty error is a refusal");
 }
@@ -189,14 +204,16 @@ static void test_details(void)
 {
 	struct arena arena;
 	arena_init(&arena, 4096);
-	struct resp_value *map =
-		details_of("PURCHASE_LIMIT_EXCEEDED {\"outcome\":\"refused\", \"bought\":1,\"max\" : -2,\"who\":"
-	                   "\"a\\n\\\"\\u00e9\\ud83d\\ude00\",\"list\":[1,[],{}],\"half\":0.5,\"yes\":true,\"none\":null}",
-	                   &arena);
+	struct resp_value *map = details_of(
+		"PURCHASE_LIMIT_EXCEEDED {\"outcome\":\"refused\", \"bought\":1,\"max\" : -2,\"who\":"
+		"\"a\\n\\\"\\u00e9\\ud83d\\ude00\",\"list\":[1,[],{}],\"half\":0.5,\"yes\":true,\"none\":"
+		"null}",
+		&arena);
 	ok(map != NULL && map->type == RESP_MAP && map->count == 8, "details are a map");
 	is_int(resp_map_get(map, "bought")->integer, 1, "with integers");
 	is_int(resp_map_get(map, "max")->integer, -2, "and negative ones, with spaces around");
-	is_str((const char *)resp_map_get(map, "who")->text.data, "a\n\"\xc3\xa9\xf0\x9f\x98\x80", "and escaped texts");
+	is_str((const char *)resp_map_get(map, "who")->text.data, "a\n\"\xc3\xa9\xf0\x9f\x98\x80",
+	       "and escaped texts");
 	is_int(resp_map_get(map, "list")->count, 3, "and lists");
 	ok(resp_map_get(map, "half")->number == 0.5, "and fractions");
 	is_int(resp_map_get(map, "yes")->integer, 1, "and truths");
