@@ -11,7 +11,8 @@
 static bool will_write(const struct request *request)
 {
 	for (size_t i = 0; i < request->command_count; i++) {
-		if ((request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) == COMMAND_WRITE) {
+		if ((request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) ==
+		    COMMAND_WRITE) {
 			return true;
 		}
 	}
@@ -69,8 +70,9 @@ static void space_judge(struct shard *shard)
 	}
 	bool low = space->free_bytes < (space->low ? reserve + reserve / 2 : reserve);
 	if (low != space->low) {
-		log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back", "free=%llu reserve=%llu dir=%s",
-		          (unsigned long long)space->free_bytes, (unsigned long long)reserve, shard->config.log_dir);
+		log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back",
+			  "free=%llu reserve=%llu dir=%s", (unsigned long long)space->free_bytes,
+			  (unsigned long long)reserve, shard->config.log_dir);
 	}
 	space->low = low;
 }

@@ -41,20 +41,21 @@ static int apply_entry(struct shard *shard, struct entry *entry)
 		int rc = entry_check(entry_payload(entry), &view);
 		if (rc != 0) {
 			return err_set(&apply->err, ERR_CORRUPT, "log entry %llu is damaged (%s)",
-			               (unsigned long long)entry->index, err_name(rc));
+				       (unsigned long long)entry->index, err_name(rc));
 		}
 		if (view.stamp_ms > meta.stamp_ms) {
 			meta.stamp_ms = view.stamp_ms;
 		}
 	}
 	if (entry->index != meta.index + 1) {
-		return err_set(&apply->err, ERR_CORRUPT, "entry %llu comes after %llu", (unsigned long long)entry->index,
-		               (unsigned long long)meta.index);
+		return err_set(&apply->err, ERR_CORRUPT, "entry %llu comes after %llu",
+			       (unsigned long long)entry->index, (unsigned long long)meta.index);
 	}
 	meta.chain = chain_next(meta.chain, entry->index, entry->term, entry->type, entry_payload(entry));
 	if (!chain_equal(meta.chain, entry->chain)) {
-		return err_set(&apply->err, ERR_CORRUPT, "the chain of entry %llu differs: log and database have diverged",
-		               (unsigned long long)entry->index);
+		return err_set(&apply->err, ERR_CORRUPT,
+			       "the chain of entry %llu differs: log and database have diverged",
+			       (unsigned long long)entry->index);
 	}
 	meta.index = entry->index;
 	meta.term = entry->term;
@@ -88,6 +89,8 @@ static void apply_run(struct env_work *work)
 
 static void submit(struct shard *shard)
 {
+	assert(!shard->apply.running);
+	assert(shard->apply.item_done == 0 && shard->apply.item_count > 0);
 	shard->apply.running = true;
 	memset(&shard->apply.err, 0, sizeof shard->apply.err);
 	env_lane_submit(shard->apply.lane, &shard->apply.work);
@@ -123,8 +126,12 @@ static void keep_configuration(struct apply *apply, struct entry *entry)
 static void tell(struct shard *shard, size_t from, size_t to)
 {
 	struct apply *apply = &shard->apply;
+	assert(!apply->running);
+	assert(to == from || apply->items[to - 1]->index == apply->meta.index);
 	for (size_t i = from; i < to; i++) {
 		struct entry *entry = apply->items[i];
+		assert(entry->index == apply->index + 1 + i - from);
+		assert(apply->bytes >= entry->len);
 		if (shard->watch_applied != NULL) {
 			shard->watch_applied(shard->watch_owner, entry);
 		}
@@ -160,7 +167,8 @@ static void flush_done(struct env_work *work)
 	if (apply->flush_status == 0) {
 		/* The flush may hold entries whose apply is done on its lane and not yet told here. */
 		uint64_t told = apply->index;
-		replica_database_durable(shard->replica, apply->flush_index < told ? apply->flush_index : told);
+		replica_database_durable(shard->replica,
+					 apply->flush_index < told ? apply->flush_index : told);
 	} else if (apply->flush_status != ERR_NO_SPACE) {
 		shard_fail(shard, apply->flush_err.text);
 	}
@@ -170,7 +178,8 @@ static void flush_if_due(struct shard *shard)
 {
 	struct apply *apply = &shard->apply;
 	uint64_t entries = shard->config.flush_entries;
-	bool due = apply->flush_bytes >= shard->config.flush_bytes || (entries != 0 && apply->flush_entries >= entries);
+	bool due = apply->flush_bytes >= shard->config.flush_bytes ||
+		   (entries != 0 && apply->flush_entries >= entries);
 	if (!due || apply->flushing || apply->closing) {
 		return;
 	}
@@ -192,7 +201,7 @@ static void apply_done(struct env_work *work)
 	apply->item_done = 0;
 	if (apply->status == ERR_NO_SPACE) {
 		log_event(shard->log, LOG_WARN, "apply_waits", "reason=\"no space left\" index=%llu",
-		          (unsigned long long)apply->index + 1);
+			  (unsigned long long)apply->index + 1);
 		env_timer_start(&apply->retry, APPLY_RETRY_MS);
 		return;
 	}
@@ -238,6 +247,8 @@ void apply_push(struct shard *shard, struct entry *const *entries, size_t count)
 {
 	struct apply *apply = &shard->apply;
 	for (size_t i = 0; i < count; i++) {
+		assert(entries[i]->index == apply->pushed_index + 1);
+		apply->pushed_index = entries[i]->index;
 		if (apply->count == apply->cap) {
 			grow(apply);
 		}
@@ -259,7 +270,7 @@ void apply_open(struct shard *shard, const struct store_meta *meta)
 	apply->meta = *meta; /* its configuration is the store's until close */
 	apply->meta.cluster_id = shard->config.cluster_id;
 	apply->meta.node_id = shard->config.node_id;
-	apply->index = meta->index;
+	apply->index = apply->pushed_index = meta->index;
 	apply->chain = meta->chain;
 	apply->work.run = apply_run;
 	apply->work.done = apply_done;

@@ -107,7 +107,8 @@ bool bundle_take(struct shard *shard, struct request *request)
 	}
 	size_t argc = request->commands[0].argc, bytes = request_bytes(request);
 	if (argc < BUNDLE_WORDS + 2 || (argc - BUNDLE_WORDS) % 2 != 0) {
-		release_refuse(shard, request, CODE_VALIDATION, "\"reason\":\"TALLY BUNDLE PUSH name file source ...\"");
+		release_refuse(shard, request, CODE_VALIDATION,
+			       "\"reason\":\"TALLY BUNDLE PUSH name file source ...\"");
 		return true;
 	}
 	if ((argc - BUNDLE_WORDS) / 2 > LIMIT_BUNDLE_FILES || bytes > LIMIT_BUNDLE_BYTES + KIB(64)) {
@@ -130,7 +131,8 @@ static void answer_check(struct shard *shard, struct request *request, const str
 	struct chain hash = script_bundle_hash(bundle);
 	struct reply reply = {&request->reply, request->protocol};
 	char text[33];
-	snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)hash.high, (unsigned long long)hash.low);
+	snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)hash.high,
+		 (unsigned long long)hash.low);
 	buf_reset(&request->reply);
 	reply_map(&reply, 2);
 	reply_bulk_text(&reply, "name");
@@ -166,12 +168,14 @@ int bundle_run(struct shard *shard, struct request *request, struct txn *txn, st
 		return script_list(shard->host, txn, &shard->arena, reply);
 	}
 	if (!is_bundle(request, "PUSH") || request->parked == NULL) {
-		reply_code(reply, CODE_VALIDATION, "\"reason\":\"TALLY BUNDLE PUSH, CHECK or LIST, not in a transaction\"");
+		reply_code(reply, CODE_VALIDATION,
+			   "\"reason\":\"TALLY BUNDLE PUSH, CHECK or LIST, not in a transaction\"");
 		return ERR_DENIED;
 	}
 	size_t count;
 	struct script_file *files = files_of(request, &shard->arena, &count);
-	return script_push(shard->host, txn, &shard->arena, request->commands[0].argv[2], files, count, reply);
+	return script_push(shard->host, txn, &shard->arena, request->commands[0].argv[2], files, count,
+			   reply);
 }
 
 /* ---- the active bundle ---- */
@@ -238,7 +242,8 @@ void bundle_refresh(struct shard *shard, bool blocking)
 	struct compile *c = compile_new(shard);
 	c->active = true;
 	int rc = read_active(shard, c);
-	if (rc != 0 || script_installed(shard->host, c->hash) || chain_equal(c->hash, shard->compile_failed)) {
+	if (rc != 0 || script_installed(shard->host, c->hash) ||
+	    chain_equal(c->hash, shard->compile_failed)) {
 		if (rc == ERR_IO || rc == ERR_CORRUPT) {
 			log_event(shard->log, LOG_ERROR, "bundle_unreadable", "reason=\"%s\"", err_name(rc));
 		}
@@ -267,7 +272,7 @@ static struct request *orphan(struct compile *c)
 
 void bundle_cancel(struct shard *shard, struct request *request)
 {
-	list_for_each(link, &shard->compiles) {
+	list_for_each (link, &shard->compiles) {
 		struct compile *c = list_entry(link, struct compile, link);
 		if (c->request == request) {
 			orphan(c);
@@ -277,7 +282,7 @@ void bundle_cancel(struct shard *shard, struct request *request)
 
 void bundle_refuse(struct shard *shard, enum code code)
 {
-	list_for_each(link, &shard->compiles) {
+	list_for_each (link, &shard->compiles) {
 		struct compile *c = list_entry(link, struct compile, link);
 		if (c->request != NULL) {
 			release_refuse(shard, orphan(c), code, NULL);

@@ -35,7 +35,8 @@ int event_trim(struct shard *shard, struct txn *txn)
 	if (memcmp(from, to, sizeof from) >= 0) {
 		return 0;
 	}
-	struct txn_cursor *cursor = txn_cursor_open(txn, slice_of(from, sizeof from), slice_of(to, sizeof to), false);
+	struct txn_cursor *cursor =
+		txn_cursor_open(txn, slice_of(from, sizeof from), slice_of(to, sizeof to), false);
 	int rc = 0;
 	size_t deleted = 0;
 	while (rc == 0 && deleted < EVENT_TRIM_MAX && txn_cursor_next(cursor, &key, &value)) {

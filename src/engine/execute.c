@@ -11,7 +11,8 @@
 #include "engine/replay.h"
 
 #define UNREADABLE                                                                                           \
-	"the database cannot be read: move this node's data directory away and restore it from another member"
+	"the database cannot be read: move this node's data directory away and restore it from another "     \
+	"member"
 
 /* How one command, or all of a request, came out. */
 struct verdict {
@@ -32,7 +33,8 @@ struct execution {
 
 static void judge(const struct reply *reply, size_t begin, struct verdict *verdict)
 {
-	request_judge(slice_of(reply->out->data + begin, reply->out->len - begin), &verdict->outcome, &verdict->code);
+	request_judge(slice_of(reply->out->data + begin, reply->out->len - begin), &verdict->outcome,
+		      &verdict->code);
 }
 
 static void answer(struct reply *reply, enum code code, struct verdict *verdict)
@@ -57,20 +59,21 @@ struct once {
 	bool exec;
 };
 
-static int once_show(struct execution *x, const struct once *once, struct slice kept, bool mark, struct reply *reply)
+static int once_show(struct execution *x, const struct once *once, struct slice kept, bool mark,
+		     struct reply *reply)
 {
 	struct replay replay = {.kept = kept,
-	                        .commands = once->commands,
-	                        .command_count = once->command_count,
-	                        .exec = once->exec,
-	                        .call = x->shard->call,
-	                        .mark = mark};
+				.commands = once->commands,
+				.command_count = once->command_count,
+				.exec = once->exec,
+				.call = x->shard->call,
+				.mark = mark};
 	return replay_write(&replay, &x->shard->arena, reply);
 }
 
 /* A record is there: the same answer, or the id was used for something else. */
 static int once_replay(struct execution *x, const struct once *once, struct slice value, struct reply *reply,
-                       struct verdict *verdict)
+		       struct verdict *verdict)
 {
 	struct once_record record;
 	if (once_decode(value, &record) != 0) {
@@ -95,15 +98,15 @@ static int once_replay(struct execution *x, const struct once *once, struct slic
 }
 
 static int once_keep(struct execution *x, const struct once *once, struct slice key, struct slice kept,
-                     const struct verdict *verdict)
+		     const struct verdict *verdict)
 {
 	struct shard *shard = x->shard;
 	struct once_record record = {.fingerprint = once->fingerprint,
-	                             .index = txn_index(x->txn),
-	                             .ordinal = txn_ordinal(x->txn),
-	                             .stamp_ms = txn_now_ms(x->txn),
-	                             .outcome = verdict->outcome,
-	                             .reply = kept};
+				     .index = txn_index(x->txn),
+				     .ordinal = txn_ordinal(x->txn),
+				     .stamp_ms = txn_now_ms(x->txn),
+				     .outcome = verdict->outcome,
+				     .reply = kept};
 	if (kept.len > LIMIT_ONCE_REPLY) {
 		return ERR_TOO_LARGE;
 	}
@@ -129,7 +132,8 @@ static bool keeps(const struct once *once, const struct verdict *verdict)
 	}
 }
 
-static int run_once(struct execution *x, const struct once *once, struct reply *reply, struct verdict *verdict)
+static int run_once(struct execution *x, const struct once *once, struct reply *reply,
+		    struct verdict *verdict)
 {
 	struct shard *shard = x->shard;
 	struct slice value;
@@ -147,6 +151,7 @@ static int run_once(struct execution *x, const struct once *once, struct reply *
 		answer(reply, code, verdict);
 		return 0;
 	}
+	assert(x->depth < 2); /* the request's own, and a CALL's inside it */
 	struct buf *kept = &shard->once_reply[x->depth++];
 	struct reply kept_reply = {kept, 3};
 	buf_reset(kept);
@@ -171,7 +176,7 @@ static int run_once(struct execution *x, const struct once *once, struct reply *
 
 /* A refusal is rolled back, whatever the script did before it. */
 static int settle(struct execution *x, struct txn_mark mark, int rc, const struct reply *reply, size_t begin,
-                  struct verdict *verdict)
+		  struct verdict *verdict)
 {
 	if (rc != 0 && rc != ERR_DENIED) {
 		return rc;
@@ -201,7 +206,8 @@ static int run_prepared(struct execution *x, void *arg, struct reply *reply, str
 	return rc;
 }
 
-static int run_call(struct execution *x, const struct request_command *c, struct reply *reply, struct verdict *verdict)
+static int run_call(struct execution *x, const struct request_command *c, struct reply *reply,
+		    struct verdict *verdict)
 {
 	struct shard *shard = x->shard;
 	struct script_call *call;
@@ -210,17 +216,18 @@ static int run_call(struct execution *x, const struct request_command *c, struct
 		answer(reply, CODE_VALIDATION, verdict);
 		return 0;
 	}
-	int rc = script_prepare(shard->host, x->txn, &shard->arena, c->argv[1], c->argv + 2, c->argc - 2, &call, reply);
+	int rc = script_prepare(shard->host, x->txn, &shard->arena, c->argv[1], c->argv + 2, c->argc - 2,
+				&call, reply);
 	if (rc != 0) {
 		return settle(x, txn_mark(x->txn), rc, reply, begin, verdict);
 	}
 	struct once once = {.id = script_call_once(call),
-	                    .keeps_refusals = script_call_keeps_refusals(call) || x->request->envelope.settle,
-	                    .may_write = script_call_writes(call),
-	                    .run = run_prepared,
-	                    .arg = call,
-	                    .commands = c,
-	                    .command_count = 1};
+			    .keeps_refusals = script_call_keeps_refusals(call) || x->request->envelope.settle,
+			    .may_write = script_call_writes(call),
+			    .run = run_prepared,
+			    .arg = call,
+			    .commands = c,
+			    .command_count = 1};
 	if (once.id.len == 0 && x->request->kind == REQUEST_ONE) {
 		once.id = x->request->envelope.once;
 	}
@@ -235,34 +242,36 @@ static int run_call(struct execution *x, const struct request_command *c, struct
 	return run_once(x, &once, reply, verdict);
 }
 
-static int run_redis(struct execution *x, const struct request_command *c, struct reply *reply, struct verdict *verdict)
+static int run_redis(struct execution *x, const struct request_command *c, struct reply *reply,
+		     struct verdict *verdict)
 {
 	struct shard *shard = x->shard;
 	struct txn_mark mark = txn_mark(x->txn);
 	size_t begin = reply->out->len;
 	struct script_redis call = {.host = shard->host,
-	                            .txn = x->txn,
-	                            .arena = &shard->arena,
-	                            .db = c->db,
-	                            .argv = c->argv,
-	                            .argc = c->argc,
-	                            .reply = reply,
-	                            .random = prng_next(&shard->prng)};
+				    .txn = x->txn,
+				    .arena = &shard->arena,
+				    .db = c->db,
+				    .argv = c->argv,
+				    .argc = c->argc,
+				    .reply = reply,
+				    .random = prng_next(&shard->prng)};
 	return settle(x, mark, script_redis_run(&call), reply, begin, verdict);
 }
 
-static int run_plain(struct execution *x, const struct request_command *c, struct reply *reply, struct verdict *verdict)
+static int run_plain(struct execution *x, const struct request_command *c, struct reply *reply,
+		     struct verdict *verdict)
 {
 	struct shard *shard = x->shard;
 	size_t begin = reply->out->len;
 	struct command_call call = {.command = c->command,
-	                            .txn = x->txn,
-	                            .arena = &shard->arena,
-	                            .argv = c->argv,
-	                            .argc = c->argc,
-	                            .db = c->db,
-	                            .reply = reply,
-	                            .random = prng_next(&shard->prng)};
+				    .txn = x->txn,
+				    .arena = &shard->arena,
+				    .argv = c->argv,
+				    .argc = c->argc,
+				    .db = c->db,
+				    .reply = reply,
+				    .random = prng_next(&shard->prng)};
 	int rc = command_run(&call);
 	if (rc == 0) {
 		judge(reply, begin, verdict);
@@ -283,7 +292,8 @@ static int run_local(const struct request_command *c, struct reply *reply, struc
 	} else if (slice_is_word(c->argv[0], "ECHO") && c->argc == 2) {
 		reply_bulk(reply, c->argv[1]);
 	} else if (slice_is_word(c->argv[0], "SELECT")) {
-		reply_simple(reply, "OK"); /* whoever queued it has checked it and set the databases behind it */
+		reply_simple(reply,
+			     "OK"); /* whoever queued it has checked it and set the databases behind it */
 	} else {
 		reply_error(reply, "ERR %s is not allowed in a transaction", c->command->name);
 	}
@@ -291,7 +301,8 @@ static int run_local(const struct request_command *c, struct reply *reply, struc
 	return 0;
 }
 
-static int run_command(struct execution *x, const struct request_command *c, struct reply *reply, struct verdict *verdict)
+static int run_command(struct execution *x, const struct request_command *c, struct reply *reply,
+		       struct verdict *verdict)
 {
 	struct shard *shard = x->shard;
 	size_t begin = reply->out->len;
@@ -303,17 +314,21 @@ static int run_command(struct execution *x, const struct request_command *c, str
 		return run_call(x, c, reply, verdict);
 	}
 	if (c->command == shard->row) {
-		return settle(x, mark, script_row(shard->host, x->txn, &shard->arena, c->argv + 1, c->argc - 1, reply), reply,
-		              begin, verdict);
+		return settle(x, mark,
+			      script_row(shard->host, x->txn, &shard->arena, c->argv + 1, c->argc - 1, reply),
+			      reply, begin, verdict);
 	}
 	if (c->command == shard->rows) {
-		return settle(x, mark, script_rows(shard->host, x->txn, &shard->arena, c->argv + 1, c->argc - 1, reply), reply,
-		              begin, verdict);
+		return settle(
+			x, mark,
+			script_rows(shard->host, x->txn, &shard->arena, c->argv + 1, c->argc - 1, reply),
+			reply, begin, verdict);
 	}
 	if (c->command == shard->bundle) {
 		return settle(x, mark, bundle_run(shard, x->request, x->txn, reply), reply, begin, verdict);
 	}
-	return c->command->flags & COMMAND_LOCAL ? run_local(c, reply, verdict) : run_redis(x, c, reply, verdict);
+	return c->command->flags & COMMAND_LOCAL ? run_local(c, reply, verdict)
+						 : run_redis(x, c, reply, verdict);
 }
 
 /* ---- one request ---- */
@@ -323,13 +338,15 @@ static int run_exec(struct execution *x, struct reply *reply, struct verdict *ve
 	const struct request *request = x->request;
 	for (size_t i = 0; i < request->watch_count; i++) {
 		uint64_t version;
-		int rc = command_key_version(x->txn, request->watches[i].db, request->watches[i].key, &version);
+		int rc = command_key_version(x->txn, request->watches[i].db, request->watches[i].key,
+					     &version);
 		if (rc != 0) {
 			return rc;
 		}
 		if (version != request->watches[i].version) {
 			reply_null_array(reply);
-			*verdict = (struct verdict){.outcome = OUTCOME_CONFLICT, .code = CODE_VERSION_CONFLICT};
+			*verdict =
+				(struct verdict){.outcome = OUTCOME_CONFLICT, .code = CODE_VERSION_CONFLICT};
 			return 0;
 		}
 	}
@@ -349,7 +366,8 @@ static int run_watch(struct execution *x, struct reply *reply)
 	reply_array(reply, x->request->watch_count);
 	for (size_t i = 0; i < x->request->watch_count; i++) {
 		uint64_t version;
-		int rc = command_key_version(x->txn, x->request->watches[i].db, x->request->watches[i].key, &version);
+		int rc = command_key_version(x->txn, x->request->watches[i].db, x->request->watches[i].key,
+					     &version);
 		if (rc != 0) {
 			return rc;
 		}
@@ -372,7 +390,8 @@ static int run_body(struct execution *x, void *arg, struct reply *reply, struct 
 	return run_command(x, &x->request->commands[0], reply, verdict);
 }
 
-/* Kind, database and every word; the name as the table spells it. Folded word by word: a queue may be long. */
+/* Kind, database and every word; the name as the table spells it. Folded word by word: a queue may be long.
+ */
 static struct chain fingerprint(const struct request *request)
 {
 	struct chain hash = {0, 0};
@@ -394,14 +413,15 @@ static int run_request(struct execution *x, struct reply *reply, struct verdict 
 		return run_body(x, NULL, reply, verdict);
 	}
 	struct once once = {.id = request->envelope.once,
-	                    .fingerprint = fingerprint(request),
-	                    .keeps_refusals = request->envelope.settle,
-	                    .run = run_body,
-	                    .commands = request->commands,
-	                    .command_count = request->command_count,
-	                    .exec = request->kind == REQUEST_EXEC};
+			    .fingerprint = fingerprint(request),
+			    .keeps_refusals = request->envelope.settle,
+			    .run = run_body,
+			    .commands = request->commands,
+			    .command_count = request->command_count,
+			    .exec = request->kind == REQUEST_EXEC};
 	for (size_t i = 0; i < request->command_count; i++) {
-		once.may_write = once.may_write || (request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT));
+		once.may_write = once.may_write ||
+				 (request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT));
 	}
 	return run_once(x, &once, reply, verdict);
 }
@@ -449,6 +469,7 @@ static void fail(struct shard *shard, struct request *request, int rc)
 
 static void wait_in_batch(struct shard *shard, struct request *request)
 {
+	assert(request->wait_index <= overlay_open_index(shard->overlay));
 	size_t bytes = request->reply.len;
 	request->admitted_bytes += (uint32_t)bytes;
 	shard->stats.admitted_bytes += bytes;
@@ -479,28 +500,38 @@ static void join(struct shard *shard, struct txn *txn)
 
 enum step { STEP_DONE, STEP_SEAL, STEP_COMPILE };
 
-static enum step attempt(struct shard *shard, struct request *request)
+static int run_whole(struct execution *x, struct verdict *verdict)
 {
-	struct txn *txn = propose_begin(shard);
-	struct execution x = {.shard = shard, .request = request, .txn = txn};
-	struct verdict verdict = {.outcome = OUTCOME_DONE};
+	struct request *request = x->request;
 	struct reply reply = {&request->reply, request->protocol};
 	buf_reset(&request->reply);
-	int rc = request->envelope.explain ? run_explained(&x, &reply, &verdict) : run_request(&x, &reply, &verdict);
-	if (rc == 0 && buf_failed(&request->reply)) {
-		rc = ERR_TOO_LARGE;
-	}
-	if (rc != 0) {
-		txn_abort(txn);
-		if (rc == ERR_BUSY) {
-			return STEP_COMPILE;
-		}
-		fail(shard, request, rc);
-		return STEP_DONE;
-	}
-	bool writes = txn_wrote(txn) && !request->envelope.dryrun && !request->envelope.explain;
-	enum code code = writes ? admission_write(shard) : CODE_NONE;
-	if (writes && code == CODE_NONE && !fits(shard, txn)) {
+	int rc = request->envelope.explain ? run_explained(x, &reply, verdict)
+					   : run_request(x, &reply, verdict);
+	assert(x->depth == 0);
+	return rc == 0 && buf_failed(&request->reply) ? ERR_TOO_LARGE : rc;
+}
+
+static void note(struct request *request, const struct txn *txn, const struct verdict *verdict, bool wrote)
+{
+	assert(request->reply.len > 0);
+	assert(!(verdict->replayed && wrote && request->kind == REQUEST_ONE));
+	request->outcome = verdict->outcome;
+	request->code = verdict->code;
+	request->replayed = verdict->replayed;
+	request->first_ms = verdict->first_ms;
+	request->wrote = wrote;
+	request->index = verdict->replayed ? verdict->index : txn_index(txn);
+	request->ordinal = verdict->replayed ? verdict->ordinal : txn_ordinal(txn);
+	request->wait_index = txn_read_index(txn);
+}
+
+/* The transaction has run: into the batch with it, or nothing was. */
+static enum step conclude(struct shard *shard, struct request *request, struct txn *txn,
+			  const struct verdict *verdict)
+{
+	bool wrote = txn_wrote(txn) && !request->envelope.dryrun && !request->envelope.explain;
+	enum code code = wrote ? admission_write(shard) : CODE_NONE;
+	if (wrote && code == CODE_NONE && !fits(shard, txn)) {
 		if (!overlay_open_empty(shard->overlay)) {
 			txn_abort(txn);
 			return STEP_SEAL;
@@ -512,28 +543,40 @@ static enum step attempt(struct shard *shard, struct request *request)
 		release_refuse(shard, request, code, NULL);
 		return STEP_DONE;
 	}
-	request->outcome = verdict.outcome;
-	request->code = verdict.code;
-	request->replayed = verdict.replayed;
-	request->first_ms = verdict.first_ms;
-	request->wrote = writes;
-	request->index = verdict.replayed ? verdict.index : txn_index(txn);
-	request->ordinal = verdict.replayed ? verdict.ordinal : txn_ordinal(txn);
-	request->wait_index = txn_read_index(txn);
-	if (writes) {
+	note(request, txn, verdict, wrote);
+	if (wrote) {
 		join(shard, txn);
 	} else {
 		txn_abort(txn);
 	}
 	wait_in_batch(shard, request);
-	if (writes && propose_full(shard)) {
+	if (wrote && propose_full(shard)) {
 		propose_seal(shard);
 	}
 	return STEP_DONE;
 }
 
+static enum step attempt(struct shard *shard, struct request *request)
+{
+	struct txn *txn = propose_begin(shard);
+	struct execution x = {.shard = shard, .request = request, .txn = txn};
+	struct verdict verdict = {.outcome = OUTCOME_DONE};
+	int rc = run_whole(&x, &verdict);
+	if (rc == 0) {
+		return conclude(shard, request, txn, &verdict);
+	}
+	txn_abort(txn);
+	if (rc == ERR_BUSY) {
+		return STEP_COMPILE;
+	}
+	fail(shard, request, rc);
+	return STEP_DONE;
+}
+
 void execute(struct shard *shard, struct request *request)
 {
+	assert(propose_ready(shard));
+	assert(request->kind != REQUEST_ONE || request->command_count == 1);
 	for (;;) {
 		switch (attempt(shard, request)) {
 		case STEP_DONE:
@@ -544,7 +587,8 @@ void execute(struct shard *shard, struct request *request)
 		case STEP_COMPILE:
 			bundle_refresh(shard, false);
 			if (!shard->compile_wanted) {
-				release_refuse(shard, request, CODE_SCRIPT_INVALID, "\"reason\":\"the active bundle does not compile here\"");
+				release_refuse(shard, request, CODE_SCRIPT_INVALID,
+					       "\"reason\":\"the active bundle does not compile here\"");
 				return;
 			}
 			break;

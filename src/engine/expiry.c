@@ -43,7 +43,8 @@ static int run_once_sweep(struct shard *shard, struct txn *txn)
 }
 
 /* After a long stop the bound on stamps holds time back by the length of the stop: bring it forward, one
- * entry a tick, and no faster, or a wrong clock would freeze time (D11). The entry writes what is there already: nothing. */
+ * entry a tick, and no faster, or a wrong clock would freeze time (D11). The entry writes what is there
+ * already: nothing. */
 static void catch_up(struct shard *shard, uint64_t now_us)
 {
 	uint64_t lag_ms = stamp_lag_ms(&shard->stamp, env_wall_ms(shard->env), now_us);
@@ -52,8 +53,9 @@ static void catch_up(struct shard *shard, uint64_t now_us)
 	}
 	if (!shard->lag_told) {
 		shard->lag_told = true;
-		log_event(shard->log, LOG_WARN, "time_behind", "lag_ms=%llu reason=\"clock ahead of the log, or a long stop\"",
-		          (unsigned long long)lag_ms);
+		log_event(shard->log, LOG_WARN, "time_behind",
+			  "lag_ms=%llu reason=\"clock ahead of the log, or a long stop\"",
+			  (unsigned long long)lag_ms);
 	}
 	propose_tick(shard);
 }

@@ -33,7 +33,8 @@ static void hash_done(struct env_work *work)
 	free(job);
 }
 
-void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index), void *owner)
+void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index),
+		void *owner)
 {
 	struct hash_job *job = calloc(1, sizeof *job);
 	if (job == NULL) {

@@ -69,10 +69,10 @@ int once_decode(struct slice value, struct once_record *record)
 	uint8_t version, outcome;
 	uint16_t zero;
 	struct once_record r;
-	if (!slice_take_u8(&value, &version) || !slice_take_u8(&value, &outcome) || !slice_take_u16(&value, &zero) ||
-	    !slice_take_u32(&value, &r.ordinal) || !slice_take_u64(&value, &r.index) ||
-	    !slice_take_u64(&value, &r.stamp_ms) || !slice_take_u64(&value, &r.fingerprint.low) ||
-	    !slice_take_u64(&value, &r.fingerprint.high)) {
+	if (!slice_take_u8(&value, &version) || !slice_take_u8(&value, &outcome) ||
+	    !slice_take_u16(&value, &zero) || !slice_take_u32(&value, &r.ordinal) ||
+	    !slice_take_u64(&value, &r.index) || !slice_take_u64(&value, &r.stamp_ms) ||
+	    !slice_take_u64(&value, &r.fingerprint.low) || !slice_take_u64(&value, &r.fingerprint.high)) {
 		return ERR_CORRUPT;
 	}
 	if (version != ONCE_VERSION || zero != 0 || outcome > OUTCOME_CONFLICT || value.len == 0) {
@@ -124,8 +124,8 @@ static bool uuid7_time(struct slice id, uint64_t *made_ms)
 	return true;
 }
 
-/* 26 letters of Crockford's base 32, upper case, the first at most '7'; ten of them are the time. A random id may
- * look the same: one whose time is not in this century and a little is taken for random. */
+/* 26 letters of Crockford's base 32, upper case, the first at most '7'; ten of them are the time. A random id
+ * may look the same: one whose time is not in this century and a little is taken for random. */
 static bool ulid_time(struct slice id, uint64_t *made_ms)
 {
 	static const char letters[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";

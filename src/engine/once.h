@@ -26,7 +26,7 @@ struct once_record {
 	uint32_t ordinal;
 	uint64_t stamp_ms;
 	enum outcome outcome;
-	struct slice reply;       /* RESP3, whatever the first client spoke */
+	struct slice reply; /* RESP3, whatever the first client spoke */
 };
 /* Encoded in arena. */
 struct slice once_encode(const struct once_record *record, struct arena *arena);
@@ -49,12 +49,15 @@ struct once_block {
 };
 void once_block_fini(struct once_block *block);
 void once_block_add(struct once_block *block, struct slice key);
-static inline void once_block_reset(struct once_block *block) { block->len = block->ids = 0; }
+static inline void once_block_reset(struct once_block *block)
+{
+	block->len = block->ids = 0;
+}
 /* Puts what was gathered under keys of (stamp, index). */
 int once_block_put(const struct once_block *block, struct txn *txn);
 
-/* Deletes the records of at most one block whose stamp is before before_ms. *from (ONCE_AGE_KEY bytes, zero at
- * first) is where to look next. *deleted tells how many, *more whether another block is due. */
+/* Deletes the records of at most one block whose stamp is before before_ms. *from (ONCE_AGE_KEY bytes, zero
+ * at first) is where to look next. *deleted tells how many, *more whether another block is due. */
 #define ONCE_AGE_KEY (1 + 8 + 8 + 2)
 int once_sweep(struct txn *txn, uint8_t *from, uint64_t before_ms, size_t *deleted, bool *more);
 

@@ -6,7 +6,8 @@
  * part): what is only read in sequence is written once a batch.
  *
  * A record is removed ONCE_FUTURE_MS after its retention: an id may be that far
- * ahead of the stamp when it is first used, and must not be young enough to run again after its record has gone. */
+ * ahead of the stamp when it is first used, and must not be young enough to run again after its record has
+ * gone. */
 #include <assert.h>
 #include <stdlib.h>
 

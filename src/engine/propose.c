@@ -66,6 +66,7 @@ static void batch_open(struct shard *shard)
 	struct batch *batch = &shard->batches[index % BATCH_RING];
 	uint64_t now_us = env_now_us(shard->env);
 	assert(list_empty(&batch->waiters));
+	assert(shard->once_block.ids == 0);
 	assert(index >= shard->first_waiting && index - shard->first_waiting < BATCH_RING);
 	batch->index = index;
 	shard->batch_txns = 0;
@@ -129,6 +130,7 @@ static void propose_entry(struct shard *shard)
 		return;
 	}
 	assert(rc == 0);
+	assert(shard->unproposed_index == shard->proposed_index + 1);
 	shard->unproposed = NULL;
 	shard->proposed_index = shard->unproposed_index;
 	stamp_observe(&shard->stamp, shard->unproposed_stamp, env_now_us(shard->env));
@@ -190,7 +192,8 @@ void propose_flush(struct shard *shard)
 /* Needs no layer: nobody reads it. */
 void propose_tick(struct shard *shard)
 {
-	if (!propose_ready(shard) || (overlay_is_open(shard->overlay) && !overlay_open_empty(shard->overlay))) {
+	if (!propose_ready(shard) ||
+	    (overlay_is_open(shard->overlay) && !overlay_open_empty(shard->overlay))) {
 		return; /* the open batch carries a stamp itself */
 	}
 	if (overlay_is_open(shard->overlay)) {

@@ -26,6 +26,7 @@ static struct read_round *round_take(struct shard *shard)
 
 static void round_release(struct read_round *round)
 {
+	assert(list_empty(&round->waiters));
 	list_remove(&round->link);
 	list_append(&round->shard->reads.free, &round->link);
 }

@@ -6,6 +6,7 @@
 
 void release_finish(struct shard *shard, struct request *request)
 {
+	assert(list_empty(&request->link)); /* on no list any more */
 	request->state = REQUEST_FINISHED;
 	list_append(&shard->finished, &request->link);
 	if (!shard->in_turn) {
@@ -30,9 +31,11 @@ void release_park(struct shard *shard, struct request *request, bool in_front)
 /* Replies go out at commit; the overlay forgets at apply (D3). */
 void release_committed(struct shard *shard)
 {
-	uint64_t last = shard->commit_index < shard->proposed_index ? shard->commit_index : shard->proposed_index;
+	uint64_t last =
+		shard->commit_index < shard->proposed_index ? shard->commit_index : shard->proposed_index;
 	while (shard->first_waiting <= last) {
 		struct batch *batch = &shard->batches[shard->first_waiting % BATCH_RING];
+		assert(list_empty(&batch->waiters) || batch->index == shard->first_waiting);
 		if (batch->index == shard->first_waiting) {
 			list_splice(&shard->finished, &batch->waiters);
 		}
@@ -54,6 +57,8 @@ static void count(struct shard_stats *stats, const struct request *request)
 static void deliver(struct shard *shard, struct request *request)
 {
 	assert(request->reply.len > 0);
+	assert(shard->stats.waiting > 0);
+	assert(shard->stats.admitted_bytes >= request->admitted_bytes);
 	request_unpark(request);
 	request->state = REQUEST_IDLE;
 	shard->stats.admitted_bytes -= request->admitted_bytes;
@@ -133,14 +138,15 @@ static void expire(struct shard *shard, struct list *waiters, uint64_t now_us, e
 	}
 }
 
-/* A leader that lost its majority without knowing must still answer. What is in the open batch may yet be proposed: unknown. */
+/* A leader that lost its majority without knowing must still answer. What is in the open batch may yet be
+ * proposed: unknown. */
 void release_deadlines(struct shard *shard, uint64_t now_us)
 {
 	expire(shard, &shard->parked, now_us, CODE_DEADLINE_PASSED);
 	for (size_t i = 0; i < BATCH_RING; i++) {
 		expire(shard, &shard->batches[i].waiters, now_us, CODE_NO_QUORUM);
 	}
-	list_for_each(link, &shard->reads.running) {
+	list_for_each (link, &shard->reads.running) {
 		expire(shard, &list_entry(link, struct read_round, link)->waiters, now_us, CODE_NO_QUORUM);
 	}
 }

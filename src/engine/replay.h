@@ -14,8 +14,8 @@ struct replay {
 	struct slice kept;                      /* one RESP3 reply */
 	const struct request_command *commands; /* of the request, whose fingerprint is the same */
 	size_t command_count;
-	bool exec;                              /* an array of their replies */
-	const struct command *call;             /* the command CALL */
+	bool exec;                  /* an array of their replies */
+	const struct command *call; /* the command CALL */
 	bool mark;
 };
 /* ERR_CORRUPT when kept is no reply; nothing is written then. */

@@ -76,7 +76,7 @@ void request_park(struct request *request)
 		return;
 	}
 	size_t arrays = rounded(request->command_count * sizeof(struct request_command)) +
-	                rounded(request->watch_count * sizeof(struct request_watch));
+			rounded(request->watch_count * sizeof(struct request_watch));
 	size_t texts = request->user.len + request->envelope.once.len;
 	for (size_t i = 0; i < request->command_count; i++) {
 		const struct request_command *c = &request->commands[i];
@@ -157,7 +157,8 @@ static int bad_envelope(struct reply *reply, const char *details)
 static int take_once(struct slice id, struct request_envelope *envelope, struct reply *reply)
 {
 	if (id.len == 0 || id.len > LIMIT_REQUEST_ID) {
-		return bad_envelope(reply, "\"argument\":\"ONCE\",\"reason\":\"a request id has 1 to 128 bytes\"");
+		return bad_envelope(reply,
+				    "\"argument\":\"ONCE\",\"reason\":\"a request id has 1 to 128 bytes\"");
 	}
 	if (envelope->once.len != 0) {
 		return bad_envelope(reply, "\"argument\":\"ONCE\",\"reason\":\"given twice\"");
@@ -170,14 +171,15 @@ static int take_deadline(struct slice text, struct request_envelope *envelope, s
 {
 	int64_t ms;
 	if (!slice_to_int64(text, &ms) || ms < 1 || ms > LIMIT_DEADLINE_MS) {
-		return bad_envelope(reply, "\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to 3600000\"");
+		return bad_envelope(
+			reply, "\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to 3600000\"");
 	}
 	envelope->deadline_ms = (uint64_t)ms;
 	return 0;
 }
 
-int request_envelope_parse(const struct slice *argv, size_t argc, struct request_envelope *envelope, size_t *skip,
-                           struct reply *reply)
+int request_envelope_parse(const struct slice *argv, size_t argc, struct request_envelope *envelope,
+			   size_t *skip, struct reply *reply)
 {
 	size_t at = 0;
 	int rc = 0;

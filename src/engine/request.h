@@ -23,16 +23,17 @@
 #include "command/command.h"
 
 enum request_kind {
-	REQUEST_ONE,    /* one command */
-	REQUEST_EXEC,   /* queued commands, all in one transaction, and watched versions */
-	REQUEST_WATCH   /* keys: the reply is an array of versions, for the session only */
+	REQUEST_ONE,  /* one command */
+	REQUEST_EXEC, /* queued commands, all in one transaction, and watched versions */
+	REQUEST_WATCH /* keys: the reply is an array of versions, for the session only */
 };
 
 struct request_command {
 	const struct command *command;
 	const struct slice *argv; /* argv[0] is the name */
 	size_t argc;
-	unsigned db; /* this command's: SELECT may stand between queued ones. Equal to request.db for REQUEST_ONE */
+	unsigned db; /* this command's: SELECT may stand between queued ones. Equal to request.db for
+			REQUEST_ONE */
 };
 struct request_watch {
 	struct slice key;
@@ -42,16 +43,16 @@ struct request_watch {
 
 /* Prefixes of a command: ONCE id, DEADLINE ms, SETTLE, DRYRUN, EXPLAIN, in any order. */
 struct request_envelope {
-	struct slice once;     /* request id, or SLICE_NONE */
-	uint64_t deadline_ms;  /* from arrival; 0: the node's default */
-	bool settle;           /* a refusal is kept under the request id as well */
-	bool dryrun, explain;  /* run, answer, write nothing; explain tells reads and writes instead */
+	struct slice once;    /* request id, or SLICE_NONE */
+	uint64_t deadline_ms; /* from arrival; 0: the node's default */
+	bool settle;          /* a refusal is kept under the request id as well */
+	bool dryrun, explain; /* run, answer, write nothing; explain tells reads and writes instead */
 };
 
 struct request {
 	/* set by the caller */
 	enum request_kind kind;
-	int protocol;  /* 2 or 3: how the reply is written */
+	int protocol; /* 2 or 3: how the reply is written */
 	unsigned db;
 	struct slice user; /* scope of request ids; "default" */
 	struct request_envelope envelope;
@@ -66,7 +67,8 @@ struct request {
 	struct buf reply; /* request_init sets it up; keeps its memory over uses */
 	enum outcome outcome;
 	enum code code; /* of ours, CODE_NONE otherwise */
-	uint64_t index; /* where it was written (replayed: the first time), or the read point: it saw all before (index, ordinal) */
+	uint64_t index; /* where it was written (replayed: the first time), or the read point: it saw all
+			   before (index, ordinal) */
 	uint32_t ordinal;
 	bool wrote, replayed;
 	uint64_t first_ms; /* replayed: the stamp of the first time; 0 when not known */
@@ -79,14 +81,14 @@ struct request {
 	void *parked;
 };
 
-void request_init(struct request *request);  /* once */
+void request_init(struct request *request); /* once */
 void request_fini(struct request *request);
 /* Ready for the next use; keeps the reply's memory. */
 void request_reset(struct request *request);
 
 /* Reads the prefixes in front of argv; *skip says how many words they took. On a bad one writes an
  * error reply and returns ERR_INVALID. */
-int request_envelope_parse(const struct slice *argv, size_t argc, struct request_envelope *envelope, size_t *skip,
-                           struct reply *reply);
+int request_envelope_parse(const struct slice *argv, size_t argc, struct request_envelope *envelope,
+			   size_t *skip, struct reply *reply);
 
 #endif /* ENGINE_REQUEST_H */

@@ -26,17 +26,24 @@ void shard_try_lead(struct shard *shard)
 	}
 	assert(overlay_layers(shard->overlay) == 0);
 	shard_move(shard, PHASE_LEADING);
+	for (size_t i = 0; i < BATCH_RING; i++) {
+		assert(list_empty(
+			&shard->batches[i].waiters)); /* an earlier term's were told when it ended */
+	}
+	assert(shard->unproposed == NULL);
 	shard->first_waiting = replica_next_index(shard->replica);
+	assert(shard->first_waiting > shard->open_index);
 	shard->proposed_index = shard->first_waiting - 1;
-	log_event(shard->log, LOG_INFO, "leading", "term=%llu open_index=%llu", (unsigned long long)shard->term,
-	          (unsigned long long)shard->open_index);
+	log_event(shard->log, LOG_INFO, "leading", "term=%llu open_index=%llu",
+		  (unsigned long long)shard->term, (unsigned long long)shard->open_index);
 	env_turn_arm(&shard->turn);
 }
 
 /* Sealed batches may still be committed by the next leader: unknown. All else never happened: retry. */
 void shard_lose(struct shard *shard)
 {
-	assert(shard->phase == PHASE_LEADING || shard->phase == PHASE_OPENING || shard->phase == PHASE_STOPPING);
+	assert(shard->phase == PHASE_LEADING || shard->phase == PHASE_OPENING ||
+	       shard->phase == PHASE_STOPPING);
 	release_committed(shard);
 	release_lost(shard, shard->phase == PHASE_STOPPING ? CODE_STOPPING : CODE_LEADER_LOST);
 	propose_drop(shard);
@@ -71,7 +78,7 @@ static void on_role(void *owner, enum replica_role role, uint64_t term, uint64_t
 {
 	struct shard *shard = owner;
 	bool led = shard->phase == PHASE_LEADING || shard->phase == PHASE_OPENING ||
-	           (shard->phase == PHASE_STOPPING && shard->role == REPLICA_LEADER);
+		   (shard->phase == PHASE_STOPPING && shard->role == REPLICA_LEADER);
 	if (led && (role != REPLICA_LEADER || term != shard->term)) {
 		shard_lose(shard);
 	}
@@ -142,13 +149,13 @@ static void on_stopped(void *owner, const char *line)
 }
 
 static const struct replica_events events = {.on_role = on_role,
-                                             .on_open_payload = on_open_payload,
-                                             .on_open = on_open,
-                                             .on_committed = on_committed,
-                                             .on_commit_index = on_commit_index,
-                                             .on_stamp = on_stamp,
-                                             .on_request = on_request,
-                                             .on_stopped = on_stopped};
+					     .on_open_payload = on_open_payload,
+					     .on_open = on_open,
+					     .on_committed = on_committed,
+					     .on_commit_index = on_commit_index,
+					     .on_stamp = on_stamp,
+					     .on_request = on_request,
+					     .on_stopped = on_stopped};
 
 /* ---- opening ---- */
 
@@ -227,9 +234,9 @@ static int open_store(struct shard *shard, struct store_meta *meta, struct err *
 {
 	const struct shard_config *c = &shard->config;
 	struct store_config config = {.dir = c->store_dir,
-	                              .disk = c->disk,
-	                              .memtable_bytes = c->memtable_bytes,
-	                              .cache_bytes = c->cache_bytes};
+				      .disk = c->disk,
+				      .memtable_bytes = c->memtable_bytes,
+				      .cache_bytes = c->cache_bytes};
 	int rc = store_open(&config, &shard->store, err);
 	if (rc == 0) {
 		rc = store_meta(shard->store, meta, err);
@@ -238,9 +245,11 @@ static int open_store(struct shard *shard, struct store_meta *meta, struct err *
 		return rc;
 	}
 	if (meta->cluster_id != c->cluster_id || meta->node_id != c->node_id) {
-		return err_set(err, ERR_INVALID, "%s belongs to node %llu of cluster %016llx, not to node %llu of %016llx",
-		               c->store_dir, (unsigned long long)meta->node_id, (unsigned long long)meta->cluster_id,
-		               (unsigned long long)c->node_id, (unsigned long long)c->cluster_id);
+		return err_set(err, ERR_INVALID,
+			       "%s belongs to node %llu of cluster %016llx, not to node %llu of %016llx",
+			       c->store_dir, (unsigned long long)meta->node_id,
+			       (unsigned long long)meta->cluster_id, (unsigned long long)c->node_id,
+			       (unsigned long long)c->cluster_id);
 	}
 	return 0;
 }
@@ -249,26 +258,26 @@ static int open_replica(struct shard *shard, const struct store_meta *meta, stru
 {
 	const struct shard_config *c = &shard->config;
 	struct replica_config config = {.env = c->env,
-	                                .log = c->log,
-	                                .dir = c->log_dir,
-	                                .cluster_id = c->cluster_id,
-	                                .id = c->node_id,
-	                                .members = c->members,
-	                                .member_count = c->member_count,
-	                                .bootstrap = c->bootstrap,
-	                                .listen = c->peer_listen,
-	                                .election_ms = c->election_ms,
-	                                .heartbeat_ms = c->heartbeat_ms,
-	                                .segment_bytes = c->segment_bytes,
-	                                .keep_bytes = c->keep_bytes,
-	                                .cache_bytes = c->log_cache_bytes,
-	                                .events = &events,
-	                                .owner = shard};
+					.log = c->log,
+					.dir = c->log_dir,
+					.cluster_id = c->cluster_id,
+					.id = c->node_id,
+					.members = c->members,
+					.member_count = c->member_count,
+					.bootstrap = c->bootstrap,
+					.listen = c->peer_listen,
+					.election_ms = c->election_ms,
+					.heartbeat_ms = c->heartbeat_ms,
+					.segment_bytes = c->segment_bytes,
+					.keep_bytes = c->keep_bytes,
+					.cache_bytes = c->log_cache_bytes,
+					.events = &events,
+					.owner = shard};
 	struct replica_applied_state applied = {.index = meta->index,
-	                                        .term = meta->term,
-	                                        .chain = meta->chain,
-	                                        .configuration_index = meta->configuration_index,
-	                                        .configuration = meta->configuration};
+						.term = meta->term,
+						.chain = meta->chain,
+						.configuration_index = meta->configuration_index,
+						.configuration = meta->configuration};
 	return replica_open(&config, &applied, &shard->replica, err);
 }
 
@@ -354,7 +363,8 @@ static void stop_now(struct shard *shard, int status)
 
 void shard_stop(struct shard *shard, void (*closed)(void *owner))
 {
-	assert(shard->phase != PHASE_CREATED && shard->phase != PHASE_STOPPING && shard->phase != PHASE_CLOSED);
+	assert(shard->phase != PHASE_CREATED && shard->phase != PHASE_STOPPING &&
+	       shard->phase != PHASE_CLOSED);
 	bool leads = shard->phase == PHASE_LEADING;
 	shard->closed = closed;
 	if (leads && shard->yield.phase == YIELD_IDLE) {
@@ -452,7 +462,7 @@ void shard_cancel(struct shard *shard, struct request *request)
 }
 
 void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame,
-                   uint64_t timeout_ms)
+		   uint64_t timeout_ms)
 {
 	replica_forward_start(shard->replica, forward, to_id, frame, timeout_ms);
 }
@@ -479,7 +489,8 @@ void shard_stats(const struct shard *shard, struct shard_stats *stats)
 	stats->overlay_bytes = overlay_bytes(shard->overlay);
 }
 
-void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry), void *owner)
+void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry),
+			 void *owner)
 {
 	shard->watch_applied = applied;
 	shard->watch_owner = owner;

@@ -17,18 +17,19 @@ struct shard_config {
 	const char *log_dir, *store_dir; /* made if absent */
 	struct store_disk *disk;         /* NULL: the real one */
 	uint64_t memtable_bytes, cache_bytes;
-	uint64_t flush_bytes;            /* applied bytes after which the store is flushed and the log trimmed; 0: with the memtable (half its size) */
-	uint64_t flush_entries;          /* the same in entries; 0: none. The simulator uses small ones */
+	uint64_t flush_bytes;   /* applied bytes after which the store is flushed and the log trimmed; 0: with
+				   the memtable (half its size) */
+	uint64_t flush_entries; /* the same in entries; 0: none. The simulator uses small ones */
 	uint64_t cluster_id, node_id;
 	const struct replica_member *members; /* peer addresses, sorted by id */
 	size_t member_count;
 	const char *peer_listen;
 	bool bootstrap;
 	uint64_t election_ms, heartbeat_ms, segment_bytes, keep_bytes, log_cache_bytes;
-	uint64_t default_deadline_ms;    /* 5000 */
-	uint64_t once_retention_ms;      /* 7 days */
-	uint64_t event_retention;        /* event blocks kept, in entries; 0: for ever */
-	uint64_t space_reserve_bytes;    /* free space below which writes answer NO_SPACE; 256 MiB */
+	uint64_t default_deadline_ms; /* 5000 */
+	uint64_t once_retention_ms;   /* 7 days */
+	uint64_t event_retention;     /* event blocks kept, in entries; 0: for ever */
+	uint64_t space_reserve_bytes; /* free space below which writes answer NO_SPACE; 256 MiB */
 
 	/* A node that leads or is led changed: parked requests may be sent on. */
 	void (*on_role)(void *owner, enum replica_role role, uint64_t leader_id);
@@ -41,7 +42,8 @@ struct shard_config {
 
 int shard_open(const struct shard_config *config, struct shard **shard, struct err *err);
 int shard_start(struct shard *shard, struct err *err);
-/* Polite stop: seals and commits what is open, hands leadership over (bounded time), closes. closed comes later. */
+/* Polite stop: seals and commits what is open, hands leadership over (bounded time), closes. closed comes
+ * later. */
 void shard_stop(struct shard *shard, void (*closed)(void *owner));
 void shard_free(struct shard *shard); /* after closed, or when its env was killed */
 
@@ -52,15 +54,19 @@ enum shard_role shard_role(const struct shard *shard, uint64_t *leader_id);
 
 /* Takes the request over until done, which comes later, never from inside. */
 void shard_submit(struct shard *shard, struct request *request);
-/* The client is gone: done will not be called; the request struct is free when this returns. What was written stays. */
+/* The client is gone: done will not be called; the request struct is free when this returns. What was written
+ * stays. */
 void shard_cancel(struct shard *shard, struct request *request);
 
 /* To the leader's node, over the requests connection; see replica_forward_start. */
-void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame, uint64_t timeout_ms);
+void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame,
+		   uint64_t timeout_ms);
 void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, struct slice frame);
 /* Hands leadership to a member (0: the most caught-up): seals what is open, lets requests wait meanwhile. cb
- * once, later: 0 when another leads, ERR_TIMEOUT (we lead on), ERR_NOT_LEADER, ERR_BUSY (one is under way). */
-void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms, void (*cb)(void *owner, int status), void *owner);
+ * once, later: 0 when another leads, ERR_TIMEOUT (we lead on), ERR_NOT_LEADER, ERR_BUSY (one is under way).
+ */
+void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
+		    void (*cb)(void *owner, int status), void *owner);
 
 struct shard_stats {
 	struct replica_stats replica;
@@ -74,8 +80,10 @@ struct shard_stats {
 };
 void shard_stats(const struct shard *shard, struct shard_stats *stats);
 /* Hash over a full scan of the database at the applied index: on a lane; cb once, later. */
-void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index), void *owner);
+void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index),
+		void *owner);
 /* For checkers and the simulator: every applied entry, on the loop, in order. */
-void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry), void *owner);
+void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry),
+			 void *owner);
 
 #endif /* ENGINE_SHARD_H */

@@ -83,6 +83,7 @@ struct apply {
 	struct entry **queue;
 	size_t head, count, cap;
 	size_t bytes; /* of all committed and not yet applied */
+	uint64_t pushed_index;
 	/* The item under way: the lane's while running. */
 	struct entry *items[APPLY_ITEM_ENTRIES];
 	size_t item_count, item_done;
@@ -139,30 +140,31 @@ struct shard {
 	bool failed; /* truth is lost: nothing more is written */
 	enum replica_role role;
 	uint64_t term, leader_id, open_index;
-	bool opened;        /* on_open came for this term */
-	bool handing_over;  /* a transfer is under way: nothing is proposed */
+	bool opened;       /* on_open came for this term */
+	bool handing_over; /* a transfer is under way: nothing is proposed */
 	struct stamp stamp;
 	struct prng prng;
 
 	/* execution */
-	struct arena arena;            /* of the request that runs */
-	struct buf once_reply[2];      /* RESP3 replies on their way into a record: of the request, of a CALL inside it */
-	struct once_new *once_new;     /* keys of records that the running transaction made, in its arena */
+	struct arena arena;        /* of the request that runs */
+	struct buf once_reply[2];  /* RESP3 replies on their way into a record: of the request, of a CALL
+				      inside it */
+	struct once_new *once_new; /* keys of records that the running transaction made, in its arena */
 	const struct command *bundle, *call, *row, *rows;
 
 	/* proposing */
 	struct env_turn turn;
 	struct env_timer batch_timer;
 	struct batch batches[BATCH_RING];
-	uint64_t first_waiting;        /* lowest index whose waiters were not released */
-	uint64_t proposed_index;       /* highest index we proposed in this term */
+	uint64_t first_waiting;  /* lowest index whose waiters were not released */
+	uint64_t proposed_index; /* highest index we proposed in this term */
 	uint64_t batch_opened_us;
-	size_t batch_txns;             /* transactions that joined the open batch */
-	bool stamped;                  /* the open batch has this turn's stamp */
+	size_t batch_txns; /* transactions that joined the open batch */
+	bool stamped;      /* the open batch has this turn's stamp */
 	bool in_turn;
-	struct once_block once_block;  /* ids of the open batch */
+	struct once_block once_block; /* ids of the open batch */
 	struct buf payload;
-	struct entry *unproposed;      /* sealed, but the log was too busy */
+	struct entry *unproposed; /* sealed, but the log was too busy */
 	uint64_t unproposed_stamp, unproposed_index;
 
 	/* releasing */
@@ -181,8 +183,8 @@ struct shard {
 	/* bundles */
 	struct env_lane *compile_lane;
 	struct list compiles;
-	bool compile_wanted;           /* the active bundle is being compiled: executions stall */
-	struct chain compile_failed;   /* an active bundle that does not compile here */
+	bool compile_wanted;         /* the active bundle is being compiled: executions stall */
+	struct chain compile_failed; /* an active bundle that does not compile here */
 
 	/* background */
 	struct env_timer tick;
@@ -228,7 +230,8 @@ void admission_space_open(struct shard *shard);
 /* execute.c */
 /* Runs the request in the open batch; afterwards it waits, is finished, or is parked in front. */
 void execute(struct shard *shard, struct request *request);
-/* A transaction of our own: run fills it and returns 0 or an error, then it is thrown away. False when nothing could run now. */
+/* A transaction of our own: run fills it and returns 0 or an error, then it is thrown away. False when
+ * nothing could run now. */
 bool execute_background(struct shard *shard, int (*run)(struct shard *shard, struct txn *txn));
 
 /* propose.c */
@@ -291,7 +294,7 @@ void bundle_close(struct shard *shard);
 void yield_init(struct shard *shard);
 void yield_fini(struct shard *shard);
 void yield_start(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
-                    void (*done)(struct shard *shard, int status));
+		 void (*done)(struct shard *shard, int status));
 void yield_turn(struct shard *shard);
 void yield_lost(struct shard *shard);
 

@@ -1,7 +1,7 @@
 /* Leadership is handed over: because an operator asks, or because this node stops.
  *
- *   IDLE ── yield_start ──> DRAINING ── nothing in flight ──> MOVING ── another leads, or time is up ──> IDLE, done()
- *                                  └── time is up ─────────────────────────────────────────────────────────┘
+ *   IDLE ── yield_start ──> DRAINING ── nothing in flight ──> MOVING ── another leads, or time is up ──>
+ * IDLE, done() └── time is up ─────────────────────────────────────────────────────────┘
  *
  * Nothing is proposed meanwhile (the core's transfer needs a still log), requests are parked. */
 #include "engine/shard_private.h"
@@ -92,7 +92,7 @@ void yield_turn(struct shard *shard)
 }
 
 void yield_start(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
-                    void (*done)(struct shard *shard, int status))
+		 void (*done)(struct shard *shard, int status))
 {
 	struct yield *h = &shard->yield;
 	assert(h->phase == YIELD_IDLE);
@@ -121,8 +121,8 @@ static void transferred(struct shard *shard, int status)
 	shard->yield.cb(shard->yield.owner, status);
 }
 
-void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms, void (*cb)(void *owner, int status),
-                    void *owner)
+void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
+		    void (*cb)(void *owner, int status), void *owner)
 {
 	struct yield *h = &shard->yield;
 	if (h->phase != YIELD_IDLE || shard->phase != PHASE_LEADING) {

@@ -39,7 +39,8 @@ static void append(struct replica *r, struct entry *entry)
 	}
 	entry->index = r->count + 1;
 	entry->term = r->term;
-	r->chain = entry->chain = chain_next(r->chain, entry->index, entry->term, entry->type, entry_payload(entry));
+	r->chain = entry->chain =
+		chain_next(r->chain, entry->index, entry->term, entry->type, entry_payload(entry));
 	r->entries[r->count++] = entry;
 }
 
@@ -167,7 +168,7 @@ uint64_t replica_double_stamp_ms(const struct replica *r)
 /* ---- the door ---- */
 
 int replica_open(const struct replica_config *config, const struct replica_applied_state *applied,
-                 struct replica **replica, struct err *err)
+		 struct replica **replica, struct err *err)
 {
 	(void)err;
 	struct replica *r = calloc(1, sizeof *r);
@@ -258,8 +259,8 @@ void replica_read_cancel(struct replica *r, struct replica_read *read)
 	list_remove(&read->link);
 }
 
-void replica_transfer(struct replica *r, uint64_t target_id, uint64_t timeout_ms, void (*cb)(void *owner, int status),
-                      void *owner)
+void replica_transfer(struct replica *r, uint64_t target_id, uint64_t timeout_ms,
+		      void (*cb)(void *owner, int status), void *owner)
 {
 	(void)target_id;
 	(void)timeout_ms;
@@ -286,8 +287,8 @@ void replica_configuration(const struct replica *r, uint64_t *index, struct slic
 	*encoded = SLICE_NONE;
 }
 
-void replica_forward_start(struct replica *r, struct replica_forward *forward, uint64_t to_id, struct slice request,
-                           uint64_t timeout_ms)
+void replica_forward_start(struct replica *r, struct replica_forward *forward, uint64_t to_id,
+			   struct slice request, uint64_t timeout_ms)
 {
 	(void)r;
 	(void)forward;

@@ -205,23 +205,25 @@ void world_close(struct world *w)
 
 /* ---- scripts ---- */
 
-static const char tables_lua[] = "tables { pool = { key = { 'sku' }, columns = { sku = id, avail = count } } }";
+static const char tables_lua[] =
+	"tables { pool = { key = { 'sku' }, columns = { sku = id, avail = count } } }";
 static const char fill_lua[] = "procedure { name = 'pool.fill', writes = true,\n"
 			       "  args = { sku = id, qty = int(1, 100000) }, result = { left = int } }\n"
 			       "return function(call)\n"
 			       "  db.pool:add(call.sku, { avail = call.qty })\n"
 			       "  return { left = db.pool:need(call.sku).avail }\n"
 			       "end";
-const char world_take_lua[] = "procedure { name = 'pool.take', writes = true, once = 'take_id', keep = 'success',\n"
-			       "  args = { take_id = id, sku = id, qty = int(1, 100) }, result = { left = int },\n"
-			       "  fails = { SOLD_OUT = 'refused' } }\n"
-			       "return function(call)\n"
-			       "  local pool = db.pool:need(call.sku)\n"
-			       "  db.pool:add(call.sku, { avail = -1 })\n"
-			       "  if pool.avail < call.qty then fail('SOLD_OUT') end\n"
-			       "  db.pool:add(call.sku, { avail = 1 - call.qty })\n"
-			       "  return { left = pool.avail - call.qty }\n"
-			       "end";
+const char world_take_lua[] =
+	"procedure { name = 'pool.take', writes = true, once = 'take_id', keep = 'success',\n"
+	"  args = { take_id = id, sku = id, qty = int(1, 100) }, result = { left = int },\n"
+	"  fails = { SOLD_OUT = 'refused' } }\n"
+	"return function(call)\n"
+	"  local pool = db.pool:need(call.sku)\n"
+	"  db.pool:add(call.sku, { avail = -1 })\n"
+	"  if pool.avail < call.qty then fail('SOLD_OUT') end\n"
+	"  db.pool:add(call.sku, { avail = 1 - call.qty })\n"
+	"  return { left = pool.avail - call.qty }\n"
+	"end";
 
 void world_push_start(struct world *w, struct ask *ask, const char *verb, const char *take)
 {
@@ -243,4 +245,3 @@ const char *world_bundle(struct world *w, const char *verb, const char *take)
 	ask_end(&ask);
 	return text;
 }
-

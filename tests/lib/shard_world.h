@@ -43,7 +43,8 @@ void world_turns(struct world *w);
 const char *world_ask(struct world *w, const char *line);
 
 void ask_init(struct world *w, struct ask *ask);
-/* Words of line, prefixes first; commands of a queue are separated by a word ";". line must outlive the ask. */
+/* Words of line, prefixes first; commands of a queue are separated by a word ";". line must outlive the ask.
+ */
 void ask_words(struct ask *ask, const char *line);
 void ask_send(struct ask *ask);
 /* All three. */
@@ -51,7 +52,8 @@ void ask_start(struct world *w, struct ask *ask, const char *line);
 const char *ask_wait(struct ask *ask);
 void ask_end(struct ask *ask);
 
-/* A bundle: procedures pool.fill (sku, qty) and pool.take (take_id, sku, qty), the source of the latter given. */
+/* A bundle: procedures pool.fill (sku, qty) and pool.take (take_id, sku, qty), the source of the latter
+ * given. */
 extern const char world_take_lua[];
 void world_push_start(struct world *w, struct ask *ask, const char *verb, const char *take);
 const char *world_bundle(struct world *w, const char *verb, const char *take);

@@ -27,11 +27,14 @@ static void test_envelope(void)
 	struct buf out;
 	buf_init(&out, 4096);
 	is_int(parse("SET k v", &e, &out), 0, "a plain command has no prefix");
-	ok(e.once.len == 0 && e.deadline_ms == 0 && !e.settle && !e.dryrun && !e.explain, "and nothing is set");
+	ok(e.once.len == 0 && e.deadline_ms == 0 && !e.settle && !e.dryrun && !e.explain,
+	   "and nothing is set");
 	is_int(parse("ONCE id1 SET k v", &e, &out), 2, "ONCE takes two words");
 	ok(slice_equal(e.once, SLICE_LIT("id1")), "and gives the id");
-	is_int(parse("deadline 50 dryrun once x settle explain CALL p", &e, &out), 7, "prefixes compose in any order and case");
-	ok(e.deadline_ms == 50 && e.dryrun && e.settle && e.explain && slice_equal(e.once, SLICE_LIT("x")), "all are kept");
+	is_int(parse("deadline 50 dryrun once x settle explain CALL p", &e, &out), 7,
+	       "prefixes compose in any order and case");
+	ok(e.deadline_ms == 50 && e.dryrun && e.settle && e.explain && slice_equal(e.once, SLICE_LIT("x")),
+	   "all are kept");
 	is_int(parse("ONCE", &e, &out), 0, "a lone ONCE is an unknown command, not a prefix");
 	is_int(out.len, 0, "success writes no reply");
 	is_int(parse("DRYRUN", &e, &out), ERR_INVALID, "a prefix needs a command behind it");
@@ -63,10 +66,12 @@ static void test_parking(void)
 	memset(argv, 0, sizeof argv);
 	memset(c, 0, sizeof c);
 	memset(w, 0, sizeof w);
-	ok(slice_equal(r.commands[0].argv[2], SLICE_LIT("value")) && r.commands[0].argc == 3, "a parked request keeps its words");
+	ok(slice_equal(r.commands[0].argv[2], SLICE_LIT("value")) && r.commands[0].argc == 3,
+	   "a parked request keeps its words");
 	ok(slice_equal(r.commands[1].argv[1], SLICE_LIT("key")) && r.commands[1].db == 3, "of every command");
 	ok(slice_equal(r.watches[0].key, SLICE_LIT("key")) && r.watches[0].version == 42, "its watches");
-	ok(slice_equal(r.user, SLICE_LIT("anna")) && slice_equal(r.envelope.once, SLICE_LIT("id")), "its user and id");
+	ok(slice_equal(r.user, SLICE_LIT("anna")) && slice_equal(r.envelope.once, SLICE_LIT("id")),
+	   "its user and id");
 	request_park(&r);
 	request_fini(&r);
 	ok(r.parked == NULL, "and gives them back once");

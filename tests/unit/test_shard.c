@@ -17,7 +17,8 @@ static void test_set_and_get(void)
 	is_int(replica_double_proposals(replica_double()), 1, "the read cost no entry");
 	is_str(world_ask(&w, "INCRBY stock -7"), ":50||", "a counter counts");
 	world_ask(&w, "SET text abc");
-	is_str(world_ask(&w, "INCR text"), "-ERR value is not an integer or out of range||", "a refusal is an error");
+	is_str(world_ask(&w, "INCR text"), "-ERR value is not an integer or out of range||",
+	       "a refusal is an error");
 	struct shard_stats stats;
 	shard_stats(w.shard, &stats);
 	is_int(stats.writes, 3, "writes are counted");
@@ -81,7 +82,8 @@ static void test_reads_need_a_proof(void)
 	ask_start(&w, &get, "GET k");
 	world_turns(&w);
 	ok(!get.done, "a read waits until leadership is proven");
-	ok(replica_double_stamp_ms(replica_double()) >= w.shard->stamp.shown_ms, "the probe carries the stamp the read was shown");
+	ok(replica_double_stamp_ms(replica_double()) >= w.shard->stamp.shown_ms,
+	   "the probe carries the stamp the read was shown");
 	replica_double_hold_reads(replica_double(), false);
 	is_str(ask_wait(&get), "$1||v||", "and is answered then");
 	ask_end(&get);
@@ -106,13 +108,15 @@ static void test_window(void)
 		ask_start(&w, &a[i], "INCR k");
 		world_turns(&w);
 	}
-	is_int(replica_double_proposals(replica_double()), LIMIT_ENTRIES_IN_FLIGHT, "a free window takes a batch a turn");
+	is_int(replica_double_proposals(replica_double()), LIMIT_ENTRIES_IN_FLIGHT,
+	       "a free window takes a batch a turn");
 	uint64_t begin_us = env_now_us(w.env);
 	ask_start(&w, &a[LIMIT_ENTRIES_IN_FLIGHT], "INCR k");
 	world_turns(&w);
 	ask_start(&w, &a[LIMIT_ENTRIES_IN_FLIGHT + 1], "INCR k");
 	world_turns(&w);
-	bool old = env_now_us(w.env) - begin_us >= LIMIT_BATCH_OPEN_MS * 1000; /* on a slow machine it may go by age */
+	bool old = env_now_us(w.env) - begin_us >=
+		   LIMIT_BATCH_OPEN_MS * 1000; /* on a slow machine it may go by age */
 	uint64_t proposals = replica_double_proposals(replica_double());
 	ok(old || proposals == LIMIT_ENTRIES_IN_FLIGHT, "a full one lets the batch grow");
 	replica_double_hold(replica_double(), false);
@@ -139,11 +143,14 @@ static void test_leadership_lost(void)
 	world_turns(&w);
 	ask_start(&w, &open, "SET other x");
 	replica_double_lose(replica_double(), false);
-	/* on_role comes before the turn of the shard seals: the double's hook was armed first? both orders are legal */
+	/* on_role comes before the turn of the shard seals: the double's hook was armed first? both orders
+	 * are legal */
 	ask_wait(&open);
-	is_str(ask_wait(&sealed), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||", "what was proposed is unknown");
+	is_str(ask_wait(&sealed), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||",
+	       "what was proposed is unknown");
 	is_str(ask_wait(&reader), "-LEADER_LOST {\"outcome\":\"retry\"}||", "a read may be retried");
-	ok(open.request.outcome == OUTCOME_RETRY || open.request.outcome == OUTCOME_UNKNOWN, "the open batch has an answer");
+	ok(open.request.outcome == OUTCOME_RETRY || open.request.outcome == OUTCOME_UNKNOWN,
+	   "the open batch has an answer");
 	is_str(world_ask(&w, "GET k"), "-NOT_LEADER {\"outcome\":\"retry\"}||", "who comes now is sent away");
 	replica_double_hold(replica_double(), false);
 	replica_double_hold_reads(replica_double(), false);
@@ -165,7 +172,8 @@ static void test_open_batch_lost(void)
 	world_lead(&w, NULL, NULL);
 	ask_start(&w, &open, "SET k v");
 	shard_lose(w.shard); /* between execution and the end of the turn */
-	is_str(ask_wait(&open), "-LEADER_LOST {\"outcome\":\"retry\"}||", "what was not proposed may be retried");
+	is_str(ask_wait(&open), "-LEADER_LOST {\"outcome\":\"retry\"}||",
+	       "what was not proposed may be retried");
 	is_int(replica_double_proposals(replica_double()), 0, "and really was not");
 	ask_end(&open);
 	world_close(&w);
@@ -182,7 +190,8 @@ static void test_waits_for_open(void)
 	ask_start(&w, &b, "GET k");
 	ok(!a.done && w.shard->parked_count == 2, "while the term opens requests are parked");
 	shard_move(w.shard, PHASE_FOLLOWING);
-	is_str(ask_wait(&c), "-NOT_LEADER {\"outcome\":\"retry\"}||", "before an election there is no leader");
+	is_str(ask_wait(&c), "-NOT_LEADER {\"outcome\":\"retry\"}||",
+	       "before an election there is no leader");
 	is_str(ask_wait(&b), "$1||v||", "and run in order when it is open");
 	ok(a.order < b.order, "first come, first done");
 	ask_end(&c);
@@ -204,24 +213,28 @@ static void test_once(void)
 	ask_end(&a);
 	is_str(world_ask(&w, "GET n"), "$1||1||", "and happened once");
 	is_str(world_ask(&w, "once id1 incr n"), ":1||", "spelling does not matter");
-	is_str(world_ask(&w, "ONCE id1 INCR m"), "-IDEMPOTENCY_KEY_REUSED {\"outcome\":\"refused\"}||", "other content is an error");
+	is_str(world_ask(&w, "ONCE id1 INCR m"), "-IDEMPOTENCY_KEY_REUSED {\"outcome\":\"refused\"}||",
+	       "other content is an error");
 	is_str(world_ask(&w, "SET s text"), "+OK||", "(a string)");
-	is_str(world_ask(&w, "ONCE id2 INCR s"), "-ERR value is not an integer or out of range||", "a refusal");
+	is_str(world_ask(&w, "ONCE id2 INCR s"), "-ERR value is not an integer or out of range||",
+	       "a refusal");
 	is_str(world_ask(&w, "SET s 5"), "+OK||", "(a number)");
 	is_str(world_ask(&w, "ONCE id2 INCR s"), ":6||", "leaves no record");
 	is_str(world_ask(&w, "SET s text"), "+OK||", "(a string again)");
-	is_str(world_ask(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||", "unless asked to");
+	is_str(world_ask(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||",
+	       "unless asked to");
 	is_str(world_ask(&w, "SET s 5"), "+OK||", "(a number again)");
-	is_str(world_ask(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||", "then it stands");
+	is_str(world_ask(&w, "ONCE id3 SETTLE INCR s"), "-ERR value is not an integer or out of range||",
+	       "then it stands");
 	replica_double_lose(replica_double(), false);
 	world_turns(&w);
 	replica_double_elect(replica_double());
 	uv_env_run_until(w.env, world_leads, &w, WAIT_MS);
 	is_str(world_ask(&w, "ONCE id1 INCR n"), ":1||", "a record outlives a change of leader");
-	is_str(world_ask(&w, "ONCE 00000000-0001-7abc-8def-0123456789ab INCR n"), "-ID_TOO_OLD {\"outcome\":\"refused\"}||",
-	       "an id from long ago does not run");
-	is_str(world_ask(&w, "ONCE ffffffff-ff01-7abc-8def-0123456789ab INCR n"), "-ID_IN_FUTURE {\"outcome\":\"refused\"}||",
-	       "nor one from the future");
+	is_str(world_ask(&w, "ONCE 00000000-0001-7abc-8def-0123456789ab INCR n"),
+	       "-ID_TOO_OLD {\"outcome\":\"refused\"}||", "an id from long ago does not run");
+	is_str(world_ask(&w, "ONCE ffffffff-ff01-7abc-8def-0123456789ab INCR n"),
+	       "-ID_IN_FUTURE {\"outcome\":\"refused\"}||", "nor one from the future");
 	is_str(world_ask(&w, "ONCE id9 DRYRUN INCR n"), ":2||", "a dry run answers");
 	is_str(world_ask(&w, "ONCE id9 INCR n"), ":2||", "and wrote nothing, not even its id");
 	world_close(&w);
@@ -291,7 +304,8 @@ static void test_watch(void)
 		a.request.watches = &watch;
 		a.request.watch_count = 1;
 		ask_send(&a);
-		is_str(ask_wait(&a), changed ? "_||" : "*1||+OK||", changed ? "a changed key aborts EXEC" : "an unchanged one runs");
+		is_str(ask_wait(&a), changed ? "_||" : "*1||+OK||",
+		       changed ? "a changed key aborts EXEC" : "an unchanged one runs");
 		ask_end(&a);
 	}
 	world_close(&w);
@@ -367,13 +381,15 @@ static void test_deadlines(void)
 	ask_words(&a, "DEADLINE 1 SET k v");
 	a.request.arrived_us = env_now_us(w.env) - 2000;
 	shard_submit(w.shard, &a.request);
-	is_str(ask_wait(&a), "-DEADLINE_PASSED {\"outcome\":\"retry\"}||", "a request past its deadline does not run");
+	is_str(ask_wait(&a), "-DEADLINE_PASSED {\"outcome\":\"retry\"}||",
+	       "a request past its deadline does not run");
 	ask_end(&a);
 	replica_double_hold(replica_double(), true);
 	ask_start(&w, &a, "DEADLINE 1 SET k v");
 	world_turns(&w);
 	ask_start(&w, &b, "DEADLINE 1 GET k");
-	is_str(ask_wait(&a), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||", "a write that cannot commit is unknown at its deadline");
+	is_str(ask_wait(&a), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||",
+	       "a write that cannot commit is unknown at its deadline");
 	ask_wait(&b);
 	is_int(b.request.outcome, OUTCOME_RETRY, "a read may be retried");
 	replica_double_hold(replica_double(), false);
@@ -388,7 +404,8 @@ static void test_no_space(void)
 	struct world w;
 	struct shard_config config = {.space_reserve_bytes = UINT64_MAX / 4};
 	world_lead(&w, NULL, &config);
-	is_str(world_ask(&w, "SET k v"), "-NO_SPACE {\"outcome\":\"retry\"}||", "without room writes are refused");
+	is_str(world_ask(&w, "SET k v"), "-NO_SPACE {\"outcome\":\"retry\"}||",
+	       "without room writes are refused");
 	is_str(world_ask(&w, "GET k"), "_||", "reads go on");
 	world_close(&w);
 }
@@ -498,7 +515,7 @@ static void test_many_bytes_in_a_turn(void)
 		ask_words(&a[i], "SET k v");
 		memcpy(a[i].text, &i, sizeof i);
 		a[i].request.envelope.once = slice_of(a[i].text, 8); /* any bytes are an id */
-		a[i].argv[1] = slice_of(&value[i], 5 + (size_t)i); /* other keys */
+		a[i].argv[1] = slice_of(&value[i], 5 + (size_t)i);   /* other keys */
 		a[i].argv[2] = slice_of(value, sizeof value);
 		ask_send(&a[i]);
 	}
@@ -521,7 +538,8 @@ static void test_bundles(void)
 	world_lead(&w, NULL, NULL);
 	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t1 sku s qty 1"), "-NO_SUCH_PROCEDURE ", 19), 0,
 	       "without a bundle there is no procedure");
-	is_int(strncmp(world_bundle(&w, "CHECK", world_take_lua), "%2||$4||name||$4||shop||$4||hash||", 34), 0, "CHECK compiles");
+	is_int(strncmp(world_bundle(&w, "CHECK", world_take_lua), "%2||$4||name||$4||shop||$4||hash||", 34),
+	       0, "CHECK compiles");
 	is_int(replica_double_proposals(replica_double()), 0, "and writes nothing");
 	const char *broken = world_bundle(&w, "PUSH", "procedure { name = ");
 	is_int(strncmp(broken, "-SCRIPT_INVALID ", 16), 0, "what does not compile is refused");
@@ -529,14 +547,19 @@ static void test_bundles(void)
 	ok(world_bundle(&w, "PUSH", world_take_lua)[0] == '%', "what does is pushed");
 	is_int(strncmp(world_ask(&w, "BUNDLE LIST"), "*2||%", 5), 0, "and listed");
 	is_str(world_ask(&w, "CALL pool.fill sku s qty 3"), "%1||$4||left||:3||", "a procedure runs");
-	is_str(world_ask(&w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:1||", "with a declared request id");
+	is_str(world_ask(&w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:1||",
+	       "with a declared request id");
 	is_str(world_ask(&w, "CALL pool.take qty 2 take_id t1 sku s"), "%2||$4||left||:1||$8||replayed||#t||",
 	       "the same again is a marked replay, in any order of arguments");
-	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t1 sku s qty 1"), "-IDEMPOTENCY_KEY_REUSED ", 24), 0,
-	       "other arguments are an error");
-	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "-SOLD_OUT ", 10), 0, "a refusal");
-	is_str(world_ask(&w, "CALL pool.fill sku s qty 1"), "%1||$4||left||:2||", "took nothing back with it");
-	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:0||", "and left no record");
+	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t1 sku s qty 1"), "-IDEMPOTENCY_KEY_REUSED ",
+		       24),
+	       0, "other arguments are an error");
+	is_int(strncmp(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "-SOLD_OUT ", 10), 0,
+	       "a refusal");
+	is_str(world_ask(&w, "CALL pool.fill sku s qty 1"), "%1||$4||left||:2||",
+	       "took nothing back with it");
+	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:0||",
+	       "and left no record");
 	ask_init(&w, &a);
 	ask_words(&a, "CALL pool.take take_id t1 sku s qty 2");
 	a.request.protocol = 2;
@@ -547,9 +570,11 @@ static void test_bundles(void)
 	ask_words(&a, "CALL pool.fill sku z qty 2 ; SET plain 1 ; CALL pool.take take_id t3 sku z qty 5");
 	a.request.kind = REQUEST_EXEC;
 	ask_send(&a);
-	is_int(strncmp(ask_wait(&a), "*3||%1||$4||left||:2||+OK||-SOLD_OUT ", 37), 0, "calls may stand in a queue");
+	is_int(strncmp(ask_wait(&a), "*3||%1||$4||left||:2||+OK||-SOLD_OUT ", 37), 0,
+	       "calls may stand in a queue");
 	ask_end(&a);
-	is_str(world_ask(&w, "CALL pool.fill sku z qty 1"), "%1||$4||left||:3||", "where a refusal undoes only itself");
+	is_str(world_ask(&w, "CALL pool.fill sku z qty 1"), "%1||$4||left||:3||",
+	       "where a refusal undoes only itself");
 	world_close(&w);
 }
 

@@ -28,7 +28,8 @@ static bool sells(struct world *w)
 	right = right && strcmp(world_ask(w, "ONCE id1 INCRBY n 5"), ":5||") == 0;
 	right = right && world_bundle(w, "PUSH", world_take_lua)[0] == '%';
 	right = right && strcmp(world_ask(w, "CALL pool.fill sku s qty 9"), "%1||$4||left||:9||") == 0;
-	return right && strcmp(world_ask(w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:7||") == 0;
+	return right &&
+	       strcmp(world_ask(w, "CALL pool.take take_id t1 sku s qty 2"), "%1||$4||left||:7||") == 0;
 }
 
 /* Many small entries: the database is flushed and the log trimmed on the way. */
@@ -59,7 +60,8 @@ static void test_what_a_kill_leaves(void)
 	is_str(world_ask(&w, "GET n"), "$1||5||", "and happened once");
 	is_str(world_ask(&w, "CALL pool.take take_id t1 sku s qty 2"), "%2||$4||left||:7||$8||replayed||#t||",
 	       "a sale is replayed");
-	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:5||", "the next one goes on from there");
+	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%1||$4||left||:5||",
+	       "the next one goes on from there");
 	world_close(&w);
 	world_lead(&w, dir, NULL);
 	is_str(world_ask(&w, "CALL pool.take take_id t2 sku s qty 2"), "%2||$4||left||:5||$8||replayed||#t||",

@@ -18,14 +18,19 @@ static void test_bound(void)
 {
 	struct stamp s;
 	stamp_init(&s, 10000, 0);
-	is_int(stamp_take(&s, 99999999, 0), 10000 + STAMP_STEP_MS, "a clock in the future moves a stamp by one step");
-	is_int(stamp_take(&s, 99999999, 0), 10000 + STAMP_STEP_MS, "however often it is asked without an entry");
+	is_int(stamp_take(&s, 99999999, 0), 10000 + STAMP_STEP_MS,
+	       "a clock in the future moves a stamp by one step");
+	is_int(stamp_take(&s, 99999999, 0), 10000 + STAMP_STEP_MS,
+	       "however often it is asked without an entry");
 	stamp_observe(&s, 10000 + STAMP_STEP_MS, 0);
 	is_int(stamp_take(&s, 99999999, 0), 10000 + 2 * STAMP_STEP_MS, "an entry gives one step more");
 	stamp_init(&s, 10000, 0);
-	is_int(stamp_take(&s, 99999999, 30 * SECOND_US), 10000 + 30000 + STAMP_STEP_MS, "elapsed time is given in full");
-	is_int(stamp_lag_ms(&s, 50000, 30 * SECOND_US), 50000 - 41000, "the lag is what the bound holds back");
-	is_int(stamp_lag_ms(&s, 40000, 30 * SECOND_US), 0, "there is none while the wall is within the bound");
+	is_int(stamp_take(&s, 99999999, 30 * SECOND_US), 10000 + 30000 + STAMP_STEP_MS,
+	       "elapsed time is given in full");
+	is_int(stamp_lag_ms(&s, 50000, 30 * SECOND_US), 50000 - 41000,
+	       "the lag is what the bound holds back");
+	is_int(stamp_lag_ms(&s, 40000, 30 * SECOND_US), 0,
+	       "there is none while the wall is within the bound");
 }
 
 static void test_floor(void)
