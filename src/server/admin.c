@@ -51,7 +51,10 @@ static void put_members(struct reply *reply, const struct node *node, const stru
 		put_str(reply, "peer", member->peer);
 		put_str(reply, "client", member->client);
 		put_int(reply, "connected", self || (peer != NULL && peer->connected));
-		put_int(reply, "match_index", self ? replica->durable_index : peer != NULL ? peer->match_index : 0);
+		put_int(reply, "match_index",
+			self           ? replica->durable_index
+			: peer != NULL ? peer->match_index
+				       : 0);
 		put_int(reply, "needs_snapshot", peer != NULL && peer->needs_snapshot);
 	}
 }
@@ -161,13 +164,15 @@ static void transfer_cb(void *owner, int status)
 		reply_simple(&reply, "OK");
 		break;
 	case ERR_NOT_LEADER:
-		reply_code(&reply, CODE_NOT_LEADER, "\"message\":\"this node does not lead; ask the one that does\"");
+		reply_code(&reply, CODE_NOT_LEADER,
+			   "\"message\":\"this node does not lead; ask the one that does\"");
 		break;
 	case ERR_BUSY:
 		reply_code(&reply, CODE_OVERLOADED, "\"message\":\"a transfer is under way\"");
 		break;
 	default:
-		reply_code(&reply, CODE_NO_QUORUM, "\"message\":\"nobody took over in time; this node leads on\"");
+		reply_code(&reply, CODE_NO_QUORUM,
+			   "\"message\":\"nobody took over in time; this node leads on\"");
 	}
 	call_answer(call);
 }
@@ -244,10 +249,10 @@ struct setting {
 	const char *fixed; /* instead of print */
 };
 
-#define PRINT(function, field)                                                                                \
-	static void function(const struct node *node, char *out, size_t size)                                  \
-	{                                                                                                      \
-		snprintf(out, size, "%" PRIu64, (uint64_t)node->field);                                        \
+#define PRINT(function, field)                                                                               \
+	static void function(const struct node *node, char *out, size_t size)                                \
+	{                                                                                                    \
+		snprintf(out, size, "%" PRIu64, (uint64_t)node->field);                                      \
 	}
 PRINT(print_max_clients, config.max_clients)
 PRINT(print_memory, config.memory_bytes)
@@ -341,14 +346,17 @@ void admin_config_set(struct local_call *call)
 			known = known || slice_is_word(call->argv[i], settings[k].name);
 		}
 		if (!known || i + 1 >= call->argc) {
-			reply_error(call->reply, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
-			            (int)(call->argv[i].len > 128 ? 128 : call->argv[i].len),
-			            (const char *)call->argv[i].data);
+			reply_error(call->reply,
+				    "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+				    (int)(call->argv[i].len > 128 ? 128 : call->argv[i].len),
+				    (const char *)call->argv[i].data);
 			return;
 		}
 	}
-	reply_error(call->reply, "ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config",
-	            (int)call->argv[2].len, (const char *)call->argv[2].data);
+	reply_error(
+		call->reply,
+		"ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config",
+		(int)call->argv[2].len, (const char *)call->argv[2].data);
 }
 
 void admin_config_resetstat(struct local_call *call)
@@ -397,9 +405,10 @@ void admin_slowlog_get(struct local_call *call)
 	const struct slowlog *slowlog = &call->conn->node->slowlog;
 	int64_t wanted = 10;
 	if (call->argc > 3) {
-		reply_error(call->reply,
-		            "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
-		            (int)call->argv[1].len, (const char *)call->argv[1].data);
+		reply_error(
+			call->reply,
+			"ERR unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
+			(int)call->argv[1].len, (const char *)call->argv[1].data);
 		return;
 	}
 	if (call->argc == 3 && (!slice_to_int64(call->argv[2], &wanted) || wanted < -1)) {
@@ -408,7 +417,7 @@ void admin_slowlog_get(struct local_call *call)
 	}
 	size_t count = wanted < 0 || (size_t)wanted > slowlog->count ? slowlog->count : (size_t)wanted;
 	reply_array(call->reply, count);
-	list_for_each(link, &slowlog->entries) {
+	list_for_each (link, &slowlog->entries) {
 		if (count-- == 0) {
 			break;
 		}
@@ -445,8 +454,9 @@ void admin_slowlog_help(struct local_call *call)
 
 void admin_debug(struct local_call *call)
 {
-	reply_error(call->reply,
-	            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
-	            "it from a local connection, otherwise you need to set this option in the configuration file, and "
-	            "then restart the server.");
+	reply_error(call->reply, "ERR DEBUG command not allowed. If the enable-debug-command option is set "
+				 "to \"local\", you can run "
+				 "it from a local connection, otherwise you need to set this option in the "
+				 "configuration file, and "
+				 "then restart the server.");
 }

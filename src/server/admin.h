@@ -9,17 +9,13 @@
  *   cluster         "tally"
  *   cluster_id      sixteen hexadecimal digits
  *   role            "leader", "follower" or "candidate"
- *   open            integer 1: requests are taken: this node leads, or passes them on to a leader it knows; else 0
- *   term            integer
- *   leader          integer: id of the leader, 0 when unknown
- *   leader_client   "host:port" of its client port, "" when unknown
- *   members         array of maps: id, peer, client ("host:port"), and as this
- *                   node sees it: connected (0/1), match_index, needs_snapshot (0/1)
- *   first_index last_index durable_index commit_index applied_index   integers
- *   chain           32 hexadecimal digits: the chain at last_index
- *   stamp_ms        integer: the last stamp
- *   uptime_ms clients requests writes reads refused retried unknown replayed
- *   batches log_bytes log_syncs log_sync_us_p50 log_sync_us_p99 store_bytes   integers
+ *   open            integer 1: requests are taken: this node leads, or passes them on to a leader it knows;
+ * else 0 term            integer leader          integer: id of the leader, 0 when unknown leader_client
+ * "host:port" of its client port, "" when unknown members         array of maps: id, peer, client
+ * ("host:port"), and as this node sees it: connected (0/1), match_index, needs_snapshot (0/1) first_index
+ * last_index durable_index commit_index applied_index   integers chain           32 hexadecimal digits: the
+ * chain at last_index stamp_ms        integer: the last stamp uptime_ms clients requests writes reads refused
+ * retried unknown replayed batches log_bytes log_syncs log_sync_us_p50 log_sync_us_p99 store_bytes   integers
  *
  * TALLY HASH answers a map: index, hash (32 hexadecimal digits over a full scan
  * of the database at that index). It comes later; other nodes at the same

@@ -31,21 +31,21 @@ struct call {
 	struct list link;               /* in conn->calls, or in the pool's free list */
 	struct list parked;             /* in dispatch.parked */
 	struct node *node;
-	struct conn *conn;              /* NULL: of another node, or the client is gone */
+	struct conn *conn; /* NULL: of another node, or the client is gone */
 	/* The answer is in request: called once, in state ANSWERED. */
 	void (*answered)(struct call *call);
 	/* Of conn calls, before the answer takes its place in the output; may rewrite it. NULL: nothing. */
 	void (*finish)(struct call *call);
 	uint64_t deadline_us;
-	uint64_t from_id, token;        /* of another node's */
-	size_t held_bytes;              /* what conn counts for it */
-	struct buf frame;               /* parked or forwarded: the request, encoded */
+	uint64_t from_id, token; /* of another node's */
+	size_t held_bytes;       /* what conn counts for it */
+	struct buf frame;        /* parked or forwarded: the request, encoded */
 	struct replica_forward forward;
 	struct call_slab *slab;
 	uint8_t state;
-	bool muted;                     /* CLIENT REPLY OFF or SKIP: the answer is dropped */
-	bool mutates;                   /* it may write: an answer that does not come is unknown */
-	bool routed;                    /* counted in conn->under_way */
+	bool muted;   /* CLIENT REPLY OFF or SKIP: the answer is dropped */
+	bool mutates; /* it may write: an answer that does not come is unknown */
+	bool routed;  /* counted in conn->under_way */
 };
 
 struct call_slab;

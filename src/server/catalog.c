@@ -80,9 +80,9 @@ void catalog_list(struct local_call *call)
 	if (call->argc == 5 && slice_is_word(call->argv[2], "filterby")) {
 		what = call->argv[4];
 		filter = slice_is_word(call->argv[3], "pattern")  ? FILTER_PATTERN
-		         : slice_is_word(call->argv[3], "aclcat") ? FILTER_CATEGORY
-		         : slice_is_word(call->argv[3], "module") ? FILTER_NOTHING
-		                                                  : FILTER_NONE;
+			 : slice_is_word(call->argv[3], "aclcat") ? FILTER_CATEGORY
+			 : slice_is_word(call->argv[3], "module") ? FILTER_NOTHING
+								  : FILTER_NONE;
 	}
 	if (call->argc != 2 && filter == FILTER_NONE) {
 		reply_error(call->reply, "ERR syntax error");
@@ -148,13 +148,15 @@ struct keys {
 };
 
 /* EVAL script numkeys key … and its like tell their number of keys. */
-static bool numbered_keys(const struct command *command, const struct slice *argv, size_t argc, struct keys *keys)
+static bool numbered_keys(const struct command *command, const struct slice *argv, size_t argc,
+			  struct keys *keys)
 {
 	static const char *const names[] = {"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"};
 	int64_t count = 0;
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		if (strcmp(command->name, names[i]) == 0) {
-			if (argc < 3 || !slice_to_int64(argv[2], &count) || count < 0 || (size_t)count > argc - 3) {
+			if (argc < 3 || !slice_to_int64(argv[2], &count) || count < 0 ||
+			    (size_t)count > argc - 3) {
 				return false;
 			}
 			*keys = (struct keys){3, (size_t)count, 1};
@@ -206,7 +208,8 @@ static void getkeys(struct local_call *call, bool flags)
 		reply_error(call->reply, "ERR Invalid command specified");
 		return;
 	}
-	bool takes = command->first_key > 0 || numbered_keys(command, argv, argc, &keys) || strstr(command->redis_flags, "movablekeys") != NULL;
+	bool takes = command->first_key > 0 || numbered_keys(command, argv, argc, &keys) ||
+		     strstr(command->redis_flags, "movablekeys") != NULL;
 	if (!takes) {
 		reply_error(call->reply, "ERR The command has no key arguments");
 		return;

@@ -34,7 +34,7 @@ void client_setinfo(struct local_call *call)
 {
 	if (!slice_is_word(call->argv[2], "lib-name") && !slice_is_word(call->argv[2], "lib-ver")) {
 		reply_error(call->reply, "ERR Unrecognized option '%.*s'", (int)call->argv[2].len,
-		            (const char *)call->argv[2].data);
+			    (const char *)call->argv[2].data);
 		return;
 	}
 	reply_simple(call->reply, "OK");
@@ -56,18 +56,20 @@ static void put_line(struct buf *out, const struct conn *conn, uint64_t now_us)
 	const struct node *node = conn->node;
 	char flags[8];
 	snprintf(flags, sizeof flags, "%s%s%s", transaction->open ? "x" : "", session->no_evict ? "e" : "",
-	         transaction->open || session->no_evict ? "" : "N");
-	buf_appendf(out, "id=%llu addr=%s laddr=%s fd=-1 name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0",
-	            (unsigned long long)conn->id, conn->peer, node->config.listen, session->name,
-	            (unsigned long long)((now_us - conn->opened_us) / 1000000),
-	            (unsigned long long)((now_us - conn->active_us) / 1000000), flags, session->db);
+		 transaction->open || session->no_evict ? "" : "N");
+	buf_appendf(out,
+		    "id=%llu addr=%s laddr=%s fd=-1 name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 "
+		    "ssub=0",
+		    (unsigned long long)conn->id, conn->peer, node->config.listen, session->name,
+		    (unsigned long long)((now_us - conn->opened_us) / 1000000),
+		    (unsigned long long)((now_us - conn->active_us) / 1000000), flags, session->db);
 	buf_appendf(out, " multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=0",
-	            transaction->open ? (int)transaction->count : -1, conn->in.len, conn->in.cap - conn->in.len,
-	            transaction->bytes, conn->out.cap);
-	buf_appendf(out, " obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s cmd=", conn_unsent(conn), conn->call_count,
-	            conn->out.cap + conn->sending.cap,
-	            sizeof *conn + conn->in.cap + conn->out.cap + conn->sending.cap + transaction->bytes,
-	            conn->paused ? (conn->writing ? "w" : "") : (conn->writing ? "rw" : "r"));
+		    transaction->open ? (int)transaction->count : -1, conn->in.len,
+		    conn->in.cap - conn->in.len, transaction->bytes, conn->out.cap);
+	buf_appendf(out, " obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s cmd=", conn_unsent(conn),
+		    conn->call_count, conn->out.cap + conn->sending.cap,
+		    sizeof *conn + conn->in.cap + conn->out.cap + conn->sending.cap + transaction->bytes,
+		    conn->paused ? (conn->writing ? "w" : "") : (conn->writing ? "rw" : "r"));
 	put_lower(out, session->last);
 	if (session->last_sub != NULL) {
 		buf_append_byte(out, '|');
@@ -78,13 +80,14 @@ static void put_line(struct buf *out, const struct conn *conn, uint64_t now_us)
 
 static bool is_client_type(struct slice word)
 {
-	return slice_is_word(word, "normal") || slice_is_word(word, "master") || slice_is_word(word, "slave") ||
-	       slice_is_word(word, "replica") || slice_is_word(word, "pubsub");
+	return slice_is_word(word, "normal") || slice_is_word(word, "master") ||
+	       slice_is_word(word, "slave") || slice_is_word(word, "replica") ||
+	       slice_is_word(word, "pubsub");
 }
 
 static void put_all(struct local_call *call, struct buf *out, uint64_t now_us)
 {
-	list_for_each(link, &call->conn->node->listener.conns) {
+	list_for_each (link, &call->conn->node->listener.conns) {
 		put_line(out, list_entry(link, struct conn, link), now_us);
 	}
 }
@@ -101,7 +104,7 @@ void client_list(struct local_call *call)
 	} else if (call->argc == 4 && slice_is_word(call->argv[2], "type")) {
 		if (!is_client_type(call->argv[3])) {
 			reply_error(call->reply, "ERR Unknown client type '%.*s'", (int)call->argv[3].len,
-			            (const char *)call->argv[3].data);
+				    (const char *)call->argv[3].data);
 			goto done;
 		}
 		if (slice_is_word(call->argv[3], "normal")) {
@@ -156,7 +159,8 @@ static bool kill_option(struct kill *kill, struct slice word, struct slice value
 		kill->id = (uint64_t)id;
 	} else if (slice_is_word(word, "type")) {
 		if (!is_client_type(value)) {
-			reply_error(reply, "ERR Unknown client type '%.*s'", (int)value.len, (const char *)value.data);
+			reply_error(reply, "ERR Unknown client type '%.*s'", (int)value.len,
+				    (const char *)value.data);
 			return false;
 		}
 		kill->other_type = !slice_is_word(value, "normal");
@@ -166,10 +170,12 @@ static bool kill_option(struct kill *kill, struct slice word, struct slice value
 		kill->laddr = value;
 	} else if (slice_is_word(word, "user")) {
 		if (!slice_equal(value, SLICE_LIT("default"))) {
-			reply_error(reply, "ERR No such user '%.*s'", (int)value.len, (const char *)value.data);
+			reply_error(reply, "ERR No such user '%.*s'", (int)value.len,
+				    (const char *)value.data);
 			return false;
 		}
-	} else if (slice_is_word(word, "skipme") && (slice_is_word(value, "yes") || slice_is_word(value, "no"))) {
+	} else if (slice_is_word(word, "skipme") &&
+		   (slice_is_word(value, "yes") || slice_is_word(value, "no"))) {
 		kill->skip_me = slice_is_word(value, "yes");
 	} else {
 		reply_error(reply, "ERR syntax error");
@@ -181,12 +187,13 @@ static bool kill_option(struct kill *kill, struct slice word, struct slice value
 static int64_t kill_matching(struct conn *me, const struct kill *kill)
 {
 	int64_t killed = 0;
-	list_for_each(link, &me->node->listener.conns) {
+	list_for_each (link, &me->node->listener.conns) {
 		struct conn *conn = list_entry(link, struct conn, link);
 		if ((kill->addr.data != NULL && !slice_equal(kill->addr, slice_str(conn->peer))) ||
-		    (kill->laddr.data != NULL && !slice_equal(kill->laddr, slice_str(me->node->config.listen))) ||
-		    (kill->id != 0 && kill->id != conn->id) || kill->other_type || (kill->skip_me && conn == me) ||
-		    conn->state != CONN_OPEN) {
+		    (kill->laddr.data != NULL &&
+		     !slice_equal(kill->laddr, slice_str(me->node->config.listen))) ||
+		    (kill->id != 0 && kill->id != conn->id) || kill->other_type ||
+		    (kill->skip_me && conn == me) || conn->state != CONN_OPEN) {
 			continue;
 		}
 		killed++;
@@ -286,8 +293,9 @@ void client_trackinginfo(struct local_call *call)
 void client_caching(struct local_call *call)
 {
 	if (slice_is_word(call->argv[2], "yes") || slice_is_word(call->argv[2], "no")) {
-		reply_error(call->reply, "ERR CLIENT CACHING can be called only when the client is in tracking mode with "
-		                         "OPTIN or OPTOUT mode enabled");
+		reply_error(call->reply,
+			    "ERR CLIENT CACHING can be called only when the client is in tracking mode with "
+			    "OPTIN or OPTOUT mode enabled");
 		return;
 	}
 	reply_error(call->reply, "ERR syntax error");
@@ -297,7 +305,7 @@ void client_unblock(struct local_call *call)
 {
 	int64_t id = 0;
 	bool how = call->argc == 4 &&
-	           (slice_is_word(call->argv[3], "timeout") || slice_is_word(call->argv[3], "error"));
+		   (slice_is_word(call->argv[3], "timeout") || slice_is_word(call->argv[3], "error"));
 	if (call->argc > 4 || (call->argc == 4 && !how)) {
 		reply_error(call->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
 		return;

@@ -7,7 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum kind { KIND_TEXT, KIND_ADDRESS, KIND_INT, KIND_SIZE, KIND_MS, KIND_US, KIND_BOOL, KIND_LEVEL, KIND_MEMBER };
+enum kind {
+	KIND_TEXT,
+	KIND_ADDRESS,
+	KIND_INT,
+	KIND_SIZE,
+	KIND_MS,
+	KIND_US,
+	KIND_BOOL,
+	KIND_LEVEL,
+	KIND_MEMBER
+};
 
 /* One key. offset and size name a field of struct node_config; min and max are in its unit. */
 struct key {
@@ -26,39 +36,49 @@ struct key {
 static const struct key keys[] = {
 	{"id", KIND_INT, FIELD(id), 1, 1u << 30, "N", "this node, one of the members; never reused"},
 	{"name", KIND_TEXT, FIELD(name), 0, 0, "TEXT", "in log lines and replies (default n and the id)"},
-	{"cluster", KIND_TEXT, FIELD(cluster), 0, 0, "TEXT", "name of the cluster; nodes of another are refused (tally)"},
+	{"cluster", KIND_TEXT, FIELD(cluster), 0, 0, "TEXT",
+	 "name of the cluster; nodes of another are refused (tally)"},
 	{"dir", KIND_TEXT, FIELD(dir), 0, 0, "PATH", "data directory, made with mode 0700 (./tally-data)"},
 	{"listen", KIND_ADDRESS, FIELD(listen), 0, 0, "HOST:PORT", "port for clients (127.0.0.1:7401)"},
 	{"peer-listen", KIND_ADDRESS, FIELD(peer_listen), 0, 0, "HOST:PORT",
-         "port for the other members (127.0.0.1:7501)"},
+	 "port for the other members (127.0.0.1:7501)"},
 	{"member", KIND_MEMBER, FIELD(members), 0, 0, "ID=PEER,CLIENT",
-         "one member and its two addresses; once for each, the same on all nodes"},
+	 "one member and its two addresses; once for each, the same on all nodes"},
 	{"bootstrap", KIND_BOOL, FIELD(bootstrap), 0, 0, "yes|no",
-         "an empty directory starts a new cluster of these members (yes)"},
-	{"election", KIND_MS, FIELD(election_ms), 20, 600000, "TIME", "silence after which a leader is replaced (300ms)"},
+	 "an empty directory starts a new cluster of these members (yes)"},
+	{"election", KIND_MS, FIELD(election_ms), 20, 600000, "TIME",
+	 "silence after which a leader is replaced (300ms)"},
 	{"heartbeat", KIND_MS, FIELD(heartbeat_ms), 5, 60000, "TIME", "how often a leader speaks (50ms)"},
 	{"memory", KIND_SIZE, FIELD(memory_bytes), MIB(32), SIZE_MAX_SET, "SIZE",
-         "budget, split over memtable, cache and log cache (256MiB)"},
-	{"memtable", KIND_SIZE, FIELD(memtable_bytes), KIB(64), SIZE_MAX_SET, "SIZE", "of memory (a quarter)"},
-	{"cache", KIND_SIZE, FIELD(cache_bytes), KIB(64), SIZE_MAX_SET, "SIZE", "of memory, block cache (a quarter)"},
+	 "budget, split over memtable, cache and log cache (256MiB)"},
+	{"memtable", KIND_SIZE, FIELD(memtable_bytes), KIB(64), SIZE_MAX_SET, "SIZE",
+	 "of memory (a quarter)"},
+	{"cache", KIND_SIZE, FIELD(cache_bytes), KIB(64), SIZE_MAX_SET, "SIZE",
+	 "of memory, block cache (a quarter)"},
 	{"log-cache", KIND_SIZE, FIELD(log_cache_bytes), KIB(64), SIZE_MAX_SET, "SIZE",
-         "of memory, recent log entries (an eighth)"},
-	{"segment", KIND_SIZE, FIELD(segment_bytes), KIB(4), (uint64_t)1 << 32, "SIZE", "of one log file (64MiB)"},
-	{"keep", KIND_SIZE, FIELD(keep_bytes), 0, SIZE_MAX_SET, "SIZE", "log kept for a member that lags (512MiB)"},
+	 "of memory, recent log entries (an eighth)"},
+	{"segment", KIND_SIZE, FIELD(segment_bytes), KIB(4), (uint64_t)1 << 32, "SIZE",
+	 "of one log file (64MiB)"},
+	{"keep", KIND_SIZE, FIELD(keep_bytes), 0, SIZE_MAX_SET, "SIZE",
+	 "log kept for a member that lags (512MiB)"},
 	{"flush-bytes", KIND_SIZE, FIELD(flush_bytes), 0, SIZE_MAX_SET, "SIZE",
-         "applied bytes after which the database is flushed (0: half a memtable)"},
-	{"flush-entries", KIND_INT, FIELD(flush_entries), 0, UINT32_MAX, "N", "the same in entries (0: never)"},
+	 "applied bytes after which the database is flushed (0: half a memtable)"},
+	{"flush-entries", KIND_INT, FIELD(flush_entries), 0, UINT32_MAX, "N",
+	 "the same in entries (0: never)"},
 	{"space-reserve", KIND_SIZE, FIELD(space_reserve_bytes), 0, SIZE_MAX_SET, "SIZE",
-         "free disk below which writes are refused (256MiB)"},
-	{"max-clients", KIND_INT, FIELD(max_clients), 1, LIMIT_CONNECTIONS, "N", "client connections (10000)"},
-	{"deadline", KIND_MS, FIELD(default_deadline_ms), 1, 600000, "TIME", "of a request that names none (5s)"},
+	 "free disk below which writes are refused (256MiB)"},
+	{"max-clients", KIND_INT, FIELD(max_clients), 1, LIMIT_CONNECTIONS, "N",
+	 "client connections (10000)"},
+	{"deadline", KIND_MS, FIELD(default_deadline_ms), 1, 600000, "TIME",
+	 "of a request that names none (5s)"},
 	{"once-retention", KIND_MS, FIELD(once_retention_ms), 1000, 3650 * DAY_MS, "TIME",
-         "how long a request id is remembered (7d)"},
+	 "how long a request id is remembered (7d)"},
 	{"slowlog-slower-than", KIND_US, FIELD(slowlog_us), 0, 60000000, "TIME",
-         "run time from which a command is kept in SLOWLOG (10ms)"},
+	 "run time from which a command is kept in SLOWLOG (10ms)"},
 	{"slowlog-max-len", KIND_INT, FIELD(slowlog_max), 0, 1024, "N", "entries kept there (128)"},
 	{"log-level", KIND_LEVEL, FIELD(log_level), 0, 0, "LEVEL", "debug, info, warn or error (info)"},
-	{"core-dumps", KIND_BOOL, FIELD(core_dumps), 0, 0, "yes|no", "leave a core behind; it holds customers' data (no)"},
+	{"core-dumps", KIND_BOOL, FIELD(core_dumps), 0, 0, "yes|no",
+	 "leave a core behind; it holds customers' data (no)"},
 };
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
 _Static_assert(KEY_COUNT <= 64, "one bit a key");
@@ -102,16 +122,17 @@ struct unit {
 static const struct unit size_units[] = {
 	{"", 1}, {"B", 1}, {"KiB", KIB(1)}, {"MiB", MIB(1)}, {"GiB", (uint64_t)1 << 30}, {NULL, 0}};
 static const struct unit us_units[] = {{"us", 1},
-                                       {"ms", 1000},
-                                       {"s", 1000000},
-                                       {"m", (uint64_t)60 * 1000000},
-                                       {"h", (uint64_t)3600 * 1000000},
-                                       {"d", DAY_MS * 1000},
-                                       {NULL, 0}};
+				       {"ms", 1000},
+				       {"s", 1000000},
+				       {"m", (uint64_t)60 * 1000000},
+				       {"h", (uint64_t)3600 * 1000000},
+				       {"d", DAY_MS * 1000},
+				       {NULL, 0}};
 static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
 
 /* Why text is not a number of one of the units; NULL when it is. */
-static const char *parse_number(const char *text, const struct unit *units, const char *units_text, uint64_t *value)
+static const char *parse_number(const char *text, const struct unit *units, const char *units_text,
+				uint64_t *value)
 {
 	uint64_t number = 0;
 	const char *at = text;
@@ -253,11 +274,13 @@ static const char *set_value(struct node_config *config, const struct key *key, 
 		wrong = parse_number(text, plain_units, "takes no unit", &value);
 		break;
 	case KIND_SIZE:
-		wrong = parse_number(text, size_units, "has a wrong unit; sizes are bytes, KiB, MiB or GiB", &value);
+		wrong = parse_number(text, size_units, "has a wrong unit; sizes are bytes, KiB, MiB or GiB",
+				     &value);
 		break;
 	case KIND_MS:
 	case KIND_US:
-		wrong = parse_number(text, us_units, "has a wrong unit; times carry us, ms, s, m, h or d", &value);
+		wrong = parse_number(text, us_units, "has a wrong unit; times carry us, ms, s, m, h or d",
+				     &value);
 		break;
 	}
 	if (wrong != NULL) {
@@ -292,7 +315,8 @@ static int reader_error(struct config_reader *reader, const char *key, const cha
 	if (reader->file == NULL) {
 		return err_set(reader->err, ERR_INVALID, "--%s: %s %s", key, shown, wrong);
 	}
-	return err_set(reader->err, ERR_INVALID, "%s:%u: %s: %s %s", reader->file, reader->line, key, shown, wrong);
+	return err_set(reader->err, ERR_INVALID, "%s:%u: %s: %s %s", reader->file, reader->line, key, shown,
+		       wrong);
 }
 
 static const struct key *find_key(const char *name, size_t *at)
@@ -313,7 +337,8 @@ int config_set(struct config_reader *reader, const char *name, const char *text)
 	uint64_t bit = (uint64_t)1 << at;
 	struct node_config scratch;
 	if (key == NULL) {
-		return reader_error(reader, name, text, "is set, but there is no such key; see tallyd --help");
+		return reader_error(reader, name, text,
+				    "is set, but there is no such key; see tallyd --help");
 	}
 	if ((reader->seen & bit) != 0 && key->kind != KIND_MEMBER) {
 		return reader_error(reader, name, text, "is set a second time");
@@ -385,8 +410,8 @@ static int walk_pair(void *user, const char *section, const char *name, const ch
 		return 0;
 	}
 	if (section[0] != '\0') {
-		walk->status = err_set(reader->err, ERR_INVALID, "%s:%u: [%s]: there are no sections", reader->file,
-		                       reader->line, section);
+		walk->status = err_set(reader->err, ERR_INVALID, "%s:%u: [%s]: there are no sections",
+				       reader->file, reader->line, section);
 		return 0;
 	}
 	walk->status = config_set(reader, name, value);
@@ -407,7 +432,9 @@ static int read_whole(const char *path, struct buf *text, struct err *err)
 	if (unread) {
 		return err_set(err, ERR_IO, "%s:0: cannot be read", path);
 	}
-	return text->len < FILE_BYTES_MAX ? 0 : err_set(err, ERR_TOO_LARGE, "%s:0: is too large for settings", path);
+	return text->len < FILE_BYTES_MAX
+		       ? 0
+		       : err_set(err, ERR_TOO_LARGE, "%s:0: is too large for settings", path);
 }
 
 int config_file(struct config_reader *reader, const char *path)
@@ -424,7 +451,8 @@ int config_file(struct config_reader *reader, const char *path)
 		int line = ini_parse_stream(walk_line, &walk, walk_pair, &walk);
 		status = walk.status;
 		if (status == 0 && line != 0) {
-			status = err_set(reader->err, ERR_INVALID, "%s:%d: this is no `key = value`", path, line);
+			status = err_set(reader->err, ERR_INVALID, "%s:%d: this is no `key = value`", path,
+					 line);
 		}
 	}
 	buf_fini(&text);
@@ -445,7 +473,7 @@ static const char *flag_value(int argc, char **argv, int *at, char *name, size_t
 }
 
 static int read_flags(struct config_reader *reader, int argc, char **argv, const char **file,
-                      enum config_action *action)
+		      enum config_action *action)
 {
 	for (int at = 1; at < argc; at++) {
 		char name[64];
@@ -458,7 +486,8 @@ static int read_flags(struct config_reader *reader, int argc, char **argv, const
 			return 0;
 		}
 		if (strncmp(argv[at], "--", 2) != 0) {
-			return err_set(reader->err, ERR_INVALID, "%s: is no flag; see tallyd --help", argv[at]);
+			return err_set(reader->err, ERR_INVALID, "%s: is no flag; see tallyd --help",
+				       argv[at]);
 		}
 		const char *value = flag_value(argc, argv, &at, name, sizeof name);
 		if (value == NULL) {
@@ -479,7 +508,8 @@ static int read_flags(struct config_reader *reader, int argc, char **argv, const
 	return 0;
 }
 
-int config_read(struct node_config *config, int argc, char **argv, enum config_action *action, struct err *err)
+int config_read(struct node_config *config, int argc, char **argv, enum config_action *action,
+		struct err *err)
 {
 	struct config_reader reader;
 	const char *file = NULL;
@@ -533,18 +563,22 @@ int config_finish(struct node_config *config, struct err *err)
 		config->member_count = 1;
 	}
 	if (find_member(config, config->id) == NULL) {
-		return err_set(err, ERR_INVALID, "--member: none has this node's id %llu", (unsigned long long)config->id);
+		return err_set(err, ERR_INVALID, "--member: none has this node's id %llu",
+			       (unsigned long long)config->id);
 	}
 	if (config->election_ms <= 2 * config->heartbeat_ms) {
-		return err_set(err, ERR_INVALID, "--election: %llums is not more than twice the heartbeat of %llums",
-		               (unsigned long long)config->election_ms, (unsigned long long)config->heartbeat_ms);
+		return err_set(
+			err, ERR_INVALID, "--election: %llums is not more than twice the heartbeat of %llums",
+			(unsigned long long)config->election_ms, (unsigned long long)config->heartbeat_ms);
 	}
 	if (strcmp(config->listen, config->peer_listen) == 0) {
-		return err_set(err, ERR_INVALID, "--peer-listen: %s is the clients' address too", config->peer_listen);
+		return err_set(err, ERR_INVALID, "--peer-listen: %s is the clients' address too",
+			       config->peer_listen);
 	}
 	share_memory(config);
 	if (config->memtable_bytes + config->cache_bytes + config->log_cache_bytes > config->memory_bytes) {
-		return err_set(err, ERR_INVALID, "--memory: memtable, cache and log-cache together are over it");
+		return err_set(err, ERR_INVALID,
+			       "--memory: memtable, cache and log-cache together are over it");
 	}
 	if (config->name[0] == '\0') {
 		snprintf(config->name, sizeof config->name, "n%llu", (unsigned long long)config->id);
@@ -558,17 +592,19 @@ int config_finish(struct node_config *config, struct err *err)
 void config_help(struct buf *out)
 {
 	buf_append_text(out, "usage: tallyd --id N [--config FILE] [--KEY VALUE] ...\n\n"
-	                     "A node of a Tally cluster. FILE holds lines `KEY = VALUE`; flags win over it.\n"
-	                     "Sizes are bytes or carry KiB, MiB, GiB; times carry us, ms, s, m, h or d.\n\n"
-	                     "  --config FILE\n      read these settings too\n");
+			     "A node of a Tally cluster. FILE holds lines `KEY = VALUE`; flags win over it.\n"
+			     "Sizes are bytes or carry KiB, MiB, GiB; times carry us, ms, s, m, h or d.\n\n"
+			     "  --config FILE\n      read these settings too\n");
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		buf_appendf(out, "  --%s %s\n      %s\n", keys[i].name, keys[i].value, keys[i].help);
 	}
-	buf_append_text(out, "  --help, --version\n\n"
-	                     "exit status: 0 stopped on SIGTERM or SIGINT, 1 could not start, 2 wrong settings.\n"
-	                     "SIGTERM hands leadership over first and ends within two seconds.\n\n"
-	                     "A cluster of three on one machine, first node:\n"
-	                     "  tallyd --id 1 --dir d1 --listen 127.0.0.1:7401 --peer-listen 127.0.0.1:7501 \\\n"
-	                     "    --member 1=127.0.0.1:7501,127.0.0.1:7401 --member 2=127.0.0.1:7502,127.0.0.1:7402 \\\n"
-	                     "    --member 3=127.0.0.1:7503,127.0.0.1:7403\n");
+	buf_append_text(
+		out,
+		"  --help, --version\n\n"
+		"exit status: 0 stopped on SIGTERM or SIGINT, 1 could not start, 2 wrong settings.\n"
+		"SIGTERM hands leadership over first and ends within two seconds.\n\n"
+		"A cluster of three on one machine, first node:\n"
+		"  tallyd --id 1 --dir d1 --listen 127.0.0.1:7401 --peer-listen 127.0.0.1:7501 \\\n"
+		"    --member 1=127.0.0.1:7501,127.0.0.1:7401 --member 2=127.0.0.1:7502,127.0.0.1:7402 \\\n"
+		"    --member 3=127.0.0.1:7503,127.0.0.1:7403\n");
 }

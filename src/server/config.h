@@ -18,9 +18,9 @@ void config_defaults(struct node_config *config);
 /* Where keys came from, so that doubles are found and flags beat the file. */
 struct config_reader {
 	struct node_config *config;
-	uint64_t seen;            /* one bit a key of the table, in this source */
-	uint64_t fixed;           /* keys that flags have set */
-	const char *file;         /* NULL while reading flags */
+	uint64_t seen;    /* one bit a key of the table, in this source */
+	uint64_t fixed;   /* keys that flags have set */
+	const char *file; /* NULL while reading flags */
 	unsigned line;
 	struct err *err;
 };
@@ -30,9 +30,11 @@ int config_set(struct config_reader *reader, const char *key, const char *text);
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 /* Flags, then the file that --config names, then config_finish. */
-int config_read(struct node_config *config, int argc, char **argv, enum config_action *action, struct err *err);
+int config_read(struct node_config *config, int argc, char **argv, enum config_action *action,
+		struct err *err);
 int config_file(struct config_reader *reader, const char *path);
-/* Fills what follows from the rest (name, cluster id, shares of memory, a single member) and checks the whole. */
+/* Fills what follows from the rest (name, cluster id, shares of memory, a single member) and checks the
+ * whole. */
 int config_finish(struct node_config *config, struct err *err);
 
 /* The text of --help: every key, its unit and its default. */

@@ -126,7 +126,8 @@ static void conn_turn_cb(struct env_turn *turn)
 		conn_read(conn);
 	}
 	/* Of one that ended, what is unfinished now stays unfinished. */
-	bool over = conn->state == CONN_LEAVING || (conn->state == CONN_OPEN && conn->ended && conn_may_read(conn));
+	bool over = conn->state == CONN_LEAVING ||
+		    (conn->state == CONN_OPEN && conn->ended && conn_may_read(conn));
 	if (over && conn_settled(conn)) {
 		conn_close(conn);
 	}
@@ -254,7 +255,8 @@ static size_t conn_parse(struct conn *conn, struct slice input)
 		struct slice *argv = NULL;
 		size_t argc = 0, used = 0;
 		struct err err = {0};
-		int status = resp_request_parse(&conn->reading, input, &node->arena, &argv, &argc, &used, &err);
+		int status =
+			resp_request_parse(&conn->reading, input, &node->arena, &argv, &argc, &used, &err);
 		if (status == ERR_MORE) {
 			break;
 		}
@@ -486,7 +488,7 @@ void conn_tick(struct conn *conn, uint64_t now_us)
 	if (deaf || mute) {
 		conn->node->counters.timed_out++;
 		listener_log(&conn->node->listener, LOG_INFO, "client_closed", conn,
-		             deaf ? "takes_no_answers" : "unfinished_request");
+			     deaf ? "takes_no_answers" : "unfinished_request");
 		conn_close(conn);
 	}
 }

@@ -42,7 +42,7 @@ struct conn {
 	enum conn_state state;
 	char peer[64];
 
-	struct buf in;       /* a request that has not fully arrived, and what was not read yet */
+	struct buf in; /* a request that has not fully arrived, and what was not read yet */
 	struct resp_request_state reading;
 	struct buf out, sending;
 	struct env_write write;
@@ -52,9 +52,9 @@ struct conn {
 	bool ended;   /* the client's end of stream came */
 	size_t counted_input;
 
-	struct list calls;   /* in the order of asking */
+	struct list calls; /* in the order of asking */
 	size_t call_count;
-	size_t held_bytes;   /* of answers that wait in calls */
+	size_t held_bytes; /* of answers that wait in calls */
 
 	/* Order over a change of leader (dispatch.c): calls under way all go one way. */
 	uint64_t route;

@@ -33,7 +33,8 @@ void connection_select(struct local_call *call)
 		return;
 	}
 	if (db < INT32_MIN || db > INT32_MAX) {
-		reply_error(call->reply, "ERR value is out of range, value must between %d and %d", INT32_MIN, INT32_MAX);
+		reply_error(call->reply, "ERR value is out of range, value must between %d and %d", INT32_MIN,
+			    INT32_MAX);
 		return;
 	}
 	if (db < 0 || db >= SESSION_DATABASES) {
@@ -48,7 +49,9 @@ bool connection_set_name(struct conn *conn, struct slice name, struct reply *rep
 {
 	for (size_t i = 0; i < name.len; i++) {
 		if (name.data[i] < '!' || name.data[i] > '~') {
-			reply_error(reply, "ERR Client names cannot contain spaces, newlines or special characters.");
+			reply_error(
+				reply,
+				"ERR Client names cannot contain spaces, newlines or special characters.");
 			return false;
 		}
 	}
@@ -80,8 +83,10 @@ void connection_auth(struct local_call *call)
 		return;
 	}
 	if (call->argc == 2) {
-		reply_error(call->reply, "ERR AUTH <password> called without any password configured for the default user. "
-		                         "Are you sure your configuration is correct?");
+		reply_error(
+			call->reply,
+			"ERR AUTH <password> called without any password configured for the default user. "
+			"Are you sure your configuration is correct?");
 		return;
 	}
 	if (may_be(call->argv[1], call->reply)) {
@@ -137,7 +142,7 @@ void connection_hello(struct local_call *call)
 			named = true;
 		} else {
 			reply_error(reply, "ERR Syntax error in HELLO option '%.*s'", (int)call->argv[at].len,
-			            (const char *)call->argv[at].data);
+				    (const char *)call->argv[at].data);
 			return;
 		}
 	}

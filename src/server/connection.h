@@ -17,7 +17,8 @@ void connection_time(struct local_call *call);
 void connection_wait(struct local_call *call);
 void connection_ok(struct local_call *call); /* accepted, nothing to do */
 
-/* A connection's name: printable, no spaces, at most SESSION_NAME_MAX bytes; empty takes it away. Or the error. */
+/* A connection's name: printable, no spaces, at most SESSION_NAME_MAX bytes; empty takes it away. Or the
+ * error. */
 bool connection_set_name(struct conn *conn, struct slice name, struct reply *reply);
 
 #endif /* SERVER_CONNECTION_H */

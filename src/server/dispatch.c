@@ -277,7 +277,7 @@ bool dispatch_call(struct dispatch *dispatch, struct call *call)
 		return true;
 	}
 	uint64_t limit_ms = request->envelope.deadline_ms != 0 ? request->envelope.deadline_ms
-	                                                       : node->config.default_deadline_ms;
+							       : node->config.default_deadline_ms;
 	call->deadline_us = request->arrived_us + limit_ms * 1000;
 	call->mutates = request_mutates(request);
 	uint64_t now_us = env_now_us(node->env);
@@ -329,7 +329,7 @@ static void dispatch_foreign_answered(struct call *call)
 		struct reply reply = call_reply(call);
 		buf_reset(&call->request.reply);
 		reply_code(&reply, call->request.wrote ? CODE_OUTCOME_UNKNOWN : CODE_TOO_LARGE,
-		           "\"message\":\"the reply is too large to be passed on; ask the leader itself\"");
+			   "\"message\":\"the reply is too large to be passed on; ask the leader itself\"");
 		call->request.code = call->request.wrote ? CODE_OUTCOME_UNKNOWN : CODE_TOO_LARGE;
 		call->request.outcome = code_outcome(call->request.code);
 		buf_reset(frame);
@@ -355,8 +355,9 @@ void dispatch_foreign(struct dispatch *dispatch, uint64_t from_id, uint64_t toke
 	if (status != 0 || unknown) {
 		node->counters.foreign_bad++;
 		log_event(node->log, LOG_WARN, "forwarded_request_bad", "from=%llu reason=\"%s\"",
-		          (unsigned long long)from_id, unknown ? "unknown command" : err_name(status));
-		call_answer_code(call, CODE_FORBIDDEN, "\"message\":\"the leader does not understand this request\"");
+			  (unsigned long long)from_id, unknown ? "unknown command" : err_name(status));
+		call_answer_code(call, CODE_FORBIDDEN,
+				 "\"message\":\"the leader does not understand this request\"");
 	} else if (node->state != NODE_SERVING) {
 		call_answer_code(call, CODE_STOPPING, NULL);
 	} else if (shard_role(node->shard, &leader_id) != SHARD_LEADS) {

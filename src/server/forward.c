@@ -34,7 +34,8 @@ static void put_command(struct buf *out, const struct request_command *command)
 static uint8_t flags_of(const struct request_envelope *envelope)
 {
 	return (uint8_t)((envelope->settle ? FLAG_SETTLE : 0) | (envelope->dryrun ? FLAG_DRYRUN : 0) |
-	                 (envelope->explain ? FLAG_EXPLAIN : 0) | (envelope->once.data != NULL ? FLAG_ONCE : 0));
+			 (envelope->explain ? FLAG_EXPLAIN : 0) |
+			 (envelope->once.data != NULL ? FLAG_ONCE : 0));
 }
 
 static uint32_t deadline_field(uint64_t left_ms)
@@ -45,7 +46,7 @@ static uint32_t deadline_field(uint64_t left_ms)
 bool forward_encode(struct buf *out, const struct request *request, uint64_t left_ms)
 {
 	uint8_t head[8] = {VERSION, (uint8_t)request->kind, (uint8_t)request->protocol, (uint8_t)request->db,
-	                   flags_of(&request->envelope)};
+			   flags_of(&request->envelope)};
 	assert(request->db < DATABASES);
 	buf_append(out, head, sizeof head);
 	buf_append_u32(out, deadline_field(left_ms));
@@ -101,18 +102,18 @@ static bool take_head(struct slice *in, struct request *request, bool *once)
 		return false;
 	}
 	const uint8_t *byte = head.data;
-	if (byte[1] > REQUEST_WATCH || byte[2] < 2 || byte[2] > 3 || byte[3] >= DATABASES || byte[4] > FLAG_ALL ||
-	    byte[5] != 0 || byte[6] != 0 || byte[7] != 0) {
+	if (byte[1] > REQUEST_WATCH || byte[2] < 2 || byte[2] > 3 || byte[3] >= DATABASES ||
+	    byte[4] > FLAG_ALL || byte[5] != 0 || byte[6] != 0 || byte[7] != 0) {
 		return false;
 	}
 	request->kind = (enum request_kind)byte[1];
 	request->protocol = byte[2];
 	request->db = byte[3];
 	request->envelope = (struct request_envelope){.once = SLICE_NONE,
-	                                              .deadline_ms = left_ms,
-	                                              .settle = (byte[4] & FLAG_SETTLE) != 0,
-	                                              .dryrun = (byte[4] & FLAG_DRYRUN) != 0,
-	                                              .explain = (byte[4] & FLAG_EXPLAIN) != 0};
+						      .deadline_ms = left_ms,
+						      .settle = (byte[4] & FLAG_SETTLE) != 0,
+						      .dryrun = (byte[4] & FLAG_DRYRUN) != 0,
+						      .explain = (byte[4] & FLAG_EXPLAIN) != 0};
 	*once = (byte[4] & FLAG_ONCE) != 0;
 	return true;
 }
@@ -122,10 +123,12 @@ static bool arity_fits(const struct command *command, size_t argc)
 	return command->arity >= 0 ? argc == (size_t)command->arity : argc >= (size_t)-command->arity;
 }
 
-static bool take_command(struct slice *in, struct arena *arena, struct request_command *command, bool *unknown)
+static bool take_command(struct slice *in, struct arena *arena, struct request_command *command,
+			 bool *unknown)
 {
 	uint64_t argc = 0;
-	/* Every word takes a byte at least, so a lie about their number is found before memory is asked for. */
+	/* Every word takes a byte at least, so a lie about their number is found before memory is asked for.
+	 */
 	if (!take_database(in, &command->db) || !slice_take_varint(in, &argc) || argc == 0 ||
 	    argc > LIMIT_RESP_ARGS || argc > in->len) {
 		return false;
@@ -221,8 +224,9 @@ int forward_decode(struct slice frame, struct arena *arena, struct request *requ
 
 void forward_encode_answer(struct buf *out, const struct request *request)
 {
-	uint8_t head[4] = {VERSION, (uint8_t)request->outcome, (uint8_t)request->code,
-	                   (uint8_t)((request->wrote ? ANSWER_WROTE : 0) | (request->replayed ? ANSWER_REPLAYED : 0))};
+	uint8_t head[4] = {
+		VERSION, (uint8_t)request->outcome, (uint8_t)request->code,
+		(uint8_t)((request->wrote ? ANSWER_WROTE : 0) | (request->replayed ? ANSWER_REPLAYED : 0))};
 	buf_append(out, head, sizeof head);
 	buf_append_u32(out, request->ordinal);
 	buf_append_u64(out, request->index);
@@ -238,7 +242,8 @@ int forward_decode_answer(struct slice frame, struct request *request)
 	    frame.data[2] > CODE_OUTCOME_UNKNOWN || frame.data[3] > (ANSWER_WROTE | ANSWER_REPLAYED)) {
 		return ERR_INVALID;
 	}
-	if (!slice_take(&frame, 4, &head) || !slice_take_u32(&frame, &ordinal) || !slice_take_u64(&frame, &index)) {
+	if (!slice_take(&frame, 4, &head) || !slice_take_u32(&frame, &ordinal) ||
+	    !slice_take_u64(&frame, &index)) {
 		return ERR_INVALID;
 	}
 	request->outcome = (enum outcome)head.data[1];

@@ -57,7 +57,8 @@ static bool read_line(struct slice *text, const char *word, int base, uint64_t *
 	size_t len = strlen(word);
 	const uint8_t *end = memchr(text->data, '\n', text->len);
 	char number[24];
-	if (end == NULL || text->len < len + 1 || memcmp(text->data, word, len) != 0 || text->data[len] != ' ') {
+	if (end == NULL || text->len < len + 1 || memcmp(text->data, word, len) != 0 ||
+	    text->data[len] != ' ') {
 		return false;
 	}
 	size_t digits = (size_t)(end - text->data) - len - 1;
@@ -78,18 +79,21 @@ static int identity_parse(struct slice text, const char *path, struct identity *
 	uint64_t format = 0, check = 0;
 	if (read_line(&rest, "tally-data", 10, &format) && format > FORMAT) {
 		return err_set(err, ERR_VERSION,
-		               "%s: written by a newer tallyd (format %" PRIu64 ", this one knows %d); run that one", path,
-		               format, FORMAT);
+			       "%s: written by a newer tallyd (format %" PRIu64
+			       ", this one knows %d); run that one",
+			       path, format, FORMAT);
 	}
 	if (format != FORMAT || !read_line(&rest, "cluster", 16, &identity->cluster_id) ||
 	    !read_line(&rest, "node", 10, &identity->node_id) ||
 	    !read_line(&rest, "incarnation", 16, &identity->incarnation)) {
-		return err_set(err, ERR_CORRUPT, "%s: is damaged; restore it from a copy or re-add this node empty", path);
+		return err_set(err, ERR_CORRUPT,
+			       "%s: is damaged; restore it from a copy or re-add this node empty", path);
 	}
 	uint64_t sum = checksum64(slice_of(text.data, (size_t)(rest.data - text.data)));
 	if (!read_line(&rest, "check", 16, &check) || check != sum || rest.len != 0) {
-		return err_set(err, ERR_CORRUPT, "%s: its checksum is wrong; restore it from a copy or re-add this node empty",
-		               path);
+		return err_set(err, ERR_CORRUPT,
+			       "%s: its checksum is wrong; restore it from a copy or re-add this node empty",
+			       path);
 	}
 	return 0;
 }
@@ -123,7 +127,8 @@ static int write_synced(struct env *env, const char *path, struct slice text)
 	if (status != 0) {
 		return status;
 	}
-	if ((status = env_file_truncate(file, 0)) == 0 && (status = env_file_write(file, 0, text.data, text.len)) == 0) {
+	if ((status = env_file_truncate(file, 0)) == 0 &&
+	    (status = env_file_write(file, 0, text.data, text.len)) == 0) {
 		status = env_file_sync(file);
 	}
 	env_file_close(file);
@@ -131,7 +136,7 @@ static int write_synced(struct env *env, const char *path, struct slice text)
 }
 
 static int identity_write(struct env *env, const char *dir, const char *path, const struct identity *identity,
-                          struct err *err)
+			  struct err *err)
 {
 	char fresh[PATH_BYTES], parent[PATH_BYTES];
 	struct buf text;
@@ -140,8 +145,9 @@ static int identity_write(struct env *env, const char *dir, const char *path, co
 		return status;
 	}
 	buf_init(&text, FILE_MAX);
-	buf_appendf(&text, "tally-data %d\ncluster %016" PRIx64 "\nnode %" PRIu64 "\nincarnation %016" PRIx64 "\n", FORMAT,
-	            identity->cluster_id, identity->node_id, identity->incarnation);
+	buf_appendf(&text,
+		    "tally-data %d\ncluster %016" PRIx64 "\nnode %" PRIu64 "\nincarnation %016" PRIx64 "\n",
+		    FORMAT, identity->cluster_id, identity->node_id, identity->incarnation);
 	buf_appendf(&text, "check %016" PRIx64 "\n", checksum64(buf_slice(&text)));
 	assert(!buf_failed(&text));
 	parent_of(dir, parent);
@@ -190,15 +196,16 @@ static int directory_make(struct env *env, const char *dir, struct err *err)
 		return err_set(err, status, "%s: is no directory that can be read: %s", dir, why(status));
 	}
 	if (env_free_space(env, dir, &space) == 0 && space < START_SPACE) {
-		return err_set(err, ERR_NO_SPACE, "%s: no space left: %" PRIu64 " bytes are free and a start needs %zu", dir,
-		               space, START_SPACE);
+		return err_set(err, ERR_NO_SPACE,
+			       "%s: no space left: %" PRIu64 " bytes are free and a start needs %zu", dir,
+			       space, START_SPACE);
 	}
 	return 0;
 }
 
 /* Absent: this is a new node's directory, unless it has data already. */
 static int identity_make(struct env *env, const char *dir, const char *path, bool bootstrap,
-                         struct identity *identity, struct err *err)
+			 struct identity *identity, struct err *err)
 {
 	struct contents contents = {false};
 	int status = env_dir_list(env, dir, contents_visit, &contents);
@@ -206,19 +213,21 @@ static int identity_make(struct env *env, const char *dir, const char *path, boo
 		return err_set(err, status, "%s: cannot be listed: %s", dir, why(status));
 	}
 	if (contents.data) {
-		return err_set(err, ERR_CORRUPT, "%s: is missing, but %s holds data; restore it or re-add this node empty",
-		               path, dir);
+		return err_set(err, ERR_CORRUPT,
+			       "%s: is missing, but %s holds data; restore it or re-add this node empty",
+			       path, dir);
 	}
 	if (!bootstrap) {
-		return err_set(err, ERR_NOT_FOUND, "%s: is empty, and bootstrap = no: the data of this node is gone", dir);
+		return err_set(err, ERR_NOT_FOUND,
+			       "%s: is empty, and bootstrap = no: the data of this node is gone", dir);
 	}
 	env_random(env, &identity->incarnation, sizeof identity->incarnation);
 	identity->fresh = true;
 	return identity_write(env, dir, path, identity, err);
 }
 
-static int identity_settle(struct env *env, const char *dir, const char *path, uint64_t cluster_id, uint64_t node_id,
-                           bool bootstrap, struct identity *identity, struct err *err)
+static int identity_settle(struct env *env, const char *dir, const char *path, uint64_t cluster_id,
+			   uint64_t node_id, bool bootstrap, struct identity *identity, struct err *err)
 {
 	int status = identity_read(env, path, identity, err);
 	if (status == ERR_NOT_FOUND) {
@@ -231,18 +240,18 @@ static int identity_settle(struct env *env, const char *dir, const char *path, u
 	}
 	if (identity->cluster_id != cluster_id) {
 		return err_set(err, ERR_INVALID,
-		               "%s: is of another cluster (%016" PRIx64 ", this node's is %016" PRIx64 ")", path,
-		               identity->cluster_id, cluster_id);
+			       "%s: is of another cluster (%016" PRIx64 ", this node's is %016" PRIx64 ")",
+			       path, identity->cluster_id, cluster_id);
 	}
 	if (identity->node_id != node_id) {
 		return err_set(err, ERR_INVALID, "%s: is of node %" PRIu64 ", this is node %" PRIu64, path,
-		               identity->node_id, node_id);
+			       identity->node_id, node_id);
 	}
 	return 0;
 }
 
 int identity_open(struct env *env, const char *dir, uint64_t cluster_id, uint64_t node_id, bool bootstrap,
-                  struct identity *identity, struct err *err)
+		  struct identity *identity, struct err *err)
 {
 	char path[PATH_BYTES], lock[PATH_BYTES];
 	memset(identity, 0, sizeof *identity);
@@ -253,7 +262,8 @@ int identity_open(struct env *env, const char *dir, uint64_t cluster_id, uint64_
 	}
 	status = env_lock_take(env, lock, &identity->lock);
 	if (status == ERR_LOCKED) {
-		return err_set(err, status, "%s: another process holds it; is this node running already?", lock);
+		return err_set(err, status, "%s: another process holds it; is this node running already?",
+			       lock);
 	}
 	if (status != 0) {
 		return err_set(err, status, "%s: cannot be made: %s", lock, why(status));

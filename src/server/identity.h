@@ -26,7 +26,7 @@ struct identity {
 
 /* Blocking; while a node opens. On failure err is one line for the operator and nothing is held. */
 int identity_open(struct env *env, const char *dir, uint64_t cluster_id, uint64_t node_id, bool bootstrap,
-                  struct identity *identity, struct err *err);
+		  struct identity *identity, struct err *err);
 void identity_close(struct identity *identity);
 
 #endif /* SERVER_IDENTITY_H */

@@ -39,7 +39,7 @@ static void put_server(struct facts *facts)
 	put(facts, "arch_bits", 64);
 	put(facts, "process_id", node->config.process_id);
 	buf_appendf(facts->out, "run_id:%016" PRIx64 "%016" PRIx64 "00000000\r\n", node->identity.cluster_id,
-	            node->identity.incarnation);
+		    node->identity.incarnation);
 	put(facts, "tcp_port", node->listener.port);
 	put(facts, "server_time_usec", env_wall_ms(node->env) * 1000);
 	put(facts, "uptime_in_seconds", up_s);
@@ -118,8 +118,8 @@ static void put_replication(struct facts *facts)
 	const struct replica_stats *replica = &facts->stats.replica;
 	put_text(facts, "role", "master");
 	put(facts, "connected_slaves", 0);
-	buf_appendf(facts->out, "master_replid:%016" PRIx64 "%016" PRIx64 "00000000\r\n", node->identity.cluster_id,
-	            node->identity.cluster_id);
+	buf_appendf(facts->out, "master_replid:%016" PRIx64 "%016" PRIx64 "00000000\r\n",
+		    node->identity.cluster_id, node->identity.cluster_id);
 	put(facts, "master_repl_offset", replica->commit_index);
 	put_text(facts, "tally_role", role_word(replica->role));
 	put(facts, "tally_term", replica->term);
@@ -128,8 +128,10 @@ static void put_replication(struct facts *facts)
 	put(facts, "applied_index", facts->stats.applied_index);
 	for (size_t i = 0; i < replica->peer_count; i++) {
 		const struct replica_peer_stats *peer = &replica->peers[i];
-		buf_appendf(facts->out, "peer%zu:id=%" PRIu64 ",connected=%d,match_index=%" PRIu64 ",unsent=%" PRIu64 "\r\n",
-		            i, peer->id, peer->connected, peer->match_index, peer->unsent_bytes);
+		buf_appendf(facts->out,
+			    "peer%zu:id=%" PRIu64 ",connected=%d,match_index=%" PRIu64 ",unsent=%" PRIu64
+			    "\r\n",
+			    i, peer->id, peer->connected, peer->match_index, peer->unsent_bytes);
 	}
 }
 
@@ -158,9 +160,7 @@ static void put_tally(struct facts *facts)
 	put(facts, "script_budget_exceeded", stats->script.budget_exceeded);
 }
 
-static void put_nothing(struct facts *facts)
-{
-}
+static void put_nothing(struct facts *facts) {}
 
 static void put_cluster(struct facts *facts)
 {
@@ -172,14 +172,10 @@ static const struct section {
 	bool ordinary;
 	void (*put)(struct facts *facts);
 } sections[] = {
-	{"server", "Server", true, put_server},
-	{"clients", "Clients", true, put_clients},
-	{"memory", "Memory", true, put_memory},
-	{"persistence", "Persistence", true, put_persistence},
-	{"stats", "Stats", true, put_stats},
-	{"replication", "Replication", true, put_replication},
-	{"cluster", "Cluster", true, put_cluster},
-	{"tally", "Tally", true, put_tally},
+	{"server", "Server", true, put_server},      {"clients", "Clients", true, put_clients},
+	{"memory", "Memory", true, put_memory},      {"persistence", "Persistence", true, put_persistence},
+	{"stats", "Stats", true, put_stats},         {"replication", "Replication", true, put_replication},
+	{"cluster", "Cluster", true, put_cluster},   {"tally", "Tally", true, put_tally},
 	{"keyspace", "Keyspace", true, put_nothing},
 };
 

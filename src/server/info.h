@@ -1,4 +1,5 @@
-/* INFO: what a node knows about itself, in Redis' sections and one of ours, so that Redis' tools understand it. */
+/* INFO: what a node knows about itself, in Redis' sections and one of ours, so that Redis' tools understand
+ * it. */
 #ifndef SERVER_INFO_H
 #define SERVER_INFO_H
 

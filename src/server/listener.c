@@ -83,7 +83,7 @@ void listener_tick(struct listener *listener, uint64_t now_us)
 	}
 	if (listener->lines_dropped > 0) {
 		log_event(listener->node->log, LOG_WARN, "client_lines_dropped", "count=%llu",
-		          (unsigned long long)listener->lines_dropped);
+			  (unsigned long long)listener->lines_dropped);
 	}
 	listener->lines = 0;
 	listener->lines_dropped = 0;
@@ -92,20 +92,20 @@ void listener_tick(struct listener *listener, uint64_t now_us)
 }
 
 void listener_log(struct listener *listener, enum log_level level, const char *event, const struct conn *conn,
-                  const char *reason)
+		  const char *reason)
 {
 	if (listener->lines >= LINES_MAX) {
 		listener->lines_dropped++;
 		return;
 	}
 	listener->lines++;
-	log_event(listener->node->log, level, event, "id=%llu addr=%s reason=\"%s\"", (unsigned long long)conn->id,
-	          conn->peer, reason);
+	log_event(listener->node->log, level, event, "id=%llu addr=%s reason=\"%s\"",
+		  (unsigned long long)conn->id, conn->peer, reason);
 }
 
 struct conn *listener_find(const struct listener *listener, uint64_t id)
 {
-	list_for_each(link, &listener->conns) {
+	list_for_each (link, &listener->conns) {
 		struct conn *conn = list_entry(link, struct conn, link);
 		if (conn->id == id) {
 			return conn;

@@ -12,10 +12,10 @@ struct listener {
 	struct list conns;   /* in the order of their ids */
 	struct list starved; /* not read because the whole node has too much under way */
 	size_t count;
-	size_t input_bytes;  /* unread input of all of them */
+	size_t input_bytes; /* unread input of all of them */
 	uint64_t next_id;
 	unsigned port;
-	unsigned lines;      /* log lines about clients since the last tick */
+	unsigned lines; /* log lines about clients since the last tick */
 	uint64_t lines_dropped;
 };
 
@@ -31,7 +31,7 @@ void listener_tick(struct listener *listener, uint64_t now_us);
 struct conn *listener_find(const struct listener *listener, uint64_t id);
 /* A log line about a client; a flood of them is cut and counted. */
 void listener_log(struct listener *listener, enum log_level level, const char *event, const struct conn *conn,
-                  const char *reason);
+		  const char *reason);
 /* Calls have been released: reads on for connections that starved. */
 void listener_feed(struct listener *listener);
 

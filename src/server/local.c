@@ -94,12 +94,12 @@ static void wrong_arity(const struct local *local, struct reply *reply)
 	if (local->sub != NULL) {
 		lower(sub, sizeof sub, local->sub);
 	}
-	reply_error(reply, "ERR wrong number of arguments for '%s%s%s' command", name, local->sub != NULL ? "|" : "",
-	            sub);
+	reply_error(reply, "ERR wrong number of arguments for '%s%s%s' command", name,
+		    local->sub != NULL ? "|" : "", sub);
 }
 
 const struct local *local_find(const struct command *command, const struct slice *argv, size_t argc,
-                               struct reply *reply)
+			       struct reply *reply)
 {
 	bool known = false;
 	for (size_t i = 0; i < TABLE_COUNT; i++) {
@@ -123,7 +123,7 @@ const struct local *local_find(const struct command *command, const struct slice
 	if (reply != NULL && known && argc > 1) {
 		size_t shown = argv[1].len > 128 ? 128 : argv[1].len;
 		reply_error(reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)shown,
-		            (const char *)argv[1].data, command->name);
+			    (const char *)argv[1].data, command->name);
 	} else if (reply != NULL) {
 		reply_error(reply, "ERR this command is not served");
 	}

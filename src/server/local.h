@@ -10,17 +10,17 @@
 #include "server/conn.h"
 
 enum local_flags {
-	LOCAL_LATER = 1,   /* takes a call and answers later; not inside MULTI */
-	LOCAL_ALWAYS = 2,  /* run at once also inside MULTI, as Redis does */
-	LOCAL_SPEAKS = 4   /* decides itself whether it answers (CLIENT REPLY) */
+	LOCAL_LATER = 1,  /* takes a call and answers later; not inside MULTI */
+	LOCAL_ALWAYS = 2, /* run at once also inside MULTI, as Redis does */
+	LOCAL_SPEAKS = 4  /* decides itself whether it answers (CLIENT REPLY) */
 };
 
 struct local_call {
 	struct conn *conn;
 	const struct slice *argv; /* the whole command */
 	size_t argc;
-	struct reply *reply;      /* LOCAL_LATER: NULL */
-	struct call *call;        /* LOCAL_LATER: the answer goes here; else NULL */
+	struct reply *reply; /* LOCAL_LATER: NULL */
+	struct call *call;   /* LOCAL_LATER: the answer goes here; else NULL */
 };
 
 struct local {
@@ -33,7 +33,7 @@ struct local {
 
 /* The entry for a LOCAL command of the right arity; NULL after the error was written. */
 const struct local *local_find(const struct command *command, const struct slice *argv, size_t argc,
-                               struct reply *reply);
+			       struct reply *reply);
 /* Walks the table: NULL at its end. */
 const struct local *local_at(size_t at);
 

@@ -35,7 +35,8 @@ struct daemon {
 
 /* ---- the log ---- */
 
-/* One line to standard error. A pipe that nobody empties must not stop the node: lines are dropped, and counted. */
+/* One line to standard error. A pipe that nobody empties must not stop the node: lines are dropped, and
+ * counted. */
 static void log_sink(void *owner, enum log_level level, const char *line)
 {
 	struct daemon *d = owner;
@@ -52,7 +53,9 @@ static void log_sink(void *owner, enum log_level level, const char *line)
 	size_t at = strftime(out, sizeof out, "%Y-%m-%dT%H:%M:%S", &utc);
 	int len = snprintf(out + at, sizeof out - at, ".%03ldZ %s\n", now.tv_nsec / 1000000, line);
 	if (d->lines_dropped > 0 && (size_t)len < sizeof out - at - 40) {
-		len += snprintf(out + at + len - 1, 40, " dropped=%llu\n", (unsigned long long)d->lines_dropped) - 1;
+		len += snprintf(out + at + len - 1, 40, " dropped=%llu\n",
+				(unsigned long long)d->lines_dropped) -
+		       1;
 		d->lines_dropped = 0;
 	}
 	if (write(STDERR_FILENO, out, at + (size_t)len) < 0) {
@@ -116,14 +119,14 @@ static bool make_room_for_files(struct node_config *config)
 	}
 	if (files.rlim_cur < FEWEST_FILES) {
 		fprintf(stderr, "tallyd: only %llu files may be open (ulimit -n); at least %d are needed\n",
-		        (unsigned long long)files.rlim_cur, FEWEST_FILES);
+			(unsigned long long)files.rlim_cur, FEWEST_FILES);
 		return false;
 	}
 	if (files.rlim_cur < wanted) {
 		rlim_t others = files.rlim_cur / 2 < OTHER_FILES ? files.rlim_cur / 2 : OTHER_FILES;
 		config->max_clients = files.rlim_cur - others;
 		fprintf(stderr, "tallyd: only %llu files may be open (ulimit -n): %llu clients at most\n",
-		        (unsigned long long)files.rlim_cur, (unsigned long long)config->max_clients);
+			(unsigned long long)files.rlim_cur, (unsigned long long)config->max_clients);
 	}
 	return true;
 }
@@ -141,11 +144,12 @@ static bool close_directory(const char *dir)
 	}
 	if (is.st_uid != geteuid()) {
 		fprintf(stderr, "tallyd: %s: belongs to user %u, this is user %u\n", dir, (unsigned)is.st_uid,
-		        (unsigned)geteuid());
+			(unsigned)geteuid());
 		return false;
 	}
 	if ((is.st_mode & 077) != 0 && chmod(dir, 0700) != 0) {
-		fprintf(stderr, "tallyd: %s: others can read it, and that cannot be changed: %s\n", dir, strerror(errno));
+		fprintf(stderr, "tallyd: %s: others can read it, and that cannot be changed: %s\n", dir,
+			strerror(errno));
 		return false;
 	}
 	return true;

@@ -32,8 +32,8 @@ static void node_role_cb(void *owner, enum replica_role role, uint64_t leader_id
 {
 	struct node *node = owner;
 	const char *word = role == REPLICA_LEADER     ? "leader"
-	                   : role == REPLICA_FOLLOWER ? "follower"
-	                                              : "candidate";
+			   : role == REPLICA_FOLLOWER ? "follower"
+						      : "candidate";
 	if (role != node->role || leader_id != node->leader_id) {
 		log_event(node->log, LOG_INFO, "role", "role=%s leader=%" PRIu64, word, leader_id);
 	}
@@ -102,7 +102,8 @@ static int node_open_shard(struct node *node, struct err *err)
 	return shard_open(&shard, &node->shard, err);
 }
 
-int node_open(struct env *env, const struct node_config *config, struct log *log, struct node **out, struct err *err)
+int node_open(struct env *env, const struct node_config *config, struct log *log, struct node **out,
+	      struct err *err)
 {
 	struct node *node = calloc(1, sizeof *node);
 	if (node == NULL) {
@@ -120,8 +121,8 @@ int node_open(struct env *env, const struct node_config *config, struct log *log
 	buf_init(&node->nowhere, MIB(64));
 	env_timer_init(env, &node->tick, node_tick_cb);
 	env_timer_init(env, &node->stop_timer, node_stop_timer_cb);
-	int status = identity_open(env, config->dir, config->cluster_id, config->id, config->bootstrap, &node->identity,
-	                           err);
+	int status = identity_open(env, config->dir, config->cluster_id, config->id, config->bootstrap,
+				   &node->identity, err);
 	if (status == 0) {
 		status = node_open_shard(node, err);
 	}
@@ -147,9 +148,9 @@ int node_start(struct node *node, struct err *err)
 		return status;
 	}
 	env_timer_start(&node->tick, TICK_MS);
-	log_event(node->log, LOG_INFO, "ready", "id=%" PRIu64 " cluster=%s port=%u peer=%s dir=%s%s", node->config.id,
-	          node->config.cluster, node->listener.port, node->config.peer_listen, node->config.dir,
-	          node->identity.fresh ? " fresh=1" : "");
+	log_event(node->log, LOG_INFO, "ready", "id=%" PRIu64 " cluster=%s port=%u peer=%s dir=%s%s",
+		  node->config.id, node->config.cluster, node->listener.port, node->config.peer_listen,
+		  node->config.dir, node->identity.fresh ? " fresh=1" : "");
 	return 0;
 }
 
@@ -205,7 +206,8 @@ void node_stop(struct node *node, void (*stopped)(void *owner), void *owner)
 	node->state = NODE_STOPPING;
 	node->stopped = stopped;
 	node->stopped_owner = owner;
-	log_event(node->log, LOG_INFO, "stopping", "clients=%zu calls=%zu", node->listener.count, node->calls.taken);
+	log_event(node->log, LOG_INFO, "stopping", "clients=%zu calls=%zu", node->listener.count,
+		  node->calls.taken);
 	listener_stop(&node->listener);
 	dispatch_refuse_parked(&node->dispatch, CODE_STOPPING);
 	env_timer_start(&node->stop_timer, STOP_MS);

@@ -19,17 +19,17 @@ struct node_member {
 /* Filled by config_defaults and then a file and flags (server/config.h).
  * node_open takes it after config_finish. */
 struct node_config {
-	char dir[512];            /* data directory: lock, identity, log/, db/ */
+	char dir[512]; /* data directory: lock, identity, log/, db/ */
 	uint64_t id;
-	char name[64];            /* "n1": in log lines and replies */
-	uint64_t cluster_id;      /* derived from cluster name when 0 */
-	char cluster[64];         /* "tally" */
-	char listen[128];         /* client port, "127.0.0.1:7401" */
+	char name[64];       /* "n1": in log lines and replies */
+	uint64_t cluster_id; /* derived from cluster name when 0 */
+	char cluster[64];    /* "tally" */
+	char listen[128];    /* client port, "127.0.0.1:7401" */
 	char peer_listen[128];
 	struct node_member members[LIMIT_MEMBERS];
 	size_t member_count;
 	uint64_t election_ms, heartbeat_ms;
-	uint64_t memory_bytes;    /* budget: split over memtable, cache, log cache */
+	uint64_t memory_bytes; /* budget: split over memtable, cache, log cache */
 	uint64_t memtable_bytes, cache_bytes, log_cache_bytes; /* 0: from memory_bytes */
 	uint64_t segment_bytes, keep_bytes, flush_bytes, flush_entries;
 	uint64_t max_clients;
@@ -37,14 +37,15 @@ struct node_config {
 	uint64_t space_reserve_bytes;
 	uint64_t slowlog_us, slowlog_max;
 	enum log_level log_level;
-	bool bootstrap;           /* default true: an empty directory starts a new cluster of members */
-	struct store_disk *disk;  /* NULL: the real one */
-	bool core_dumps;          /* main's affair */
-	uint64_t process_id;      /* for INFO; 0 in the simulator */
+	bool bootstrap;          /* default true: an empty directory starts a new cluster of members */
+	struct store_disk *disk; /* NULL: the real one */
+	bool core_dumps;         /* main's affair */
+	uint64_t process_id;     /* for INFO; 0 in the simulator */
 	uint64_t (*resident_bytes)(void); /* for INFO; NULL in the simulator */
 };
 
-int node_open(struct env *env, const struct node_config *config, struct log *log, struct node **node, struct err *err);
+int node_open(struct env *env, const struct node_config *config, struct log *log, struct node **node,
+	      struct err *err);
 int node_start(struct node *node, struct err *err);
 /* Hands leadership over, finishes what is under way (at most 2 s), closes. stopped comes later. */
 void node_stop(struct node *node, void (*stopped)(void *owner), void *owner);

@@ -32,9 +32,9 @@ struct node {
 	struct dispatch dispatch;
 	struct slowlog slowlog;
 	struct node_counters counters;
-	uint64_t clock_us;   /* when the request before was through: for SLOWLOG */
-	struct arena arena;  /* of the request that is being read; reset behind it */
-	struct buf nowhere;  /* muted answers */
+	uint64_t clock_us;  /* when the request before was through: for SLOWLOG */
+	struct arena arena; /* of the request that is being read; reset behind it */
+	struct buf nowhere; /* muted answers */
 	uint64_t started_us;
 	enum replica_role role;
 	uint64_t leader_id;

@@ -72,12 +72,13 @@ static bool may_be_prefix(struct slice word)
 
 /* False when a prefix was wrong; then that was answered. */
 static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t argc, bool muted,
-                             struct request_envelope *envelope, size_t *skip)
+			     struct request_envelope *envelope, size_t *skip)
 {
 	if (!may_be_prefix(argv[0])) {
 		return true;
 	}
-	/* The usual case (EXISTS, DECRBY, STRLEN …) takes no prefix and must not take a place in the order. */
+	/* The usual case (EXISTS, DECRBY, STRLEN …) takes no prefix and must not take a place in the order.
+	 */
 	buf_reset(&conn->node->nowhere);
 	struct reply scratch = {&conn->node->nowhere, conn->session.protocol};
 	int status = request_envelope_parse(argv, argc, envelope, skip, &scratch);
@@ -85,7 +86,8 @@ static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t
 		return true;
 	}
 	if (status == 0) {
-		reply_code(&scratch, CODE_VALIDATION, "\"message\":\"there is no command behind the prefix\"");
+		reply_code(&scratch, CODE_VALIDATION,
+			   "\"message\":\"there is no command behind the prefix\"");
 	}
 	transaction_spoil(&conn->session.transaction);
 	session_tell(conn, muted);
@@ -95,7 +97,7 @@ static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t
 /* ---- commands ---- */
 
 static void session_local(struct conn *conn, const struct local *local, const struct slice *argv, size_t argc,
-                          bool muted)
+			  bool muted)
 {
 	struct local_call run = {conn, argv, argc, NULL, NULL};
 	if ((local->flags & LOCAL_LATER) != 0) {
@@ -110,8 +112,8 @@ static void session_local(struct conn *conn, const struct local *local, const st
 }
 
 /* To the leader, wherever it is. */
-static void session_data(struct conn *conn, const struct command *command, const struct slice *argv, size_t argc,
-                         const struct request_envelope *envelope, bool muted)
+static void session_data(struct conn *conn, const struct command *command, const struct slice *argv,
+			 size_t argc, const struct request_envelope *envelope, bool muted)
 {
 	struct node *node = conn->node;
 	struct call *call = conn_call(conn, muted);
@@ -135,7 +137,7 @@ static void session_data(struct conn *conn, const struct command *command, const
 	node->clock_us = now_us;
 	if (took_us >= node->config.slowlog_us) {
 		slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us, argv, argc, conn->peer,
-		            conn->session.name);
+			    conn->session.name);
 	}
 }
 
@@ -144,9 +146,10 @@ static bool is_word(const struct command *command, const char *name)
 	return strcmp(command->name, name) == 0;
 }
 
-/* EXEC, MULTI, DISCARD, WATCH: what is not queued and drives the queue. False when command is none of them. */
+/* EXEC, MULTI, DISCARD, WATCH: what is not queued and drives the queue. False when command is none of them.
+ */
 static bool session_transaction(struct conn *conn, const struct command *command, const struct slice *argv,
-                                size_t argc, const struct request_envelope *envelope, bool muted)
+				size_t argc, const struct request_envelope *envelope, bool muted)
 {
 	if (is_word(command, "EXEC")) {
 		transaction_exec(conn, envelope, muted);
@@ -170,9 +173,10 @@ static bool session_transaction(struct conn *conn, const struct command *command
 	return true;
 }
 
-/* The command exists and has the right number of words. Otherwise the error was told and an open queue is spoilt. */
-static bool session_check(struct conn *conn, const struct command *command, const struct slice *argv, size_t argc,
-                          const struct local **local, bool muted)
+/* The command exists and has the right number of words. Otherwise the error was told and an open queue is
+ * spoilt. */
+static bool session_check(struct conn *conn, const struct command *command, const struct slice *argv,
+			  size_t argc, const struct local **local, bool muted)
 {
 	struct node *node = conn->node;
 	struct reply scratch = {&node->nowhere, conn->session.protocol};
@@ -199,13 +203,14 @@ static bool session_check(struct conn *conn, const struct command *command, cons
 }
 
 static void session_queue(struct conn *conn, const struct command *command, const struct local *local,
-                          const struct slice *argv, size_t argc, bool prefixed, bool muted)
+			  const struct slice *argv, size_t argc, bool prefixed, bool muted)
 {
 	struct conn_reply answer = conn_reply_begin(conn, muted);
 	if (prefixed) {
 		transaction_spoil(&conn->session.transaction);
 		reply_code(&answer.reply, CODE_VALIDATION,
-		           "\"message\":\"inside MULTI a prefix stands in front of EXEC, not of a queued command\"");
+			   "\"message\":\"inside MULTI a prefix stands in front of EXEC, not of a queued "
+			   "command\"");
 	} else if (local != NULL && (local->flags & LOCAL_LATER) != 0) {
 		transaction_spoil(&conn->session.transaction);
 		reply_error(&answer.reply, "ERR Command not allowed inside a transaction");

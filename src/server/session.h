@@ -17,11 +17,11 @@ struct conn;
 #define SESSION_DATABASES 16
 
 struct session {
-	int protocol;  /* 2 or 3 */
+	int protocol; /* 2 or 3 */
 	unsigned db;
 	char name[SESSION_NAME_MAX + 1];
 	bool reply_off, skip_next;
-	bool meta;     /* TALLY META ON: where and when an answer was written, in front of it */
+	bool meta; /* TALLY META ON: where and when an answer was written, in front of it */
 	bool no_evict;
 	const char *last, *last_sub; /* names of the last command, for CLIENT LIST */
 	struct transaction transaction;

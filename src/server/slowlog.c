@@ -46,8 +46,8 @@ static char *copy_argument(char *at, struct slice *out, struct slice argument)
 	return at;
 }
 
-void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const struct slice *argv, size_t argc,
-                 const char *peer, const char *name)
+void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const struct slice *argv,
+		 size_t argc, const char *peer, const char *name)
 {
 	if (slowlog->max == 0) {
 		return;

@@ -30,7 +30,7 @@ struct slowlog_entry {
 void slowlog_init(struct slowlog *slowlog, size_t max);
 void slowlog_fini(struct slowlog *slowlog);
 void slowlog_clear(struct slowlog *slowlog);
-void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const struct slice *argv, size_t argc,
-                 const char *peer, const char *name);
+void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const struct slice *argv,
+		 size_t argc, const char *peer, const char *name);
 
 #endif /* SERVER_SLOWLOG_H */

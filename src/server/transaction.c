@@ -101,13 +101,14 @@ static bool queue_has_room(struct transaction *transaction, const struct slice *
 }
 
 void transaction_queue(struct conn *conn, const struct command *command, const struct local *local,
-                       const struct slice *argv, size_t argc, struct reply *reply)
+		       const struct slice *argv, size_t argc, struct reply *reply)
 {
 	struct transaction *transaction = &conn->session.transaction;
 	assert(transaction->open);
 	if (!queue_has_room(transaction, argv, argc)) {
 		transaction->dirty = true;
-		reply_code(reply, CODE_TOO_LARGE, "\"message\":\"the transaction has too many commands or bytes\"");
+		reply_code(reply, CODE_TOO_LARGE,
+			   "\"message\":\"the transaction has too many commands or bytes\"");
 		return;
 	}
 	transaction->queue =
@@ -119,8 +120,8 @@ void transaction_queue(struct conn *conn, const struct command *command, const s
 	transaction->queue[transaction->count++] =
 		(struct queued){{command, copies, argc, transaction->db}, local};
 	int64_t db = 0;
-	if (local != NULL && strcmp(local->name, "SELECT") == 0 && slice_to_int64(copies[1], &db) && db >= 0 &&
-	    db < SESSION_DATABASES) {
+	if (local != NULL && strcmp(local->name, "SELECT") == 0 && slice_to_int64(copies[1], &db) &&
+	    db >= 0 && db < SESSION_DATABASES) {
 		transaction->db = (unsigned)db; /* what follows in the queue is of that database */
 	}
 	reply_simple(reply, "QUEUED");
@@ -142,14 +143,16 @@ static bool take_array_head(struct slice *bytes, int64_t *count)
 		return false;
 	}
 	size_t digits = (size_t)(end - bytes->data) - 1;
-	if (bytes->len < digits + 3 || !slice_to_int64(slice_of(bytes->data + 1, digits), count) || *count < 0) {
+	if (bytes->len < digits + 3 || !slice_to_int64(slice_of(bytes->data + 1, digits), count) ||
+	    *count < 0) {
 		return false;
 	}
 	*bytes = slice_skip(*bytes, digits + 3);
 	return true;
 }
 
-/* Puts the answers of the commands that are run here between the leader's. False when those do not fit the queue. */
+/* Puts the answers of the commands that are run here between the leader's. False when those do not fit the
+ * queue. */
 static bool splice(struct conn *conn, struct slice theirs, struct reply *reply)
 {
 	struct transaction *transaction = &conn->session.transaction;
@@ -188,7 +191,8 @@ static void exec_finish(struct call *call)
 		if (buf_failed(&call->request.reply)) {
 			struct reply answer = call_reply(call);
 			buf_reset(&call->request.reply);
-			reply_code(&answer, CODE_OUTCOME_UNKNOWN, "\"message\":\"it ran, but its answer is too large\"");
+			reply_code(&answer, CODE_OUTCOME_UNKNOWN,
+				   "\"message\":\"it ran, but its answer is too large\"");
 		}
 		buf_fini(&whole);
 	}
@@ -369,8 +373,8 @@ void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc,
 		if (is_watched(transaction, conn->session.db, argv[i])) {
 			continue;
 		}
-		transaction->watches = grow(transaction->watches, transaction->watch_count, &transaction->watch_cap,
-		                            sizeof *transaction->watches);
+		transaction->watches = grow(transaction->watches, transaction->watch_count,
+					    &transaction->watch_cap, sizeof *transaction->watches);
 		transaction->watches[transaction->watch_count++] = (struct request_watch){
 			arena_copy(&transaction->watch_arena, argv[i]), conn->session.db, UINT64_MAX};
 	}

@@ -18,12 +18,12 @@ struct queued {
 };
 
 struct transaction {
-	bool open, dirty;      /* MULTI was said; a command was refused since */
-	struct arena arena;    /* copies of the queue */
-	struct queued *queue;  /* malloc */
+	bool open, dirty;     /* MULTI was said; a command was refused since */
+	struct arena arena;   /* copies of the queue */
+	struct queued *queue; /* malloc */
 	size_t count, cap;
-	size_t bytes;          /* of all words in the queue */
-	unsigned db;           /* after the SELECTs in the queue */
+	size_t bytes; /* of all words in the queue */
+	unsigned db;  /* after the SELECTs in the queue */
 	struct arena watch_arena;
 	struct request_watch *watches; /* malloc */
 	size_t watch_count, watch_cap;
@@ -39,7 +39,7 @@ void transaction_discard(struct conn *conn, struct reply *reply);
 void transaction_unwatch(struct conn *conn);
 /* Queues one command, copying it, and answers QUEUED. local NULL: the leader runs it. */
 void transaction_queue(struct conn *conn, const struct command *command, const struct local *local,
-                       const struct slice *argv, size_t argc, struct reply *reply);
+		       const struct slice *argv, size_t argc, struct reply *reply);
 /* A command was refused while the queue is open. */
 void transaction_spoil(struct transaction *transaction);
 /* These send a request; the answer comes later. */

@@ -8,7 +8,6 @@
 
 struct shard straw;
 
-
 int shard_open(const struct shard_config *config, struct shard **shard, struct err *err)
 {
 	straw.config = *config;
@@ -44,13 +43,16 @@ void shard_submit(struct shard *shard, struct request *request)
 	for (size_t i = 0; i < request->command_count; i++) {
 		for (size_t a = 0; a < request->commands[i].argc && strlen(at) < 40; a++) {
 			sprintf(at + strlen(at), "%s%.*s", at[0] == '\0' ? "" : " ",
-			        (int)(request->commands[i].argv[a].len > 16 ? 16 : request->commands[i].argv[a].len),
-			        (const char *)request->commands[i].argv[a].data);
+				(int)(request->commands[i].argv[a].len > 16
+					      ? 16
+					      : request->commands[i].argv[a].len),
+				(const char *)request->commands[i].argv[a].data);
 		}
 	}
 	for (size_t i = 0; i < request->watch_count && strlen(at) < 40; i++) {
 		sprintf(at + strlen(at), " @%.*s=%llu", (int)request->watches[i].key.len,
-		        (const char *)request->watches[i].key.data, (unsigned long long)request->watches[i].version);
+			(const char *)request->watches[i].key.data,
+			(unsigned long long)request->watches[i].version);
 	}
 	shard->requests[shard->count++] = request;
 }
@@ -64,7 +66,7 @@ void shard_cancel(struct shard *shard, struct request *request)
 	}
 }
 void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame,
-                   uint64_t timeout_ms)
+		   uint64_t timeout_ms)
 {
 	size_t at = shard->forward_count++;
 	assert(at < STRAW_MAX);
@@ -79,18 +81,18 @@ void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, st
 	buf_append_slice(&shard->reply, frame);
 	shard->reply_count++;
 }
-void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms, void (*cb)(void *owner, int status),
-                    void *owner)
+void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
+		    void (*cb)(void *owner, int status), void *owner)
 {
 	cb(owner, ERR_NOT_LEADER);
 }
-void shard_stats(const struct shard *shard, struct shard_stats *stats)
+void shard_stats(const struct shard *shard, struct shard_stats *stats) {}
+void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index),
+		void *owner)
 {
 }
-void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index), void *owner)
-{
-}
-void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry), void *owner)
+void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry),
+			 void *owner)
 {
 }
 

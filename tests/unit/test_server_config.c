@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* As main gets them; words end with NULL. */
-static int read_words(const char *const *words, struct node_config *config, enum config_action *action, struct err *err)
+static int read_words(const char *const *words, struct node_config *config, enum config_action *action,
+		      struct err *err)
 {
 	char *argv[12];
 	int argc = 0;
@@ -37,19 +38,19 @@ static void test_file(void)
 	struct node_config config;
 	struct err err;
 	int status = read_text("# a comment\n"
-	                       "id = 2\n"
-	                       "cluster = shop\n"
-	                       "listen = 127.0.0.1:7402\n"
-	                       "peer-listen = 127.0.0.1:7502\n"
-	                       "member = 3=127.0.0.1:7503,127.0.0.1:7403\n"
-	                       "member = 1=127.0.0.1:7501, 127.0.0.1:7401\n"
-	                       "member = 2=127.0.0.1:7502,127.0.0.1:7402\n"
-	                       "memory = 1GiB ; budget\n"
-	                       "segment = 256KiB\n"
-	                       "election = 1s\n"
-	                       "slowlog-slower-than = 250us\n"
-	                       "bootstrap = no\n",
-	                       &config, &err);
+			       "id = 2\n"
+			       "cluster = shop\n"
+			       "listen = 127.0.0.1:7402\n"
+			       "peer-listen = 127.0.0.1:7502\n"
+			       "member = 3=127.0.0.1:7503,127.0.0.1:7403\n"
+			       "member = 1=127.0.0.1:7501, 127.0.0.1:7401\n"
+			       "member = 2=127.0.0.1:7502,127.0.0.1:7402\n"
+			       "memory = 1GiB ; budget\n"
+			       "segment = 256KiB\n"
+			       "election = 1s\n"
+			       "slowlog-slower-than = 250us\n"
+			       "bootstrap = no\n",
+			       &config, &err);
 	is_int(status, 0, "a file with all kinds of values is taken (%s)", err.text);
 	is_int(config.member_count, 3, "three members");
 	is_int(config.members[0].id, 1, "members are sorted by id");
@@ -74,8 +75,8 @@ static void test_flags(void)
 	FILE *file = fopen(path, "w");
 	fputs("id = 7\ndir = from-file\nmember = 9=a:1,b:2\n", file);
 	fclose(file);
-	const char *const words[] = {"tallyd",     "--dir=from-flag", "--config",  path, "--id", "8",
-	                             "--member", "8=c:1,d:2",       NULL};
+	const char *const words[] = {"tallyd", "--dir=from-flag", "--config",  path, "--id",
+				     "8",      "--member",        "8=c:1,d:2", NULL};
 	is_int(read_words(words, &config, &action, &err), 0, "flags and a file (%s)", err.text);
 	is_int(config.id, 8, "a flag wins over the file, also when it comes later");
 	is_str(config.dir, "from-flag", "--key=value");
@@ -98,9 +99,11 @@ static void test_bad_flags(void)
 		{{"tallyd", "--id"}, "--id: needs a value"},
 		{{"tallyd", "--id", "1", "--id", "2"}, "--id: \"2\" is set a second time"},
 		{{"tallyd", "id"}, "id: is no flag; see tallyd --help"},
-		{{"tallyd", "--nonsense", "1"}, "--nonsense: \"1\" is set, but there is no such key; see tallyd --help"},
+		{{"tallyd", "--nonsense", "1"},
+		 "--nonsense: \"1\" is set, but there is no such key; see tallyd --help"},
 		{{"tallyd", "--id", "1", "--member", "2=a:1,b:2"}, "--member: none has this node's id 1"},
-		{{"tallyd", "--config", "/nowhere/x.conf"}, "/nowhere/x.conf:0: cannot be opened: No such file or directory"},
+		{{"tallyd", "--config", "/nowhere/x.conf"},
+		 "/nowhere/x.conf:0: cannot be opened: No such file or directory"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct node_config config;
@@ -116,30 +119,35 @@ static void test_bad_files(void)
 	static const struct {
 		const char *text, *line; /* line behind the path */
 	} rows[] = {
-		{"id = 1\ncolour = red\n", ":2: colour: \"red\" is set, but there is no such key; see tallyd --help"},
+		{"id = 1\ncolour = red\n",
+		 ":2: colour: \"red\" is set, but there is no such key; see tallyd --help"},
 		{"id = 1\nid = 2\n", ":2: id: \"2\" is set a second time"},
 		{"id = 0\n", ":1: id: \"0\" is out of range"},
 		{"id = -1\n", ":1: id: \"-1\" is negative"},
 		{"id = one\n", ":1: id: \"one\" is not a number"},
 		{"id = 99999999999999999999\n", ":1: id: \"99999999999999999999\" is too large"},
-		{"id = 1\nmemory = 1GB\n", ":2: memory: \"1GB\" has a wrong unit; sizes are bytes, KiB, MiB or GiB"},
+		{"id = 1\nmemory = 1GB\n",
+		 ":2: memory: \"1GB\" has a wrong unit; sizes are bytes, KiB, MiB or GiB"},
 		{"id = 1\nmemory = 1KiB\n", ":2: memory: \"1KiB\" is out of range"},
-		{"id = 1\nelection = 300\n", ":2: election: \"300\" has a wrong unit; times carry us, ms, s, m, h or d"},
+		{"id = 1\nelection = 300\n",
+		 ":2: election: \"300\" has a wrong unit; times carry us, ms, s, m, h or d"},
 		{"id = 1\nelection = 300MiB\n",
-	         ":2: election: \"300MiB\" has a wrong unit; times carry us, ms, s, m, h or d"},
+		 ":2: election: \"300MiB\" has a wrong unit; times carry us, ms, s, m, h or d"},
 		{"id = 1\nelection = 1500us\n", ":2: election: \"1500us\" is finer than a millisecond"},
-		{"id = 1\nlisten = 127.0.0.1:0\n", ":2: listen: \"127.0.0.1:0\" has no port between 1 and 65535"},
-		{"id = 1\nlisten = 127.0.0.1:65536\n", ":2: listen: \"127.0.0.1:65536\" has no port between 1 and 65535"},
+		{"id = 1\nlisten = 127.0.0.1:0\n",
+		 ":2: listen: \"127.0.0.1:0\" has no port between 1 and 65535"},
+		{"id = 1\nlisten = 127.0.0.1:65536\n",
+		 ":2: listen: \"127.0.0.1:65536\" has no port between 1 and 65535"},
 		{"id = 1\nlisten = localhost\n", ":2: listen: \"localhost\" is not host:port"},
 		{"id = 1\nlisten = ::1:80\n",
-	         ":2: listen: \"::1:80\" is not host:port (write an IPv6 address as [address]:port)"},
+		 ":2: listen: \"::1:80\" is not host:port (write an IPv6 address as [address]:port)"},
 		{"id = 1\nmember = 1\n", ":2: member: \"1\" is not ID=PEER,CLIENT"},
 		{"id = 1\nmember = x=a:1,b:2\n",
-	         ":2: member: \"x=a:1,b:2\" has no id between 1 and 1073741824 before the ="},
+		 ":2: member: \"x=a:1,b:2\" has no id between 1 and 1073741824 before the ="},
 		{"id = 1\nmember = 1=a:1,b:2\nmember = 1=c:1,d:2\n",
-	         ":3: member: \"1=c:1,d:2\" names an id that another member has"},
+		 ":3: member: \"1=c:1,d:2\" names an id that another member has"},
 		{"id = 1\nmember = 1=a:1,b:2\nmember = 2=a:1,d:2\n",
-	         ":3: member: \"2=a:1,d:2\" names a peer address that another member has"},
+		 ":3: member: \"2=a:1,d:2\" names a peer address that another member has"},
 		{"id = 1\nbootstrap = maybe\n", ":2: bootstrap: \"maybe\" is neither yes nor no"},
 		{"id = 1\nlog-level = loud\n", ":2: log-level: \"loud\" is none of debug, info, warn, error"},
 		{"id = 1\nname =\n", ":2: name: \"\" is empty"},

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-static const struct slice set_words[] = {{(const uint8_t *)"SET", 3}, {(const uint8_t *)"k", 1}, {(const uint8_t *)"v\0w", 3}};
+static const struct slice set_words[] = {
+	{(const uint8_t *)"SET", 3}, {(const uint8_t *)"k", 1}, {(const uint8_t *)"v\0w", 3}};
 static const struct slice get_words[] = {{(const uint8_t *)"get", 3}, {(const uint8_t *)"k", 1}};
 
 static void fill(struct request *request, struct request_command commands[2], struct request_watch watches[1])
@@ -101,9 +102,11 @@ static void test_every_cut_and_flip(void)
 	buf_append_byte(&frame, 0);
 	struct request out;
 	request_init(&out);
-	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_INVALID, "a byte too many is refused");
+	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_INVALID,
+	       "a byte too many is refused");
 	frame.data[0] = 2;
-	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_VERSION, "another version is told apart");
+	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_VERSION,
+	       "another version is told apart");
 	request_fini(&out);
 	request_fini(&in);
 	arena_fini(&arena);
@@ -121,16 +124,18 @@ static void test_lies(void)
 	struct request out;
 	request_init(&out);
 	buf_append(&frame, head, sizeof head);
-	buf_append_varint(&frame, 0);                  /* user */
-	buf_append_varint(&frame, 1);                  /* commands */
-	buf_append_byte(&frame, 0);                    /* database */
-	buf_append_varint(&frame, LIMIT_RESP_ARGS);    /* words that are not there */
-	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_INVALID, "a million words of nothing");
+	buf_append_varint(&frame, 0);               /* user */
+	buf_append_varint(&frame, 1);               /* commands */
+	buf_append_byte(&frame, 0);                 /* database */
+	buf_append_varint(&frame, LIMIT_RESP_ARGS); /* words that are not there */
+	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_INVALID,
+	       "a million words of nothing");
 	ok(arena.used < KIB(4), "cost no memory");
 	buf_reset(&frame);
 	buf_append(&frame, head, sizeof head);
 	buf_append_varint(&frame, UINT64_MAX);
-	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_INVALID, "a length of 2^64 - 1");
+	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_INVALID,
+	       "a length of 2^64 - 1");
 	buf_reset(&frame);
 	buf_append(&frame, head, sizeof head);
 	buf_append_varint(&frame, 0);
@@ -143,7 +148,8 @@ static void test_lies(void)
 	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), ERR_INVALID,
 	       "a command that no node forwards is refused");
 	frame.data[frame.len - 5] = 'x';
-	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), 0, "one that this node does not know");
+	is_int(forward_decode(buf_slice(&frame), &arena, &out, &unknown), 0,
+	       "one that this node does not know");
 	ok(unknown, "is told apart");
 	request_fini(&out);
 	arena_fini(&arena);
@@ -192,10 +198,11 @@ static void test_answers(void)
 	forward_encode_answer(&frame, &in);
 	is_int(forward_decode_answer(buf_slice(&frame), &out), 0, "an answer comes back");
 	ok(out.outcome == in.outcome && out.code == in.code && out.index == in.index && out.ordinal == 9 &&
-	           out.replayed && !out.wrote,
+		   out.replayed && !out.wrote,
 	   "with everything about it");
 	ok(slice_equal(buf_slice(&out.reply), SLICE_LIT("+OK\r\n")), "and its bytes");
-	is_int(forward_decode_answer(slice_of(frame.data, 16), &out), ERR_INVALID, "an answer without a reply is refused");
+	is_int(forward_decode_answer(slice_of(frame.data, 16), &out), ERR_INVALID,
+	       "an answer without a reply is refused");
 	frame.data[1] = OUTCOME_UNKNOWN + 1;
 	is_int(forward_decode_answer(buf_slice(&frame), &out), ERR_INVALID, "so is an outcome that is none");
 	request_fini(&in);

@@ -12,8 +12,8 @@
 
 static char dir[512];
 
-static int open_as(struct env *env, uint64_t cluster, uint64_t node, bool bootstrap, struct identity *identity,
-                   struct err *err)
+static int open_as(struct env *env, uint64_t cluster, uint64_t node, bool bootstrap,
+		   struct identity *identity, struct err *err)
 {
 	memset(err, 0, sizeof *err);
 	return identity_open(env, dir, cluster, node, bootstrap, identity, err);
@@ -47,7 +47,8 @@ static void test_new(struct env *env)
 	ok(strstr(err.text, "is this node running already?") != NULL, "with a line: %s", err.text);
 	uint64_t incarnation = identity.incarnation;
 	identity_close(&identity);
-	is_int(open_as(env, 7, 1, false, &identity, &err), 0, "later it is found again, also without bootstrap");
+	is_int(open_as(env, 7, 1, false, &identity, &err), 0,
+	       "later it is found again, also without bootstrap");
 	ok(!identity.fresh && identity.incarnation == incarnation, "as the same one");
 	identity_close(&identity);
 	is_int(open_as(env, 8, 1, true, &identity, &err), ERR_INVALID, "another cluster is refused");
@@ -82,9 +83,11 @@ static void test_damage(struct env *env)
 	is_int(taken, 0, "no changed byte is taken");
 	is_int(silent, 0, "each is told");
 	overwrite("identity", 11, "2");
-	is_int(open_as(env, 7, 1, true, &identity, &err), ERR_VERSION, "a newer format is told apart: %s", err.text);
+	is_int(open_as(env, 7, 1, true, &identity, &err), ERR_VERSION, "a newer format is told apart: %s",
+	       err.text);
 	overwrite("identity", -1, "");
-	is_int(open_as(env, 7, 1, true, &identity, &err), ERR_CORRUPT, "an empty file is damage: %s", err.text);
+	is_int(open_as(env, 7, 1, true, &identity, &err), ERR_CORRUPT, "an empty file is damage: %s",
+	       err.text);
 }
 
 static void test_missing(struct env *env)
@@ -93,11 +96,12 @@ static void test_missing(struct env *env)
 	struct err err;
 	char path[600];
 	fresh_dir("lost");
-	is_int(open_as(env, 7, 1, false, &identity, &err), ERR_NOT_FOUND, "without bootstrap nothing is made up: %s",
-	       err.text);
+	is_int(open_as(env, 7, 1, false, &identity, &err), ERR_NOT_FOUND,
+	       "without bootstrap nothing is made up: %s", err.text);
 	snprintf(path, sizeof path, "%s/log", dir);
 	mkdir(path, 0700);
-	is_int(open_as(env, 7, 1, true, &identity, &err), ERR_CORRUPT, "data without identity is refused: %s", err.text);
+	is_int(open_as(env, 7, 1, true, &identity, &err), ERR_CORRUPT, "data without identity is refused: %s",
+	       err.text);
 	fresh_dir("no/such/parent");
 	is_int(open_as(env, 7, 1, true, &identity, &err), ERR_NOT_FOUND, "no directory above: %s", err.text);
 	fresh_dir("file");

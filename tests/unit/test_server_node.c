@@ -29,9 +29,7 @@ struct house {
 	struct log log;
 };
 
-static void quiet(void *owner, enum log_level level, const char *text)
-{
-}
+static void quiet(void *owner, enum log_level level, const char *text) {}
 
 static void house_open_as(struct house *house, enum shard_role role, uint64_t leader_id, uint64_t deadline_ms)
 {
@@ -115,15 +113,16 @@ static void set_role(struct house *house, enum shard_role role, uint64_t leader_
 {
 	straw.role = role;
 	straw.leader_id = leader_id;
-	straw.config.on_role(straw.config.owner, role == SHARD_LEADS ? REPLICA_LEADER : REPLICA_FOLLOWER, leader_id);
+	straw.config.on_role(straw.config.owner, role == SHARD_LEADS ? REPLICA_LEADER : REPLICA_FOLLOWER,
+			     leader_id);
 	turns(house);
 }
 
 static int client_open(struct house *house)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
-	                         .sin_port = htons((uint16_t)node_client_port(house->node)),
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+				 .sin_port = htons((uint16_t)node_client_port(house->node)),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
 		abort();
@@ -320,19 +319,22 @@ static void test_multi(void)
 	is_str(straw.words[0], "SET a 1", "EXEC sends the queue");
 	straw_answer(0, "*1\r\n+OK\r\n");
 	hear(&house, fd,
-	     "+OK\r\n-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not allowed\r\n+QUEUED\r\n"
+	     "+OK\r\n-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not "
+	     "allowed\r\n+QUEUED\r\n"
 	     "*1\r\n+OK\r\n",
 	     "errors that do not spoil a queue");
 	say(&house, fd, "MULTI\r\nfoo\r\nGET\r\nCLIENT FOO\r\nSET a 1\r\nEXEC\r\nEXEC\r\nDISCARD\r\n");
 	hear(&house, fd,
 	     "+OK\r\n-ERR unknown command 'foo', with args beginning with: \r\n"
-	     "-ERR wrong number of arguments for 'get' command\r\n-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"
+	     "-ERR wrong number of arguments for 'get' command\r\n-ERR unknown subcommand 'FOO'. Try CLIENT "
+	     "HELP.\r\n"
 	     "+QUEUED\r\n-EXECABORT Transaction discarded because of previous errors.\r\n"
 	     "-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n",
 	     "errors that do, and what comes after");
 	say(&house, fd, "MULTI\r\nEXEC x\r\nMULTI\r\nDISCARD x\r\nDISCARD\r\nMULTI\r\nEXEC\r\n");
 	hear(&house, fd,
-	     "+OK\r\n-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+	     "+OK\r\n-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' "
+	     "command\r\n"
 	     "+OK\r\n-ERR wrong number of arguments for 'discard' command\r\n+OK\r\n+OK\r\n*0\r\n",
 	     "EXEC and DISCARD with too many words; nothing queued");
 	is_int(straw.count, 1, "none of these asked the leader");
@@ -345,7 +347,8 @@ static void test_splice(void)
 	struct house house;
 	house_open(&house, SHARD_LEADS, 1);
 	int fd = client_open(&house);
-	say(&house, fd, "MULTI\r\nPING\r\nSET a 1\r\nSELECT 3\r\nGET b\r\nECHO e\r\nEXEC\r\nCLIENT GETNAME\r\n");
+	say(&house, fd,
+	    "MULTI\r\nPING\r\nSET a 1\r\nSELECT 3\r\nGET b\r\nECHO e\r\nEXEC\r\nCLIENT GETNAME\r\n");
 	is_str(straw.words[0], "SET a 1 GET b", "the leader gets its part of the queue");
 	is_int(straw.requests[0]->commands[0].db, 0, "each command in its database");
 	is_int(straw.requests[0]->commands[1].db, 3, "after the SELECT in the queue");
@@ -356,7 +359,8 @@ static void test_splice(void)
 	     "answers of here and there are put together");
 	say(&house, fd, "MULTI\r\nCLIENT SETNAME n\r\nSET a 1\r\nEXEC\r\n");
 	straw_answer(1, "-LEADER_LOST {\"outcome\":\"retry\"}\r\n");
-	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-LEADER_LOST {\"outcome\":\"retry\"}\r\n", "an EXEC that failed");
+	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-LEADER_LOST {\"outcome\":\"retry\"}\r\n",
+	     "an EXEC that failed");
 	say(&house, fd, "CLIENT GETNAME\r\nGET x\r\n");
 	is_int(straw.requests[2]->db, 3, "the SELECT lasts");
 	straw_answer(2, "$-1\r\n");
@@ -404,9 +408,12 @@ static void test_prefix(void)
 	straw_answer(0, "+OK\r\n");
 	say(&house, fd, "DEADLINE x GET a\r\nMULTI\r\nONCE o2 SET a 1\r\nEXEC\r\n");
 	hear(&house, fd,
-	     "+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to "
-	     "3600000\"}\r\n+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"message\":\"inside MULTI a prefix stands in front "
-	     "of EXEC, not of a queued command\"}\r\n-EXECABORT Transaction discarded because of previous errors.\r\n",
+	     "+OK\r\n-VALIDATION "
+	     "{\"outcome\":\"refused\",\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to "
+	     "3600000\"}\r\n+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"message\":\"inside MULTI a prefix "
+	     "stands in front "
+	     "of EXEC, not of a queued command\"}\r\n-EXECABORT Transaction discarded because of previous "
+	     "errors.\r\n",
 	     "a wrong one, and one in a queue, are refused");
 	close(fd);
 	house_close(&house);
@@ -474,7 +481,8 @@ static void test_parked_deadline(void)
 	house_open_as(&house, SHARD_UNKNOWN, 0, 40);
 	int fd = client_open(&house);
 	say(&house, fd, "SET a 1\r\nPING\r\n");
-	hear(&house, fd, "-NOT_LEADER {\"outcome\":\"retry\"}\r\n+PONG\r\n", "a request waits until its deadline");
+	hear(&house, fd, "-NOT_LEADER {\"outcome\":\"retry\"}\r\n+PONG\r\n",
+	     "a request waits until its deadline");
 	close(fd);
 	house_close(&house);
 }
@@ -496,7 +504,8 @@ static void test_change_of_leader(void)
 	is_str(straw.words[2], "SET a 3", "in order");
 	straw_answer(1, "+OK\r\n");
 	straw_answer(2, "+OK\r\n");
-	hear(&house, fd, "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n+OK\r\n+OK\r\n", "and so do the answers");
+	hear(&house, fd, "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n+OK\r\n+OK\r\n",
+	     "and so do the answers");
 	close(fd);
 	close(other);
 	house_close(&house);
@@ -532,8 +541,8 @@ static bool foreign_said(const char *text, enum outcome outcome)
 {
 	struct request request;
 	request_init(&request);
-	bool fine = forward_decode_answer(buf_slice(&straw.reply), &request) == 0 && request.outcome == outcome &&
-	            slice_equal(buf_slice(&request.reply), slice_str(text));
+	bool fine = forward_decode_answer(buf_slice(&straw.reply), &request) == 0 &&
+		    request.outcome == outcome && slice_equal(buf_slice(&request.reply), slice_str(text));
 	request_fini(&request);
 	return fine;
 }
@@ -550,7 +559,8 @@ static void test_foreign(void)
 	ok(straw.reply_count == 1 && foreign_said("+OK\r\n", OUTCOME_DONE), "and is answered, once");
 	set_role(&house, SHARD_FOLLOWS, 2);
 	foreign("SET a 2", &house);
-	ok(foreign_said("-NOT_LEADER {\"outcome\":\"retry\"}\r\n", OUTCOME_RETRY), "a node that does not lead says so");
+	ok(foreign_said("-NOT_LEADER {\"outcome\":\"retry\"}\r\n", OUTCOME_RETRY),
+	   "a node that does not lead says so");
 	straw.config.on_forwarded(straw.config.owner, 3, 100, SLICE_LIT("\1nonsense"));
 	ok(straw.reply_count == 3, "nonsense is answered too");
 	is_int(straw.count, 1, "and not run");
@@ -628,7 +638,8 @@ static void test_stop(void)
 	int waits = client_open(&house), asks = client_open(&house);
 	say(&house, waits, "SET a 1\r\n");
 	node_stop(house.node, stopped_cb, &stopped);
-	hear(&house, waits, "-STOPPING {\"outcome\":\"retry\"}\r\n", "who waits for a leader is told to go elsewhere");
+	hear(&house, waits, "-STOPPING {\"outcome\":\"retry\"}\r\n",
+	     "who waits for a leader is told to go elsewhere");
 	say(&house, asks, "GET a\r\n");
 	hear(&house, asks, "-STOPPING {\"outcome\":\"retry\"}\r\n", "so is who asks now");
 	straw.closed(straw.config.owner);
@@ -649,7 +660,8 @@ static void test_stop_that_hangs(void)
 	say(&house, fd, "SET a 1\r\n");
 	node_stop(house.node, stopped_cb, &stopped);
 	uv_env_run_until(house.env, is_set, &stopped, HEAR_MS);
-	ok(stopped && node_stop_timed_out(house.node), "a stop whose shard does not close ends all the same, and says so");
+	ok(stopped && node_stop_timed_out(house.node),
+	   "a stop whose shard does not close ends all the same, and says so");
 	close(fd);
 	house_close(&house);
 }

@@ -44,9 +44,7 @@ static void closed(void *owner, int status)
 }
 static const struct env_stream_events client_events = {.opened = opened, .data = data, .closed = closed};
 
-static void quiet(void *owner, enum log_level level, const char *line)
-{
-}
+static void quiet(void *owner, enum log_level level, const char *line) {}
 
 static void world_open(struct world *world, uint64_t deadline_ms)
 {
@@ -67,7 +65,8 @@ static void world_open(struct world *world, uint64_t deadline_ms)
 	world->log = (struct log){LOG_ERROR, "n1", quiet, NULL};
 	straw.role = SHARD_LEADS;
 	straw.leader_id = 1;
-	if (config_finish(&config, &err) != 0 || node_open(world->env, &config, &world->log, &world->node, &err) != 0 ||
+	if (config_finish(&config, &err) != 0 ||
+	    node_open(world->env, &config, &world->log, &world->node, &err) != 0 ||
 	    node_start(world->node, &err) != 0) {
 		tap_note("%s", err.text);
 		abort();
@@ -91,9 +90,7 @@ static void client_open(struct world *world, struct client *client)
 	sim_run(world->sim, SECOND / 10);
 }
 
-static void wrote(struct env_write *write, int status)
-{
-}
+static void wrote(struct env_write *write, int status) {}
 
 static void say(struct world *world, struct client *client, const char *text)
 {
@@ -208,8 +205,8 @@ static void test_after_a_flood(void)
 	}
 	sim_run(world.sim, 3 * SECOND);
 	is_int(client.heard.len, 15000, "all is answered");
-	ok(world.node->calls.taken == 0 && world.node->calls.made <= 1024, "and most are given back (%zu kept)",
-	   world.node->calls.made);
+	ok(world.node->calls.taken == 0 && world.node->calls.made <= 1024,
+	   "and most are given back (%zu kept)", world.node->calls.made);
 	buf_fini(&client.heard);
 	world_close(&world);
 }
