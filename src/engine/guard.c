@@ -1,0 +1,117 @@
+/* A request id: what it keeps is written in the same transaction as the effects (D9). */
+#include <assert.h>
+
+#include "engine/execution.h"
+#include "engine/replay.h"
+
+static int guard_show(struct execution *x, const struct guard *guard, struct slice kept, bool mark,
+		      struct reply *reply)
+{
+	struct replay replay = {.kept = kept,
+				.commands = guard->commands,
+				.command_count = guard->command_count,
+				.exec = guard->exec,
+				.call = x->shard->call,
+				.mark = mark};
+	return replay_write(&replay, &x->shard->arena, reply);
+}
+
+/* A record is there: the same answer, or the id was used for something else. */
+static int guard_replay(struct execution *x, const struct guard *guard, struct slice value,
+			struct reply *reply, struct verdict *verdict)
+{
+	struct once_record record;
+	if (once_decode(value, &record) != 0) {
+		return ERR_CORRUPT;
+	}
+	if (!chain_equal(record.fingerprint, guard->fingerprint)) {
+		verdict_answer(reply, CODE_IDEMPOTENCY_KEY_REUSED, verdict);
+		return 0;
+	}
+	size_t begin = reply->out->len;
+	int rc = guard_show(x, guard, record.reply, true, reply);
+	if (rc != 0) {
+		return rc;
+	}
+	verdict_judge(reply, begin, verdict);
+	verdict->outcome = record.outcome;
+	verdict->replayed = true;
+	verdict->index = record.index;
+	verdict->ordinal = record.ordinal;
+	verdict->first_ms = record.stamp_ms;
+	return 0;
+}
+
+static int guard_keep(struct execution *x, const struct guard *guard, struct slice key, struct slice kept,
+		      const struct verdict *verdict)
+{
+	struct shard *shard = x->shard;
+	struct once_record record = {.fingerprint = guard->fingerprint,
+				     .index = txn_index(x->txn),
+				     .ordinal = txn_ordinal(x->txn),
+				     .stamp_ms = txn_now_ms(x->txn),
+				     .outcome = verdict->outcome,
+				     .reply = kept};
+	if (kept.len > LIMIT_ONCE_REPLY) {
+		return ERR_TOO_LARGE;
+	}
+	int rc = txn_put(x->txn, key, once_encode(&record, &shard->arena));
+	if (rc == 0) {
+		struct once_new *made = arena_alloc(&shard->arena, sizeof *made);
+		*made = (struct once_new){shard->once_new, key};
+		shard->once_new = made;
+	}
+	return rc;
+}
+
+static bool guard_keeps(const struct guard *guard, const struct verdict *verdict)
+{
+	switch (verdict->outcome) {
+	case OUTCOME_DONE:
+		return guard->may_write;
+	case OUTCOME_REFUSED:
+	case OUTCOME_CONFLICT:
+		return guard->keeps_refusals;
+	default:
+		return false;
+	}
+}
+
+int guard_run(struct execution *x, const struct guard *guard, struct reply *reply, struct verdict *verdict)
+{
+	struct shard *shard = x->shard;
+	struct slice value;
+	uint8_t *key_bytes = arena_alloc(&shard->arena, 2 + x->request->user.len + guard->id.len);
+	struct slice key = once_key(key_bytes, x->request->user, guard->id);
+	int rc = txn_get(x->txn, key, &value);
+	if (rc == 0) {
+		return guard_replay(x, guard, value, reply, verdict);
+	}
+	if (rc != ERR_NOT_FOUND) {
+		return rc;
+	}
+	enum code code = once_id_check(guard->id, txn_now_ms(x->txn), shard->config.once_retention_ms);
+	if (code != CODE_NONE) {
+		verdict_answer(reply, code, verdict);
+		return 0;
+	}
+	assert(x->depth < 2); /* the request's own, and a CALL's inside it */
+	struct buf *kept = &shard->once_reply[x->depth++];
+	struct reply kept_reply = {kept, 3};
+	buf_reset(kept);
+	rc = guard->run(x, guard->arg, &kept_reply, verdict);
+	x->depth--;
+	if (rc != 0) {
+		return rc;
+	}
+	if (buf_failed(kept)) {
+		return ERR_TOO_LARGE;
+	}
+	if (guard_keeps(guard, verdict)) {
+		rc = guard_keep(x, guard, key, buf_slice(kept), verdict);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	return guard_show(x, guard, buf_slice(kept), false, reply);
+}

@@ -1,0 +1,298 @@
+/* Commands and queues of commands in a transaction.
+ *
+ * A command that is refused leaves nothing: it is rolled back to the mark taken before it. */
+#include "engine/execution.h"
+
+void verdict_judge(const struct reply *reply, size_t begin, struct verdict *verdict)
+{
+	request_judge(slice_of(reply->out->data + begin, reply->out->len - begin), &verdict->outcome,
+		      &verdict->code);
+}
+
+void verdict_answer(struct reply *reply, enum code code, struct verdict *verdict)
+{
+	reply_code(reply, code, NULL);
+	verdict->outcome = code_outcome(code);
+	verdict->code = code;
+}
+
+/* ---- one command ---- */
+
+/* A refusal is rolled back, whatever the script did before it. */
+static int settle(struct execution *x, struct txn_mark mark, int rc, const struct reply *reply, size_t begin,
+		  struct verdict *verdict)
+{
+	if (rc != 0 && rc != ERR_DENIED) {
+		return rc;
+	}
+	verdict_judge(reply, begin, verdict);
+	if (rc == ERR_DENIED) {
+		txn_rollback(x->txn, mark);
+		if (verdict->outcome == OUTCOME_DONE) {
+			verdict->outcome = OUTCOME_REFUSED; /* an error kept inside, as JSON or an array */
+		}
+	}
+	return 0;
+}
+
+static int run_prepared(struct execution *x, void *arg, struct reply *reply, struct verdict *verdict)
+{
+	struct txn_mark mark = txn_mark(x->txn);
+	enum outcome outcome = OUTCOME_DONE;
+	size_t begin = reply->out->len;
+	int rc = settle(x, mark, script_run(arg, reply, &outcome), reply, begin, verdict);
+	if (rc == 0) {
+		verdict->outcome = outcome;
+		if (outcome != OUTCOME_DONE) {
+			txn_rollback(x->txn, mark);
+		}
+	}
+	return rc;
+}
+
+static int run_call(struct execution *x, const struct request_command *c, struct reply *reply,
+		    struct verdict *verdict)
+{
+	struct shard *shard = x->shard;
+	struct script_call *call;
+	size_t begin = reply->out->len;
+	if (c->argc < 2) {
+		verdict_answer(reply, CODE_VALIDATION, verdict);
+		return 0;
+	}
+	int rc = script_prepare(shard->host, x->txn, &shard->arena, c->argv[1], c->argv + 2, c->argc - 2,
+				&call, reply);
+	if (rc != 0) {
+		return settle(x, txn_mark(x->txn), rc, reply, begin, verdict);
+	}
+	struct guard guard = {.id = script_call_once(call),
+			      .keeps_refusals =
+				      script_call_keeps_refusals(call) || x->request->envelope.settle,
+			      .may_write = script_call_writes(call),
+			      .run = run_prepared,
+			      .arg = call,
+			      .commands = c,
+			      .command_count = 1};
+	if (guard.id.len == 0 && x->request->kind == REQUEST_ONE) {
+		guard.id = x->request->envelope.once;
+	}
+	if (guard.id.len == 0) {
+		return run_prepared(x, call, reply, verdict);
+	}
+	if (guard.id.len > LIMIT_REQUEST_ID) {
+		verdict_answer(reply, CODE_VALIDATION, verdict);
+		return 0;
+	}
+	guard.fingerprint = script_call_fingerprint(call);
+	return guard_run(x, &guard, reply, verdict);
+}
+
+static int run_redis(struct execution *x, const struct request_command *c, struct reply *reply,
+		     struct verdict *verdict)
+{
+	struct shard *shard = x->shard;
+	struct txn_mark mark = txn_mark(x->txn);
+	size_t begin = reply->out->len;
+	struct script_redis call = {.host = shard->host,
+				    .txn = x->txn,
+				    .arena = &shard->arena,
+				    .db = c->db,
+				    .argv = c->argv,
+				    .argc = c->argc,
+				    .reply = reply,
+				    .random = prng_next(&shard->prng)};
+	return settle(x, mark, script_redis_run(&call), reply, begin, verdict);
+}
+
+static int run_plain(struct execution *x, const struct request_command *c, struct reply *reply,
+		     struct verdict *verdict)
+{
+	struct shard *shard = x->shard;
+	size_t begin = reply->out->len;
+	struct command_call call = {.command = c->command,
+				    .txn = x->txn,
+				    .arena = &shard->arena,
+				    .argv = c->argv,
+				    .argc = c->argc,
+				    .db = c->db,
+				    .reply = reply,
+				    .random = prng_next(&shard->prng)};
+	int rc = command_run(&call);
+	if (rc == 0) {
+		verdict_judge(reply, begin, verdict);
+	}
+	return rc;
+}
+
+/* Commands of the connection that may stand in a queue. */
+static int run_local(const struct request_command *c, struct reply *reply, struct verdict *verdict)
+{
+	size_t begin = reply->out->len;
+	if (slice_is_word(c->argv[0], "PING")) {
+		if (c->argc > 1) {
+			reply_bulk(reply, c->argv[1]);
+		} else {
+			reply_simple(reply, "PONG");
+		}
+	} else if (slice_is_word(c->argv[0], "ECHO") && c->argc == 2) {
+		reply_bulk(reply, c->argv[1]);
+	} else if (slice_is_word(c->argv[0], "SELECT")) {
+		reply_simple(reply,
+			     "OK"); /* whoever queued it has checked it and set the databases behind it */
+	} else {
+		reply_error(reply, "ERR %s is not allowed in a transaction", c->command->name);
+	}
+	verdict_judge(reply, begin, verdict);
+	return 0;
+}
+
+static int run_command(struct execution *x, const struct request_command *c, struct reply *reply,
+		       struct verdict *verdict)
+{
+	struct shard *shard = x->shard;
+	size_t begin = reply->out->len;
+	struct txn_mark mark = txn_mark(x->txn);
+	if (c->command->run != NULL) {
+		return run_plain(x, c, reply, verdict);
+	}
+	if (c->command == shard->call) {
+		return run_call(x, c, reply, verdict);
+	}
+	if (c->command == shard->row) {
+		return settle(x, mark,
+			      script_row(shard->host, x->txn, &shard->arena, c->argv + 1, c->argc - 1, reply),
+			      reply, begin, verdict);
+	}
+	if (c->command == shard->rows) {
+		return settle(
+			x, mark,
+			script_rows(shard->host, x->txn, &shard->arena, c->argv + 1, c->argc - 1, reply),
+			reply, begin, verdict);
+	}
+	if (c->command == shard->bundle) {
+		return settle(x, mark, bundle_run(shard, x->request, x->txn, reply), reply, begin, verdict);
+	}
+	return c->command->flags & COMMAND_LOCAL ? run_local(c, reply, verdict)
+						 : run_redis(x, c, reply, verdict);
+}
+
+/* ---- one request ---- */
+
+static int run_exec(struct execution *x, struct reply *reply, struct verdict *verdict)
+{
+	const struct request *request = x->request;
+	for (size_t i = 0; i < request->watch_count; i++) {
+		uint64_t version;
+		int rc = command_key_version(x->txn, request->watches[i].db, request->watches[i].key,
+					     &version);
+		if (rc != 0) {
+			return rc;
+		}
+		if (version != request->watches[i].version) {
+			reply_null_array(reply);
+			*verdict =
+				(struct verdict){.outcome = OUTCOME_CONFLICT, .code = CODE_VERSION_CONFLICT};
+			return 0;
+		}
+	}
+	reply_array(reply, request->command_count);
+	for (size_t i = 0; i < request->command_count; i++) {
+		struct verdict one = {0}; /* an error inside is that command's, as in Redis */
+		int rc = run_command(x, &request->commands[i], reply, &one);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int run_watch(struct execution *x, struct reply *reply)
+{
+	reply_array(reply, x->request->watch_count);
+	for (size_t i = 0; i < x->request->watch_count; i++) {
+		uint64_t version;
+		int rc = command_key_version(x->txn, x->request->watches[i].db, x->request->watches[i].key,
+					     &version);
+		if (rc != 0) {
+			return rc;
+		}
+		reply_integer(reply, (int64_t)version);
+	}
+	return 0;
+}
+
+static int run_body(struct execution *x, void *arg, struct reply *reply, struct verdict *verdict)
+{
+	(void)arg;
+	switch (x->request->kind) {
+	case REQUEST_EXEC:
+		return run_exec(x, reply, verdict);
+	case REQUEST_WATCH:
+		return run_watch(x, reply);
+	case REQUEST_ONE:
+		break;
+	}
+	return run_command(x, &x->request->commands[0], reply, verdict);
+}
+
+/* Kind, database and every word; the name as the table spells it. Folded word by word: a queue may be long.
+ */
+static struct chain fingerprint(const struct request *request)
+{
+	struct chain hash = {0, 0};
+	for (size_t i = 0; i < request->command_count; i++) {
+		const struct request_command *c = &request->commands[i];
+		hash = chain_next(hash, i, c->argc, (uint8_t)request->kind, slice_str(c->command->name));
+		for (size_t a = 1; a < c->argc; a++) {
+			hash = chain_next(hash, a, c->db, 0, c->argv[a]);
+		}
+	}
+	return hash;
+}
+
+int run_request(struct execution *x, struct reply *reply, struct verdict *verdict)
+{
+	struct request *request = x->request;
+	bool is_call = request->kind == REQUEST_ONE && request->commands[0].command == x->shard->call;
+	if (request->envelope.once.len == 0 || is_call || request->kind == REQUEST_WATCH) {
+		return run_body(x, NULL, reply, verdict);
+	}
+	struct guard guard = {.id = request->envelope.once,
+			      .fingerprint = fingerprint(request),
+			      .keeps_refusals = request->envelope.settle,
+			      .run = run_body,
+			      .commands = request->commands,
+			      .command_count = request->command_count,
+			      .exec = request->kind == REQUEST_EXEC};
+	for (size_t i = 0; i < request->command_count; i++) {
+		guard.may_write = guard.may_write ||
+				  (request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT));
+	}
+	return guard_run(x, &guard, reply, verdict);
+}
+
+/* EXPLAIN: what would happen, around the reply that would come. */
+int run_explained(struct execution *x, struct reply *reply, struct verdict *verdict)
+{
+	struct buf inside;
+	struct reply inner = {&inside, reply->protocol};
+	buf_init(&inside, reply->out->max);
+	int rc = run_request(x, &inner, verdict);
+	if (rc == 0) {
+		reply_map(reply, 6);
+		reply_bulk_text(reply, "outcome");
+		reply_bulk_text(reply, outcome_name(verdict->outcome));
+		reply_bulk_text(reply, "replayed");
+		reply_bool(reply, verdict->replayed);
+		reply_bulk_text(reply, "now_ms");
+		reply_integer(reply, (int64_t)txn_now_ms(x->txn));
+		reply_bulk_text(reply, "writes");
+		reply_integer(reply, (int64_t)txn_write_count(x->txn));
+		reply_bulk_text(reply, "waits_for");
+		reply_integer(reply, (int64_t)txn_read_index(x->txn));
+		reply_bulk_text(reply, "reply");
+		buf_append_slice(reply->out, buf_slice(&inside));
+	}
+	buf_fini(&inside);
+	return rc;
+}
