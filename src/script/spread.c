@@ -1,0 +1,163 @@
+/* One value that would be a table becomes many locals: a row its columns, the parameter its arguments. */
+#include "script/finder.h"
+
+void spread_row(struct finder *f, struct site *site, size_t local, size_t call)
+{
+	struct slice name = finder_at(f, local + 1)->text;
+	bool whole = false;
+	site->column_count = 0;
+	if (!f->alone || !finder_statement_begins(f, finder_behind_call(f, call))) {
+		return;
+	}
+	for (size_t i = 0; i < f->count; i++) {
+		if (i == local + 1 || finder_at(f, i)->kind != TOKEN_NAME ||
+		    !slice_equal(finder_at(f, i)->text, name) ||
+		    (i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":")))) {
+			continue;
+		}
+		bool declared = i > 0 && (finder_is(f, i - 1, "local") || finder_is(f, i - 1, "function") ||
+					  finder_is(f, i - 1, "for"));
+		bool dotted = finder_is(f, i + 1, ".");
+		if (i < local || declared || finder_is(f, i + 1, "=") || finder_is(f, i + 1, ":") ||
+		    finder_is(f, i + 1, "[") || (dotted && !finder_joined(f, i))) {
+			site->column_count = 0;
+			return;
+		}
+		if (!dotted) {
+			/* Anything but a place where it is only read: leave it alone. */
+			if (!finder_is(f, i + 1, ")") ||
+			    !(finder_is(f, i - 1, ",") || finder_is(f, i - 1, "("))) {
+				site->column_count = 0;
+				return;
+			}
+			whole = true;
+			continue;
+		}
+		int column = fields_find_name(&site->table->columns, finder_at(f, i + 2)->text);
+		if (column < 0 || (finder_is(f, i + 3, "=") && !finder_is(f, i + 4, "="))) {
+			finder_fail(f, i,
+				    column < 0 ? "the row has no column"
+					       : "a row cannot be changed: use update, not",
+				    finder_at(f, i + 2)->text);
+			return;
+		}
+		bool known = false;
+		for (size_t k = 0; k < site->column_count; k++) {
+			known = known || site->columns[k] == column;
+		}
+		if (!known) {
+			site->columns[site->column_count++] = (uint8_t)column;
+		}
+	}
+	if (site->column_count == 0) {
+		return;
+	}
+	site->whole = whole;
+	struct buf locals;
+	buf_init(&locals, 8192);
+	if (whole) {
+		buf_append_slice(&locals, name);
+	}
+	for (size_t k = 0; k < site->column_count; k++) {
+		buf_appendf(&locals, "%s%.*s__%s", k > 0 || whole ? "," : "", (int)name.len,
+			    (const char *)name.data,
+			    (const char *)site->table->columns.items[site->columns[k]].name.data);
+	}
+	finder_edit(f, finder_at(f, local + 1)->from, finder_at(f, local + 1)->to,
+		    arena_copy(f->arena, buf_slice(&locals)));
+	buf_fini(&locals);
+	for (size_t i = local + 2; i < f->count; i++) {
+		if (finder_at(f, i)->kind == TOKEN_NAME && slice_equal(finder_at(f, i)->text, name) &&
+		    finder_is(f, i + 1, ".") && !finder_is(f, i - 1, ".") && !finder_is(f, i - 1, ":")) {
+			finder_edit_text(f, finder_at(f, i + 1)->from, finder_at(f, i + 1)->to, "__");
+		}
+	}
+}
+
+/* True when the name that ends at i, outside of brackets, is assigned: an `=` follows, perhaps behind
+ * more names. */
+static bool is_assigned(const struct finder *f, size_t i)
+{
+	int depth = 0;
+	for (i++; finder_at(f, i)->kind != TOKEN_END; i++) {
+		const struct token *token = finder_at(f, i), *before = finder_at(f, i - 1);
+		if (finder_is(f, i, "=") && depth == 0) {
+			return !finder_is(f, i + 1, "=");
+		}
+		bool operand = before->kind != TOKEN_MARK || finder_is(f, i - 1, ")") ||
+			       finder_is(f, i - 1, "]") || finder_is(f, i - 1, "}");
+		bool list = finder_is(f, i, ",") || finder_is(f, i, ".") || finder_is(f, i, "[") ||
+			    finder_is(f, i, "]") || depth > 0;
+		depth += finder_bracket(token);
+		if (depth < 0 || (!list && !(token->kind == TOKEN_NAME && !operand))) {
+			return false;
+		}
+	}
+	return false;
+}
+
+void spread_arguments(struct finder *f, size_t i)
+{
+	const struct fields *args = f->file->args;
+	struct slice name = finder_at(f, i + 3)->text;
+	if (args == NULL || !f->alone || f->file->plain || args->count == 0 ||
+	    finder_at(f, i + 3)->kind != TOKEN_NAME || !finder_is(f, i + 4, ")")) {
+		return;
+	}
+	int depth = 0; /* of brackets around k: statements stand outside of them */
+	for (size_t k = 0; k < f->count; k++) {
+		depth += k > i + 4 ? finder_bracket(finder_at(f, k)) : 0;
+		if (k == i + 3 || finder_at(f, k)->kind != TOKEN_NAME ||
+		    !slice_equal(finder_at(f, k)->text, name) ||
+		    (k > 0 && (finder_is(f, k - 1, ".") || finder_is(f, k - 1, ":")))) {
+			continue;
+		}
+		if (k < i || !finder_joined(f, k) || (depth == 0 && is_assigned(f, k + 2)) ||
+		    fields_find_name(args, finder_at(f, k + 2)->text) < 0) {
+			return;
+		}
+	}
+	struct buf list;
+	buf_init(&list, 8192);
+	for (size_t k = 0; k < args->count; k++) {
+		buf_appendf(&list, "%s%.*s__%s", k > 0 ? "," : "", (int)name.len, (const char *)name.data,
+			    (const char *)args->items[k].name.data);
+	}
+	finder_edit(f, finder_at(f, i + 3)->from, finder_at(f, i + 3)->to,
+		    arena_copy(f->arena, buf_slice(&list)));
+	buf_fini(&list);
+	for (size_t k = i + 4; k < f->count; k++) {
+		if (finder_at(f, k)->kind == TOKEN_NAME && slice_equal(finder_at(f, k)->text, name) &&
+		    finder_is(f, k + 1, ".") && !finder_is(f, k - 1, ".") && !finder_is(f, k - 1, ":")) {
+			finder_edit_text(f, finder_at(f, k + 1)->from, finder_at(f, k + 1)->to, "__");
+		}
+	}
+	f->file->spread = true;
+	f->param = name;
+}
+
+static bool is_name_byte(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+void spread_find_unread(struct finder *f)
+{
+	struct slice text = f->file->text;
+	for (size_t k = 0; k < f->file->args->count; k++) {
+		const char *name =
+			arena_printf(f->arena, "%.*s__%s", (int)f->param.len, (const char *)f->param.data,
+				     (const char *)f->file->args->items[k].name.data);
+		size_t len = strlen(name), places = 0;
+		for (const uint8_t *place = text.data;
+		     (place = memmem(place, (size_t)(text.data + text.len - place), name, len)) != NULL;
+		     place += len) {
+			const uint8_t *end = place + len;
+			bool begins = place == text.data || !is_name_byte(place[-1]);
+			places += begins && (end == text.data + text.len || !is_name_byte(*end));
+		}
+		if (places == 1) {
+			f->file->unread |= UINT64_C(1) << k;
+		}
+	}
+}
