@@ -44,6 +44,10 @@
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
 #define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry in <= 5 ms */
+/* A turn of the loop that took so many requests and so long answers the rest of its input with retry: under
+ * more load than a leader can execute, what is accepted is still answered soon. */
+#define LIMIT_TURN_REQUESTS 4096
+#define LIMIT_TURN_MS 100
 
 /* Peer frames. Over it: connection closed, counted. */
 #define LIMIT_FRAME MIB(4)

@@ -38,6 +38,10 @@ enum code admission_check(struct shard *shard, const struct request *request, ui
 	if (shard->stats.admitted_bytes + request->admitted_bytes > LIMIT_ADMISSION_BYTES) {
 		return CODE_OVERLOADED;
 	}
+	if (shard->turn_requests >= LIMIT_TURN_REQUESTS &&
+	    now_us - shard->turn_began_us >= LIMIT_TURN_MS * 1000) {
+		return CODE_OVERLOADED;
+	}
 	if (request->user.len > ONCE_USER_MAX) {
 		return CODE_VALIDATION;
 	}

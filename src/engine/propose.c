@@ -237,6 +237,7 @@ void propose_turn(struct shard *shard)
 	close_turn(shard);
 	yield_turn(shard);
 	shard->stamped = false;
+	shard->turn_requests = 0;
 	shard->in_turn = false;
 	if (!list_empty(&shard->finished)) {
 		env_turn_arm(&shard->turn);

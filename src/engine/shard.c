@@ -426,7 +426,12 @@ void shard_submit(struct shard *shard, struct request *request)
 	deadline_ms = deadline_ms != 0 ? deadline_ms : shard->config.default_deadline_ms;
 	request->deadline_us = request->arrived_us + deadline_ms * 1000;
 	request->admitted_bytes = (uint32_t)request_bytes(request);
-	enum code code = admission_check(shard, request, env_now_us(shard->env));
+	uint64_t now_us = env_now_us(shard->env);
+	if (shard->turn_requests++ == 0) {
+		shard->turn_began_us = now_us;
+		env_turn_arm(&shard->turn);
+	}
+	enum code code = admission_check(shard, request, now_us);
 	shard->stats.admitted_bytes += request->admitted_bytes;
 	shard->stats.waiting++;
 	if (code != CODE_NONE) {

@@ -162,6 +162,8 @@ struct shard {
 	size_t batch_txns; /* transactions that joined the open batch */
 	bool stamped;      /* the open batch has this turn's stamp */
 	bool in_turn;
+	size_t turn_requests; /* submitted since the last turn hook, the first of them at turn_began_us */
+	uint64_t turn_began_us;
 	struct once_block once_block; /* ids of the open batch */
 	struct buf payload;
 	struct entry *unproposed; /* sealed, but the log was too busy */

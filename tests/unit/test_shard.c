@@ -399,6 +399,33 @@ static void test_deadlines(void)
 	world_close(&w);
 }
 
+static void test_overload(void)
+{
+	struct world w;
+	struct ask a, b;
+	world_lead(&w, NULL, NULL);
+	ask_start(&w, &a, "SET k v");
+	w.shard->turn_requests = LIMIT_TURN_REQUESTS;
+	w.shard->turn_began_us -= LIMIT_TURN_MS * 1000;
+	ask_start(&w, &b, "SET k w");
+	is_str(ask_wait(&b), "-OVERLOADED {\"outcome\":\"retry\"}||",
+	       "a turn that takes too long sends the rest away");
+	is_str(ask_wait(&a), "+OK||", "and answers what it took");
+	ask_end(&a);
+	ask_end(&b);
+	is_str(world_ask(&w, "SET k w"), "+OK||", "the next turn takes requests again");
+	w.shard->stats.admitted_bytes += LIMIT_ADMISSION_BYTES;
+	is_str(world_ask(&w, "GET k"), "-OVERLOADED {\"outcome\":\"retry\"}||",
+	       "too many that wait are overload as well");
+	w.shard->stats.admitted_bytes -= LIMIT_ADMISSION_BYTES;
+	w.shard->apply.bytes += LIMIT_APPLY_LAG + 1;
+	is_str(world_ask(&w, "SET k x"), "-OVERLOADED {\"outcome\":\"retry\"}||",
+	       "so is a database that lags behind");
+	is_str(world_ask(&w, "GET k"), "$1||w||", "for writes, not for reads");
+	w.shard->apply.bytes -= LIMIT_APPLY_LAG + 1;
+	world_close(&w);
+}
+
 static void test_no_space(void)
 {
 	struct world w;
@@ -644,6 +671,7 @@ int main(void)
 	test_busy_log();
 	test_cancel();
 	test_deadlines();
+	test_overload();
 	test_no_space();
 	test_expiry();
 	test_stopping();
