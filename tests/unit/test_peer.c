@@ -1,0 +1,338 @@
+/* Connections between members, in simulated time. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "raft/message.h"
+#include "raft/peer/transport.h"
+#include "tests/lib/tap.h"
+#include "tests/sim/sim.h"
+
+#define SECOND 1000000
+#define CLUSTER 77
+
+struct end {
+	struct sim_host *host;
+	struct env *env;
+	struct transport *transport;
+	uint64_t frames, connected, disconnected, refused, stamp_ms;
+	uint8_t last_type;
+	uint64_t last_token;
+	struct link *last_from;
+	bool closed;
+};
+struct pair {
+	struct sim *sim;
+	struct end ends[3];
+};
+
+static void frame_cb(void *owner, struct link *from, const struct frame *frame)
+{
+	struct end *end = owner;
+	struct slice bytes;
+	end->frames++;
+	end->last_type = frame->type;
+	end->last_from = from;
+	if (frame->type == FRAME_REQUEST || frame->type == FRAME_REPLY) {
+		message_take_request(frame, &end->last_token, &bytes);
+	}
+}
+static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
+{
+	((struct end *)owner)->connected++;
+}
+static void disconnected_cb(void *owner, uint64_t id, enum frame_connection kind)
+{
+	((struct end *)owner)->disconnected++;
+}
+static void refused_cb(void *owner, uint64_t id)
+{
+	((struct end *)owner)->refused++;
+}
+static void stamp_cb(void *owner, uint64_t stamp_ms)
+{
+	((struct end *)owner)->stamp_ms = stamp_ms;
+}
+static const struct transport_events events = {
+	.frame = frame_cb,
+	.connected = connected_cb,
+	.disconnected = disconnected_cb,
+	.refused = refused_cb,
+	.stamp = stamp_cb,
+};
+
+static void start(struct pair *pair, size_t i, uint64_t cluster_id)
+{
+	struct end *end = &pair->ends[i];
+	char listen[32];
+	snprintf(listen, sizeof(listen), "n%zu:1", i + 1);
+	end->env = sim_host_start(end->host);
+	struct transport_config config = {.env = end->env,
+					  .cluster_id = cluster_id,
+					  .id = i + 1,
+					  .listen = listen,
+					  .events = &events,
+					  .owner = end};
+	end->transport = transport_new(&config);
+	end->connected = end->disconnected = end->refused = end->frames = 0;
+	if (i < 2) {
+		transport_add(end->transport, 2 - i, i == 0 ? "n2:1" : "n1:1");
+	} else {
+		transport_add(end->transport, 1, "n1:1");
+	}
+	int status = transport_start(end->transport, NULL);
+	assert(status == 0);
+}
+
+static void stop(struct pair *pair, size_t i, enum sim_kill kill)
+{
+	struct end *end = &pair->ends[i];
+	if (end->env == NULL) {
+		return;
+	}
+	sim_host_kill(end->host, kill);
+	transport_free(end->transport);
+	sim_env_free(end->env);
+	end->env = NULL;
+	end->transport = NULL;
+}
+
+static struct pair *pair_new(uint64_t seed)
+{
+	struct pair *pair = calloc(1, sizeof(*pair));
+	assert(pair != NULL);
+	pair->sim = sim_new(seed);
+	pair->ends[0].host = sim_host_new(pair->sim, "n1");
+	pair->ends[1].host = sim_host_new(pair->sim, "n2");
+	pair->ends[2].host = sim_host_new(pair->sim, "n3");
+	return pair;
+}
+
+static void pair_free(struct pair *pair)
+{
+	for (size_t i = 0; i < 3; i++) {
+		stop(pair, i, SIM_KILL_PROCESS);
+	}
+	sim_free(pair->sim);
+	free(pair);
+}
+
+static void run_ms(struct pair *pair, uint64_t ms)
+{
+	sim_run(pair->sim, ms * 1000);
+}
+static uint64_t bad_frames(struct end *end)
+{
+	struct transport_stats stats;
+	transport_stats(end->transport, &stats);
+	return stats.frames_bad;
+}
+
+static void test_connects(void)
+{
+	struct pair *pair = pair_new(1);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	start(pair, 0, CLUSTER);
+	run_ms(pair, 3000);
+	ok(a->refused > 5 && a->refused < 60,
+	   "a member that is not there is dialed again, with back-off (%llu in 3 s)",
+	   (unsigned long long)a->refused);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 20);
+	ok(a->connected == 2 && b->connected == 2,
+	   "when it comes both dial at once, for raft and for requests");
+	struct link *link = transport_link(a->transport, 2, FRAME_RAFT);
+	transport_stamp(a->transport, 5000);
+	transport_hold(a->transport, true);
+	message_send_probe(link, transport_highest_stamp(a->transport), FRAME_PROBE, 1, 2);
+	transport_flush(a->transport);
+	run_ms(pair, 400);
+	ok(b->frames == 0, "while held nothing leaves");
+	transport_hold(a->transport, false);
+	run_ms(pair, 5);
+	ok(b->frames == 1 && b->last_type == FRAME_PROBE, "released it leaves");
+	ok(b->stamp_ms == 5000, "with the highest stamp");
+	message_send_request(transport_link(b->transport, 1, FRAME_REQUESTS), 1, FRAME_REQUEST, 99,
+			     SLICE_LIT("question"));
+	transport_flush(b->transport);
+	run_ms(pair, 5);
+	ok(a->last_type == FRAME_REQUEST && a->last_token == 99 && !a->last_from->dialed,
+	   "a request comes by the peer's own connection");
+	message_send_request(transport_requester(a->transport, 2), 1, FRAME_REPLY, 99, SLICE_LIT("answer"));
+	transport_flush(a->transport);
+	run_ms(pair, 5);
+	ok(b->last_type == FRAME_REPLY && b->last_from->dialed, "the answer goes back on it");
+	run_ms(pair, 10000);
+	ok(a->disconnected == 0 && b->disconnected == 0 && b->frames == 2,
+	   "idle links stay, and tell nobody of their pings");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	uint64_t refused = a->refused;
+	run_ms(pair, 15);
+	ok(a->disconnected == 2 && a->refused > refused,
+	   "a process that is killed is noticed, and refused, at once");
+	pair_free(pair);
+}
+
+static void test_silence(void)
+{
+	struct pair *pair = pair_new(2);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	for (size_t i = 0; i < 2; i++) {
+		sim_link(pair->sim, pair->ends[i].host, pair->ends[1 - i].host)->cut = true;
+	}
+	run_ms(pair, 30000);
+	ok(a->disconnected == 2 && transport_link(a->transport, 2, FRAME_RAFT) == NULL,
+	   "a link on which nobody answers is given up");
+	is_int(a->refused, 0, "that is no refusal");
+	for (size_t i = 0; i < 2; i++) {
+		sim_link(pair->sim, pair->ends[i].host, pair->ends[1 - i].host)->cut = false;
+	}
+	sim_links_healed(pair->sim);
+	run_ms(pair, 1500);
+	ok(transport_link(a->transport, 2, FRAME_RAFT) != NULL &&
+		   transport_link(b->transport, 1, FRAME_RAFT) != NULL,
+	   "soon after the partition has healed there are new ones");
+	sim_host_pause(b->host);
+	run_ms(pair, 1500);
+	ok(transport_link(a->transport, 2, FRAME_RAFT) == NULL, "a paused process is silence too");
+	sim_host_resume(b->host);
+	run_ms(pair, 1500);
+	ok(transport_link(a->transport, 2, FRAME_RAFT) != NULL, "and is back when it is");
+	pair_free(pair);
+}
+
+static void test_who_may_come_in(void)
+{
+	struct pair *pair = pair_new(3);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1], *c = &pair->ends[2];
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER + 1);
+	run_ms(pair, 500);
+	ok(a->connected == 0 && b->connected == 0 && bad_frames(a) > 0,
+	   "a member of another cluster is refused");
+	start(pair, 2, CLUSTER);
+	run_ms(pair, 500);
+	ok(c->connected == 0, "a member that is in no configuration is refused");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	stop(pair, 2, SIM_KILL_PROCESS);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 500);
+	ok(a->connected == 2, "the right one is not");
+	pair_free(pair);
+}
+
+/* A stream by hand. */
+struct raw {
+	struct env_stream *stream;
+	struct env_write write;
+	uint8_t bytes[256];
+	bool closed, open;
+	uint64_t closed_us;
+	struct sim *sim;
+};
+static void raw_opened(void *owner, int status)
+{
+	((struct raw *)owner)->open = status == 0;
+}
+static void raw_data(void *owner, struct slice bytes) {}
+static void raw_closed(void *owner, int status)
+{
+	struct raw *raw = owner;
+	raw->closed = true;
+	raw->closed_us = sim_now_us(raw->sim);
+}
+static void raw_written(struct env_write *write, int status) {}
+static const struct env_stream_events raw_events = {
+	.opened = raw_opened, .data = raw_data, .closed = raw_closed};
+
+static void raw_dial(struct raw *raw, struct pair *pair, struct env *env)
+{
+	*raw = (struct raw){.sim = pair->sim, .write.cb = raw_written};
+	raw->stream = env_connect(env, "n1:1", &raw_events, raw);
+}
+
+static void raw_send(struct raw *raw, struct slice bytes)
+{
+	assert(bytes.len <= sizeof(raw->bytes));
+	memcpy(raw->bytes, bytes.data, bytes.len);
+	struct slice slice = slice_of(raw->bytes, bytes.len);
+	env_stream_write(raw->stream, &raw->write, &slice, 1);
+}
+
+static void test_bad_bytes(void)
+{
+	struct pair *pair = pair_new(4);
+	struct end *a = &pair->ends[0];
+	start(pair, 0, CLUSTER);
+	struct env *env = sim_host_start(pair->ends[2].host);
+	struct raw silent, garbage, early, large;
+	uint64_t at = sim_now_us(pair->sim);
+	raw_dial(&silent, pair, env);
+	raw_dial(&garbage, pair, env);
+	raw_dial(&early, pair, env);
+	raw_dial(&large, pair, env);
+	run_ms(pair, 50);
+	raw_send(&garbage, SLICE_LIT("GET / HTTP/1.1\r\nHost: a.shop.example\r\n\r\n"));
+	struct buf out;
+	buf_init(&out, 4096);
+	frame_end(&out, frame_begin(&out, FRAME_PING, 1), 0);
+	raw_send(&early, buf_slice(&out));
+	out.data[19] = 0x7f;
+	raw_send(&large, buf_slice(&out));
+	buf_fini(&out);
+	run_ms(pair, 50);
+	ok(garbage.closed, "another protocol is closed");
+	ok(early.closed, "a frame before the hello is closed");
+	ok(large.closed, "a length over the bound is closed before the body comes");
+	is_int(bad_frames(a), 3, "and all are counted");
+	ok(!silent.closed, "who says nothing yet may stay");
+	run_ms(pair, 6000);
+	ok(silent.closed && silent.closed_us - at >= 4900000 && silent.closed_us - at < 5500000,
+	   "for five seconds");
+	struct raw many[TRANSPORT_GREETING_MAX + 8];
+	unsigned open = 0;
+	for (size_t i = 0; i < TRANSPORT_GREETING_MAX + 8; i++) {
+		raw_dial(&many[i], pair, env);
+		run_ms(pair, 1);
+	}
+	run_ms(pair, 100);
+	for (size_t i = 0; i < TRANSPORT_GREETING_MAX + 8; i++) {
+		open += !many[i].closed;
+	}
+	is_int(open, TRANSPORT_GREETING_MAX, "only so many may wait to say who they are");
+	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
+	sim_env_free(env);
+	pair_free(pair);
+}
+
+static void closed_cb(void *owner)
+{
+	((struct end *)owner)->closed = true;
+}
+
+static void test_close(void)
+{
+	struct pair *pair = pair_new(5);
+	struct end *a = &pair->ends[0];
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	transport_close(a->transport, closed_cb);
+	ok(!a->closed, "a close is told later");
+	run_ms(pair, 100);
+	ok(a->closed, "when every connection is gone");
+	pair_free(pair);
+}
+
+int main(void)
+{
+	test_connects();
+	test_silence();
+	test_who_may_come_in();
+	test_bad_bytes();
+	test_close();
+	return tap_done();
+}
