@@ -531,7 +531,13 @@ void nemesis_leave_majority(struct nemesis *nemesis)
 {
 	struct fleet *fleet = nemesis->fleet;
 	struct prng *prng = sim_prng(nemesis->sim);
-	unsigned spare = (fleet->count - 1) / 2 - fleet_lost(fleet);
+	/* Who has a damaged disk may refuse to start from now on. */
+	unsigned ill = 0;
+	for (unsigned i = 0; i < fleet->count; i++) {
+		ill += fleet->members[i].state == MEMBER_LOST || sim_disk_wounds(fleet->members[i].host) > 0;
+	}
+	unsigned most = (fleet->count - 1) / 2;
+	unsigned spare = most > ill ? most - ill : 0;
 	unsigned gone = prng_chance(prng, 1, 2) ? (unsigned)prng_below(prng, spare + 1) : 0;
 	unsigned first = (unsigned)prng_below(prng, fleet->count);
 	for (unsigned i = 0; i < fleet->count; i++) {
