@@ -1,0 +1,37 @@
+-- campaign.allot: carves units of a SKU out of general stock for a sale, or gives them back (qty < 0).
+-- The first allotment of a campaign brings its terms; a later one may change them. Keeps P1, P2.
+procedure {
+  name = "campaign.allot", writes = true,
+  once = "allot_id", keep = "success",
+  args = { allot_id = id, campaign = id, sku = id, qty = int(-1000000000, 1000000000),
+           from_ms = optional(int), until_ms = optional(int), per_customer = optional(int(1, 1000000)),
+           price = optional(money(0, 9000000000000)), pay_ttl_ms = optional(int(1000, 2592000000)) },
+  result = { avail = int, held = int, committed = int, allotted = int },
+  fails = { INSUFFICIENT_STOCK = "conflict", TERMS_MISSING = "refused", WINDOW_EMPTY = "refused" },
+  emits = { "campaign.allotted" },
+}
+return function(call)
+  db.allotment:vacant(call.allot_id)
+  local sale = db.campaign:get(call.campaign)
+  local terms = {}
+  for _, name in ipairs({ "from_ms", "until_ms", "per_customer", "price", "pay_ttl_ms" }) do
+    terms[name] = call[name]
+    if terms[name] == nil and sale == nil then fail("TERMS_MISSING", { missing = name }) end
+  end
+  local from_ms = terms.from_ms or sale.from_ms
+  local until_ms = terms.until_ms or sale.until_ms
+  if from_ms >= until_ms then fail("WINDOW_EMPTY", { from_ms = from_ms, until_ms = until_ms }) end
+
+  local pool = db.slice:get(call.campaign, call.sku)
+  local avail = pool and pool.avail or 0
+  if avail + call.qty < 0 then fail("INSUFFICIENT_STOCK", { available = avail }) end
+  local given = math.max(call.qty, 0)
+  local back = math.max(-call.qty, 0)
+
+  if sale == nil then
+    terms.campaign = call.campaign
+    db.campaign:insert(terms)
+  elseif next(terms) ~= nil then
+    db.campaign:update(call.campaign, terms)
+  end
+  db.campaign:add(call.campaign
