@@ -55,19 +55,21 @@ static uint64_t confirmed_round(const struct replica *r)
 	return best;
 }
 
+/* The list is in order of rounds, those without one at its end. */
+static struct replica_read *read_of(struct list *at)
+{
+	return list_entry(at, struct replica_read, link);
+}
+
 static void start_round(struct replica *r)
 {
-	bool waits = false;
-	list_for_each (at, &r->reads) {
-		waits |= list_entry(at, struct replica_read, link)->round == 0;
-	}
+	bool waits = !list_empty(&r->reads) && read_of(r->reads.prev)->round == 0;
 	if (!waits || r->round - r->round_confirmed >= REPLICA_ROUNDS) {
 		return;
 	}
 	send_probes(r);
-	list_for_each (at, &r->reads) {
-		struct replica_read *read = list_entry(at, struct replica_read, link);
-		read->round = read->round == 0 ? r->round : read->round;
+	for (struct list *at = r->reads.prev; at != &r->reads && read_of(at)->round == 0; at = at->prev) {
+		read_of(at)->round = r->round;
 	}
 }
 
@@ -77,24 +79,25 @@ static void release(struct replica *r)
 	r->round_confirmed = confirmed > r->round_confirmed ? confirmed : r->round_confirmed;
 	struct list ready;
 	list_init(&ready);
-	for (struct list *at = r->reads.next, *next; at != &r->reads; at = next) {
-		struct replica_read *read = list_entry(at, struct replica_read, link);
-		next = at->next;
-		if (read->round != 0 && read->round <= confirmed) {
-			list_remove(at);
-			list_append(&ready, at);
-		}
+	while (!list_empty(&r->reads) && read_of(r->reads.next)->round != 0 &&
+	       read_of(r->reads.next)->round <= confirmed) {
+		struct list *at = list_pop(&r->reads);
+		list_append(&ready, at);
 	}
 	while (!list_empty(&ready)) {
-		end(list_entry(ready.next, struct replica_read, link), 0);
+		end(read_of(ready.next), 0);
 	}
 }
 
 /* Those that can never be confirmed: they began before this leadership, or without one. */
 static void fail_lost(struct replica *r)
 {
+	if (!r->reads_lost && replica_leads(r) && !r->stopped && !r->closing) {
+		return;
+	}
 	struct list lost;
 	list_init(&lost);
+	r->reads_lost = false;
 	for (struct list *at = r->reads.next, *next; at != &r->reads; at = next) {
 		next = at->next;
 		if (list_entry(at, struct replica_read, link)->lost || !replica_leads(r) || r->stopped ||
@@ -156,6 +159,7 @@ void read_index_lost(struct replica *r)
 	}
 	r->round_confirmed = r->round;
 	if (!list_empty(&r->reads)) {
+		r->reads_lost = true;
 		replica_wake(r);
 	}
 }
@@ -217,6 +221,7 @@ void replica_read_start(struct replica *r, struct replica_read *read, uint64_t t
 	read->deadline_us = read->started_us + timeout_ms * 1000;
 	read->commit_index = r->commit_index;
 	read->lost = !replica_leads(r) || r->stopped || r->closing;
+	r->reads_lost |= read->lost;
 	r->count.reads++;
 	list_append(&r->reads, &read->link);
 	replica_wake(r);

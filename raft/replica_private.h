@@ -123,6 +123,7 @@ struct replica {
 	/* read_index.c */
 	struct list reads;
 	uint64_t round, round_confirmed;
+	bool reads_lost; /* some of them can never be confirmed */
 	struct env_timer read_timer;
 
 	/* handover.c */
