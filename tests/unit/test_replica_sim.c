@@ -923,6 +923,9 @@ static void test_old_leader_reads(void)
 
 /* ---- storage ---- */
 
+static void closed_cb(void *owner) { ((struct group_member *)owner)->closed = true; }
+static bool is_closed(void *owner) { return ((struct group_member *)owner)->closed; }
+
 static void test_fail_stop(void)
 {
 	for (int kind = 0; kind < 2; kind++) {
@@ -943,6 +946,8 @@ static void test_fail_stop(void)
 		   kind == 0 ? "write" : "sync", leader->stop_line);
 		faults->write_error_per_million = faults->sync_error_per_million = 0;
 		ok(wait_other(world, leader) != NULL, "the others go on");
+		replica_close(leader->replica, closed_cb);
+		ok(sim_run_until(world->sim, is_closed, leader, 5 * SECOND), "the stopped one can be closed");
 		end(world, number(world, leader), SIM_KILL_POWER);
 		start_all(world);
 		struct group_member *next = wait_leader(world);

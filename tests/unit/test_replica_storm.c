@@ -30,7 +30,7 @@ struct storm {
 	struct log log;
 	struct prng prng;
 	struct reading readings[64];
-	uint64_t proposed, reads, stale_reads, starts, refused, stops, transfers, confirmed;
+	uint64_t unclosed, proposed, reads, stale_reads, starts, refused, stops, transfers, confirmed;
 	bool crashed[GROUP_MAX];
 };
 
@@ -77,6 +77,29 @@ static void down(struct storm *storm, size_t i, enum sim_kill kill)
 	member->applied = member->flushed;
 	member->configuration_index = member->flushed > 0 ? 1 : 0;
 	member->configuration_len = member->flushed > 0 ? member->configuration_len : 0;
+}
+
+static void closed_cb(void *owner)
+{
+	((struct group_member *)owner)->closed = true;
+}
+static bool is_closed(void *owner)
+{
+	return ((struct group_member *)owner)->closed;
+}
+
+/* As an operator stops it. */
+static void polite(struct storm *storm, size_t i)
+{
+	struct group_member *member = &storm->group.members[i];
+	if (member->replica == NULL || storm->crashed[i] || sim_host_paused(storm->hosts[i])) {
+		return;
+	}
+	forget_reads(storm, member);
+	sim_disk_crash_after(storm->hosts[i], 0);
+	replica_close(member->replica, closed_cb);
+	storm->unclosed += !sim_run_until(storm->sim, is_closed, member, 10 * SECOND);
+	down(storm, i, SIM_KILL_PROCESS);
 }
 
 static void up(struct storm *storm, size_t i)
@@ -162,7 +185,7 @@ static void fault(struct storm *storm)
 	size_t count = storm->group.count;
 	size_t i = (size_t)prng_below(prng, count), j = (size_t)prng_below(prng, count);
 	struct sim_link *link = i == j ? NULL : sim_link(storm->sim, storm->hosts[i], storm->hosts[j]);
-	switch (prng_below(prng, 14)) {
+	switch (prng_below(prng, 15)) {
 	case 0:
 		down(storm, i, SIM_KILL_PROCESS);
 		break;
@@ -209,6 +232,9 @@ static void fault(struct storm *storm)
 			link->split_per_million = (uint32_t)prng_below(prng, 300000);
 		}
 		break;
+	case 9:
+		polite(storm, i);
+		break;
 	default:
 		heal(storm);
 	}
@@ -221,7 +247,7 @@ static void work(struct storm *storm)
 		struct group_member *member = &storm->group.members[i];
 		if (storm->crashed[i] || (member->replica != NULL && member->stopped)) {
 			storm->stops += member->replica != NULL && member->stopped;
-			if (member->stopped && !storm->crashed[i]) {
+			if (member->replica != NULL && member->stopped && !storm->crashed[i]) {
 				tap_note("n%zu stopped: %s", i + 1, member->stop_line);
 			}
 			down(storm, i, SIM_KILL_POWER);
@@ -350,7 +376,7 @@ static uint64_t night(uint64_t seed, bool *good)
 		order += storm->group.members[i].order_errors;
 	}
 	*good = came && storm->group.disagreements == 0 && order == 0 && storm->stale_reads == 0 &&
-		storm->refused == 0 && storm->stops == 0;
+		storm->refused == 0 && storm->unclosed == 0 && storm->stops == 0;
 	if (!*good || getenv("TALLY_TEST_VERBOSE") != NULL) {
 		tap_note("seed %llu: together %d, disagreements %u, order %u, stale reads %llu, refused "
 			 "%llu, stops %llu",
