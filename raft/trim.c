@@ -15,9 +15,9 @@ void trim_learn_kept(struct replica *r)
 	for (unsigned i = 0; i < configuration->n; i++) {
 		raft_index match = 0;
 		if (configuration->servers[i].id == r->config.id) {
-			/* Followers may commit what our own disk does not hold yet, and lose us before it does. */
-			match = wal_durable_index(r->wal);
-		} else if (raft_match_index(&r->core, configuration->servers[i].id, &match) != 0) {
+			continue;
+		}
+		if (raft_match_index(&r->core, configuration->servers[i].id, &match) != 0) {
 			match = 0;
 		}
 		kept = match < kept ? match : kept;
