@@ -132,17 +132,10 @@ static void make_names(lua_State *L, struct script_bundle *bundle)
 
 /* ---- chunks ---- */
 
-/* Loads the file's code as site.c leaves it; lines stay where they are. */
-static int load_chunk(lua_State *L, struct script_bundle *bundle, const struct source *source,
-		      struct site_file *file)
+/* The file's code as site.c leaves it, its names in front; lines stay where they are. */
+static struct slice chunk_text(struct script_bundle *bundle, const struct source *source,
+			       const struct site_file *file)
 {
-	struct err err = {0};
-	file->tables = bundle->tables;
-	file->table_count = bundle->table_count;
-	file->plain = bundle->plain;
-	if (site_find(file, source, &bundle->arena, &err) < 0) {
-		luaL_error(L, "%s", err.text);
-	}
 	struct buf text;
 	buf_init(&text, MIB(1));
 	const char *between = "local ";
@@ -163,16 +156,41 @@ static int load_chunk(lua_State *L, struct script_bundle *bundle, const struct s
 	buf_append_slice(&text, file->text);
 	struct slice copy = arena_copy(&bundle->arena, buf_slice(&text));
 	buf_fini(&text);
-	/* Nothing raised since buf_init: what follows may. */
+	return copy;
+}
+
+/* Leaves the chunk, or the message of the compiler, on the stack. */
+static int load_text(lua_State *L, struct script_bundle *bundle, const struct source *source,
+		     struct site_file *file)
+{
+	struct err err = {0};
+	if (site_find(file, source, &bundle->arena, &err) < 0) {
+		luaL_error(L, "%s", err.text);
+	}
+	struct slice text = chunk_text(bundle, source, file);
+	const char *name =
+		arena_printf(&bundle->arena, "=%.*s", (int)source->name.len, (const char *)source->name.data);
+	return luaL_loadbufferx(L, text.len == 0 ? "" : (const char *)text.data, text.len, name, "t");
+}
+
+/* Loads the file. What does not compile with sites is tried as written: their locals may be too many for
+ * Lua, and a mistake is told in the words of the source. */
+static int load_chunk(lua_State *L, struct script_bundle *bundle, const struct source *source,
+		      struct site_file *file)
+{
+	file->tables = bundle->tables;
+	file->table_count = bundle->table_count;
+	file->plain = bundle->plain;
+	if (load_text(L, bundle, source, file) != LUA_OK) {
+		lua_pop(L, 1);
+		file->plain = true;
+		if (load_text(L, bundle, source, file) != LUA_OK) {
+			lua_error(L);
+		}
+	}
 	for (size_t i = 0; i < file->site_count; i++) {
 		db_push_site(L, &file->sites[i]);
 		file->sites[i].ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	}
-	const char *name =
-		arena_printf(&bundle->arena, "=%.*s", (int)source->name.len, (const char *)source->name.data);
-	if (luaL_loadbufferx(L, copy.len == 0 ? "" : (const char *)copy.data, copy.len, name, "t") !=
-	    LUA_OK) {
-		lua_error(L);
 	}
 	lua_rawgeti(L, LUA_REGISTRYINDEX, bundle->environment_ref);
 	if (lua_setupvalue(L, -2, 1) == NULL) {

@@ -95,6 +95,10 @@ static void tokens(void)
 	refused(PROC("return function() local t = db return t.item end"), "behind `db` stands a table",
 		"db is no value");
 
+	refused(PROC("return function() local r = db.item:need('a') local x = r.n local = 1 return { v = x } "
+		     "end"),
+		"<name> expected near '='", "a mistake is told in the words of the source");
+
 	char *big = malloc(70000);
 	memset(big, ' ', 69999);
 	big[69999] = '\0';
@@ -121,6 +125,15 @@ static void tokens(void)
 	}
 	sprintf(big + used, "} end");
 	accepted(big, "many constants are fine");
+	used = (size_t)sprintf(big, "%s", PROC("return function(call)\n"));
+	for (int i = 0; i < 90; i++) {
+		used += (size_t)sprintf(
+			big + used,
+			"local r%d = db.item:need('a') local s%d = r%d.n + (r%d.price or 0) + #r%d.item\n", i,
+			i, i, i, i);
+	}
+	sprintf(big + used, "return { v = s0 } end");
+	accepted(big, "what would have too many locals with sites is taken as written");
 	free(big);
 }
 
