@@ -21,6 +21,9 @@ void handover_end(struct replica *r, int status)
 	}
 	r->handover.active = false;
 	env_timer_stop(&r->handover_timer);
+	if (r->handover.yields) {
+		return;
+	}
 	r->handover.cb(r->handover.owner, status);
 }
 
@@ -45,8 +48,32 @@ static uint64_t choose(struct replica *r)
 	return best_match == raft_last_index(&r->core) ? best : 0;
 }
 
+static void begin(struct replica *r, uint64_t target_id, uint64_t deadline_us)
+{
+	r->handover.active = true;
+	r->handover.target = target_id;
+	r->handover.deadline_us = deadline_us;
+	env_timer_start(&r->handover_timer, HANDOVER_TICK_MS);
+}
+
+/* The others commit without our disk, but what we lead we must also apply: a
+ * leader whose disk has stalled for two election timeouts is worse than an election. */
+static void yield_if_stalled(struct replica *r)
+{
+	uint64_t patience_us = 2 * r->config.election_ms * 1000;
+	if (r->handover.active || !replica_leads(r) || !r->is_open || r->peer_count == 0 || r->stopped ||
+	    r->closing || wal_stalled_us(r->wal) < patience_us) {
+		return;
+	}
+	log_event(r->log, LOG_WARN, "log_stalled", "ms=%llu leadership is offered to another",
+		  (unsigned long long)(wal_stalled_us(r->wal) / 1000));
+	r->handover.yields = true;
+	begin(r, 0, env_now_us(r->env) + r->config.election_ms * 1000);
+}
+
 void handover_step(struct replica *r)
 {
+	yield_if_stalled(r);
 	if (!r->handover.active) {
 		return;
 	}
@@ -79,15 +106,11 @@ void handover_timer_cb(struct env_timer *timer)
 void replica_transfer(struct replica *r, uint64_t target_id, uint64_t timeout_ms,
 		      void (*cb)(void *owner, int status), void *owner)
 {
-	assert(!r->handover.active);
-	r->handover.active = true;
-	r->handover.target = target_id;
-	r->handover.deadline_us = env_now_us(r->env) + timeout_ms * 1000;
+	assert(!r->handover.active || r->handover.yields);
+	r->handover.yields = false;
 	r->handover.cb = cb;
 	r->handover.owner = owner;
-	if (!replica_leads(r)) {
-		r->handover.deadline_us = 0; /* ended in the turn: by then another leads, or it is too late */
-	}
-	env_timer_start(&r->handover_timer, HANDOVER_TICK_MS);
+	/* Without leadership it is ended in the turn: by then another leads, or it is too late. */
+	begin(r, target_id, replica_leads(r) ? env_now_us(r->env) + timeout_ms * 1000 : 0);
 	replica_wake(r);
 }

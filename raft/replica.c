@@ -475,7 +475,7 @@ int replica_propose(struct replica *r, struct entry *entry, uint64_t stamp_ms)
 	if (!replica_leads(r) || !r->is_open || r->stopped || r->closing) {
 		return ERR_NOT_LEADER;
 	}
-	if (wal_pending_bytes(r->wal) > REPLICA_PENDING_MAX || raft_transferee(&r->core) != 0) {
+	if (wal_pending_bytes(r->wal) > REPLICA_PENDING_MAX || raft_transferee(&r->core) != 0 || handover_yields(r)) {
 		return ERR_BUSY;
 	}
 	assert(entry->type == ENTRY_COMMAND && entry->len <= LIMIT_ENTRY);

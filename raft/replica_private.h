@@ -129,6 +129,7 @@ struct replica {
 	/* handover.c */
 	struct {
 		bool active;
+		bool yields; /* our own wish: the disk has stalled, and the owner knows nothing of it */
 		uint64_t target, deadline_us;
 		void (*cb)(void *owner, int status);
 		void *owner;
@@ -203,6 +204,11 @@ void read_index_timer_cb(struct env_timer *timer);
 
 /* handover.c */
 void handover_step(struct replica *r);
+/* A leader whose disk has stalled proposes nothing while it looks for another. */
+static inline bool handover_yields(const struct replica *r)
+{
+	return r->handover.active && r->handover.yields;
+}
 void handover_timer_cb(struct env_timer *timer);
 void handover_end(struct replica *r, int status);
 

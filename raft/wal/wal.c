@@ -426,6 +426,11 @@ size_t wal_pending_bytes(const struct wal *wal)
 	return wal->pending_bytes;
 }
 
+uint64_t wal_stalled_us(const struct wal *wal)
+{
+	return wal->group.busy ? env_now_us(wal->config.env) - wal->group.started_us : 0;
+}
+
 struct env_lane *wal_lane(struct wal *wal)
 {
 	return wal->lane;

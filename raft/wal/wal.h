@@ -73,6 +73,9 @@ void wal_hold(struct wal *wal, bool hold);
 /* Appended and not yet durable. */
 size_t wal_pending_bytes(const struct wal *wal);
 
+/* How long the write under way takes already; 0 when none is. */
+uint64_t wal_stalled_us(const struct wal *wal);
+
 /* An entry in memory, borrowed, or NULL. Those not durable and those above the floor always are. */
 struct entry *wal_recent(const struct wal *wal, uint64_t index);
 /* Entries up to index may leave the memory when the cache is full and they are durable. */

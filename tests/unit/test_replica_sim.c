@@ -409,6 +409,32 @@ static void test_commit_ahead_of_own_log(void)
 	world_free(world);
 }
 
+static void test_stalled_disk(void)
+{
+	struct world *world = world_new(24, 3);
+	start_all(world);
+	struct group_member *leader = wait_leader(world);
+	wait_applied(world, leader->open_index);
+	sim_disk_faults(world->hosts[number(world, leader)])->sync_us = 20 * SECOND;
+	uint64_t last = 0;
+	struct group_member *next = NULL;
+	for (unsigned i = 0; i < 150 && next == NULL; i++) {
+		uint64_t index = leader->open ? propose(leader, 1, 100) : 0;
+		last = index != 0 ? index : last;
+		run_ms(world, 10);
+		struct other other = {.world = world, .not = leader};
+		next = other_leads(&other) ? other.found : NULL;
+	}
+	ok(next != NULL, "a leader whose disk has stalled hands over, in spite of load");
+	if (next != NULL) {
+		uint64_t more = propose(next, 1, 100);
+		run_ms(world, 100);
+		ok(next->commit_index >= more && more > last && group_agrees(&world->group),
+		   "nothing is lost, and work goes on");
+	}
+	world_free(world);
+}
+
 /* ---- a puppet: frames of a member, made by hand ---- */
 
 struct puppet {
@@ -923,8 +949,14 @@ static void test_old_leader_reads(void)
 
 /* ---- storage ---- */
 
-static void closed_cb(void *owner) { ((struct group_member *)owner)->closed = true; }
-static bool is_closed(void *owner) { return ((struct group_member *)owner)->closed; }
+static void closed_cb(void *owner)
+{
+	((struct group_member *)owner)->closed = true;
+}
+static bool is_closed(void *owner)
+{
+	return ((struct group_member *)owner)->closed;
+}
 
 static void test_fail_stop(void)
 {
@@ -968,6 +1000,7 @@ int main(void)
 	test_vote_barrier();
 	test_only_voter();
 	test_commit_ahead_of_own_log();
+	test_stalled_disk();
 	test_commit_never_falls();
 	test_truncated_report();
 	test_report_again();
