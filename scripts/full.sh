@@ -18,15 +18,19 @@ item() { # name command...
 	fi
 }
 
-fuzz() { # name seconds: the same body as in make check, under libFuzzer with both sanitizers
+# The rooms once more with clang, both sanitizers and libFuzzer's counters; only the fuzz bodies are linked.
+build_fuzz() (
+	mkdir -p build-fuzz && cd build-fuzz || return 1
+	[ -e Makefile ] || ../configure --enable-fuzzer --enable-sanitize=address,undefined CC=clang || return 1
+	# shellcheck disable=SC2046
+	make -j"$(nproc)" $(make -s print-fuzz_programs)
+)
+
+fuzz() { # name seconds: the same body as in make check, under libFuzzer
 	local name=$1 seconds=$2
 	mkdir -p "$FULL_LOGS/corpus-$name"
-	# shellcheck disable=SC2046
-	clang -g -O1 -std=gnu11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-I. -Isrc -o "$FULL_LOGS/fuzz_$name" "tests/fuzz/fuzz_$name.c" src/wire/*.c src/base/*.c \
-		$(pkg-config --libs libxxhash jansson) -lm &&
-		"$FULL_LOGS/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 \
-			"$FULL_LOGS/corpus-$name" "tests/fuzz/corpus/$name"
+	"build-fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 -timeout=20 \
+		-artifact_prefix="$FULL_LOGS/$name-" "$FULL_LOGS/corpus-$name" "tests/fuzz/corpus/$name"
 }
 
 setup_packages clang libclang-rt-14-dev valgrind strace iproute2 nftables
@@ -37,6 +41,7 @@ if [ "$TIER" = soak ]; then
 fi
 
 item seeds build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs "$(nproc)"
+item build-fuzz build_fuzz
 for program in $(list build fuzz_programs); do
 	name=${program##*fuzz_}
 	item "fuzz-$name" fuzz "$name" "$FUZZ_S"

@@ -240,13 +240,14 @@ static bool decode_text(struct slice *in, struct arena *arena, struct slice *tex
 {
 	size_t len;
 	struct slice bytes;
-	if (!decode_count(in, SCHEMA_NAME_MAX, &len) || !slice_take(in, len, &bytes)) {
+	if (!decode_count(in, SCHEMA_NAME_MAX, &len) || len == 0 || !slice_take(in, len, &bytes)) {
 		return false;
 	}
 	*text = arena_copy(arena, bytes);
 	return true;
 }
 
+/* Columns, none twice. */
 static bool decode_places(struct slice *in, size_t below, size_t *places, size_t *count)
 {
 	if (!decode_count(in, SCHEMA_KEY_MAX, count)) {
@@ -255,6 +256,11 @@ static bool decode_places(struct slice *in, size_t below, size_t *places, size_t
 	for (size_t i = 0; i < *count; i++) {
 		if (!decode_count(in, below - 1, &places[i])) {
 			return false;
+		}
+		for (size_t k = 0; k < i; k++) {
+			if (places[k] == places[i]) {
+				return false;
+			}
 		}
 	}
 	return true;
