@@ -6,8 +6,6 @@
 #include "engine/shard_private.h"
 
 #define TICK_MS 100
-#define DEFAULT_DEADLINE_MS 5000
-#define DEFAULT_RETENTION_MS (7ull * 24 * 3600 * 1000)
 #define STOP_MS 1000
 
 /* ---- states ---- */
@@ -148,140 +146,18 @@ static void on_stopped(void *owner, const char *line)
 	shard_fail(owner, line);
 }
 
-static const struct replica_events events = {.on_role = on_role,
-					     .on_open_payload = on_open_payload,
-					     .on_open = on_open,
-					     .on_committed = on_committed,
-					     .on_commit_index = on_commit_index,
-					     .on_stamp = on_stamp,
-					     .on_request = on_request,
-					     .on_stopped = on_stopped};
+const struct replica_events shard_events = {.on_role = on_role,
+					    .on_open_payload = on_open_payload,
+					    .on_open = on_open,
+					    .on_committed = on_committed,
+					    .on_commit_index = on_commit_index,
+					    .on_stamp = on_stamp,
+					    .on_request = on_request,
+					    .on_stopped = on_stopped};
 
-/* ---- opening ---- */
+/* ---- starting ---- */
 
-static const char *keep_text(char **at, const char *text)
-{
-	if (text == NULL) {
-		return NULL;
-	}
-	size_t len = strlen(text) + 1;
-	char *kept = memcpy(*at, text, len);
-	*at += len;
-	return kept;
-}
-
-static size_t text_size(const char *text)
-{
-	return text == NULL ? 0 : strlen(text) + 1;
-}
-
-/* The config's texts may go when shard_open returns: ours live in one block. */
-static void keep_config(struct shard *shard, const struct shard_config *config)
-{
-	struct shard_config *c = &shard->config;
-	*c = *config;
-	size_t bytes = text_size(c->log_dir) + text_size(c->store_dir) + text_size(c->peer_listen);
-	for (size_t i = 0; i < c->member_count; i++) {
-		bytes += text_size(c->members[i].address);
-	}
-	char *at = shard->strings = malloc(bytes + 1);
-	shard->members = calloc(c->member_count + 1, sizeof *shard->members);
-	if (shard->strings == NULL || shard->members == NULL) {
-		fatal("out of memory: a shard's configuration");
-	}
-	c->log_dir = keep_text(&at, c->log_dir);
-	c->store_dir = keep_text(&at, c->store_dir);
-	c->peer_listen = keep_text(&at, c->peer_listen);
-	for (size_t i = 0; i < c->member_count; i++) {
-		shard->members[i].id = c->members[i].id;
-		shard->members[i].address = keep_text(&at, c->members[i].address);
-	}
-	c->members = shard->members;
-	c->memtable_bytes = c->memtable_bytes != 0 ? c->memtable_bytes : MIB(64);
-	c->cache_bytes = c->cache_bytes != 0 ? c->cache_bytes : MIB(64);
-	c->flush_bytes = c->flush_bytes != 0 ? c->flush_bytes : c->memtable_bytes / 2;
-	c->default_deadline_ms = c->default_deadline_ms != 0 ? c->default_deadline_ms : DEFAULT_DEADLINE_MS;
-	c->once_retention_ms = c->once_retention_ms != 0 ? c->once_retention_ms : DEFAULT_RETENTION_MS;
-}
-
-static struct shard *shard_new(const struct shard_config *config)
-{
-	struct shard *shard = calloc(1, sizeof *shard);
-	if (shard == NULL) {
-		fatal("out of memory: a shard");
-	}
-	shard->env = config->env;
-	shard->log = config->log;
-	keep_config(shard, config);
-	uint64_t seed;
-	env_random(shard->env, &seed, sizeof seed);
-	prng_init(&shard->prng, seed);
-	arena_init(&shard->arena, KIB(64));
-	buf_init(&shard->once_reply[0], LIMIT_CONN_OUTPUT);
-	buf_init(&shard->once_reply[1], LIMIT_CONN_OUTPUT);
-	list_init(&shard->finished);
-	list_init(&shard->parked);
-	list_init(&shard->compiles);
-	list_init(&shard->hashes);
-	shard->call = command_find(SLICE_LIT("CALL"));
-	shard->bundle = command_find(SLICE_LIT("BUNDLE"));
-	shard->row = command_find(SLICE_LIT("ROW"));
-	shard->rows = command_find(SLICE_LIT("ROWS"));
-	return shard;
-}
-
-static int open_store(struct shard *shard, struct store_meta *meta, struct err *err)
-{
-	const struct shard_config *c = &shard->config;
-	struct store_config config = {.dir = c->store_dir,
-				      .disk = c->disk,
-				      .memtable_bytes = c->memtable_bytes,
-				      .cache_bytes = c->cache_bytes};
-	int rc = store_open(&config, &shard->store, err);
-	if (rc == 0) {
-		rc = store_meta(shard->store, meta, err);
-	}
-	if (rc != 0 || meta->index == 0) {
-		return rc;
-	}
-	if (meta->cluster_id != c->cluster_id || meta->node_id != c->node_id) {
-		return err_set(err, ERR_INVALID,
-			       "%s belongs to node %llu of cluster %016llx, not to node %llu of %016llx",
-			       c->store_dir, (unsigned long long)meta->node_id,
-			       (unsigned long long)meta->cluster_id, (unsigned long long)c->node_id,
-			       (unsigned long long)c->cluster_id);
-	}
-	return 0;
-}
-
-static int open_replica(struct shard *shard, const struct store_meta *meta, struct err *err)
-{
-	const struct shard_config *c = &shard->config;
-	struct replica_config config = {.env = c->env,
-					.log = c->log,
-					.dir = c->log_dir,
-					.cluster_id = c->cluster_id,
-					.id = c->node_id,
-					.members = c->members,
-					.member_count = c->member_count,
-					.bootstrap = c->bootstrap,
-					.listen = c->peer_listen,
-					.election_ms = c->election_ms,
-					.heartbeat_ms = c->heartbeat_ms,
-					.segment_bytes = c->segment_bytes,
-					.keep_bytes = c->keep_bytes,
-					.cache_bytes = c->log_cache_bytes,
-					.events = &events,
-					.owner = shard};
-	struct replica_applied_state applied = {.index = meta->index,
-						.term = meta->term,
-						.chain = meta->chain,
-						.configuration_index = meta->configuration_index,
-						.configuration = meta->configuration};
-	return replica_open(&config, &applied, &shard->replica, err);
-}
-
-static void tick_cb(struct env_timer *timer)
+void shard_tick_cb(struct env_timer *timer)
 {
 	struct shard *shard = list_entry(timer, struct shard, tick);
 	uint64_t now_us = env_now_us(shard->env);
@@ -289,35 +165,6 @@ static void tick_cb(struct env_timer *timer)
 	admission_space(shard);
 	expiry_tick(shard, now_us);
 	env_timer_start(&shard->tick, shard->background_more ? 1 : TICK_MS);
-}
-
-int shard_open(const struct shard_config *config, struct shard **out, struct err *err)
-{
-	struct store_meta meta = {0};
-	struct shard *shard = shard_new(config);
-	propose_init(shard);
-	read_init(shard);
-	yield_init(shard);
-	apply_init(shard);
-	env_timer_init(shard->env, &shard->tick, tick_cb);
-	int rc = open_store(shard, &meta, err);
-	if (rc == 0) {
-		rc = open_replica(shard, &meta, err);
-	}
-	if (rc != 0) {
-		shard_free(shard);
-		return rc;
-	}
-	stamp_init(&shard->stamp, meta.stamp_ms, env_now_us(shard->env));
-	shard->commit_index = meta.index;
-	shard->overlay = overlay_new(shard->store);
-	shard->host = script_host_new(shard->log);
-	shard->compile_lane = env_lane_open(shard->env, "compile", ENV_LANE_LOW);
-	apply_open(shard, &meta);
-	admission_space_open(shard);
-	bundle_refresh(shard, true);
-	*out = shard;
-	return 0;
 }
 
 int shard_start(struct shard *shard, struct err *err)

@@ -207,6 +207,8 @@ struct shard {
 };
 
 /* shard.c */
+extern const struct replica_events shard_events;
+void shard_tick_cb(struct env_timer *timer);
 void shard_move(struct shard *shard, enum phase phase);
 void shard_fail(struct shard *shard, const char *line);
 /* Opening becomes leading when everything it waits for is there. */
