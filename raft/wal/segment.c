@@ -141,6 +141,15 @@ int record_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t o
 	return 0;
 }
 
+/* A group whose first record says that it was meant for another place: the disk put it here. What should lie
+ * here is lost, and what was meant for there never came. */
+static bool misdirected(struct slice segment, uint64_t number, uint64_t at)
+{
+	struct record record;
+	uint64_t meant = bytes_u64(segment.data + at + 32);
+	return meant != at && head_decode(slice_skip(segment, at), meant, number, meant, &record) == 0;
+}
+
 bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint64_t link)
 {
 	struct record record;
@@ -155,6 +164,9 @@ bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint
 			continue; /* zeroes, nearly always: nothing was written here */
 		}
 		if (head_decode(segment, 0, number, at, &record) == 0 && record.synced > next_group) {
+			return true;
+		}
+		if (misdirected(segment, number, at)) {
 			return true;
 		}
 	}

@@ -100,8 +100,9 @@ void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record
 int record_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset, struct record *record,
 		  struct slice *payload);
 /* Whether a record lies behind offset, the end of the last one that is good
- * (its sum is link), which was written after more had become durable: then the
- * damage at offset is bit rot, else a torn tail. */
+ * (its sum is link), which was written after more had become durable, or which
+ * was meant for another place: then the damage at offset is bit rot or a disk
+ * that misdirects writes, else a torn tail. */
 bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint64_t link);
 
 #endif /* RAFT_WAL_SEGMENT_H */
