@@ -22,8 +22,8 @@ static void test_stalled_leader(void)
 		done += stage_set(&s, "k", value) == TALLY_DONE;
 		stage_run(&s, i % 20 == 0 ? 200 : 1); /* heartbeats tell what is kept */
 	}
-	is_int(done, 400, "a leader whose disk stalls commits through the others' disks");
-	ok(fleet_leader(&s.fleet) == (int)leader, "and leads on for this while");
+	is_int(done, 400, "a leader whose disk stalls costs no write: the others' disks commit");
+	ok(fleet_leader(&s.fleet) >= 0 && fleet_leader(&s.fleet) != (int)leader, "it gives its place away");
 	fleet_kill(&s.fleet, leader, SIM_KILL_PROCESS);
 	disk->sync_us = 0;
 	fleet_start_in(&s.fleet, leader, 100000);
