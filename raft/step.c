@@ -72,6 +72,22 @@ static void take_entries(struct replica *r, struct raft_update *update)
 	}
 }
 
+/* What the core leaves unsaid, or says so that the other cannot go on. */
+static void settle(const struct replica *r, struct raft_message *message)
+{
+	if (message->type == RAFT_APPEND_ENTRIES_RESULT && r->received_old) {
+		/* The core leaves this field as the stack was: nobody reads it, but runs would differ. */
+		message->append_entries_result.last_log_index = 0;
+	}
+	struct raft_request_vote_result *vote = &message->request_vote_result;
+	if (message->type == RAFT_REQUEST_VOTE_RESULT && vote->pre_vote && !vote->vote_granted &&
+	    vote->term < r->core.current_term) {
+		/* The core refuses a pre-vote of an older term with that older term. If we have the higher
+		 * term and the candidate the longer log, neither would ever elect the other: say our term. */
+		vote->term = r->core.current_term;
+	}
+}
+
 static void take_message(struct replica *r, const struct raft_message *message)
 {
 	struct replica_peer *peer = replica_find_peer(r, message->server_id);
@@ -95,16 +111,11 @@ static void take_message(struct replica *r, const struct raft_message *message)
 		}
 		return;
 	}
-	struct raft_message settled;
-	if (message->type == RAFT_APPEND_ENTRIES_RESULT && r->received_old) {
-		/* The core leaves this field as the stack was: nobody reads it, but runs would differ. */
-		settled = *message;
-		settled.append_entries_result.last_log_index = 0;
-		message = &settled;
-	}
+	struct raft_message settled = *message;
+	settle(r, &settled);
 	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
 	if (link == NULL || link_unsent(link) > LIMIT_PEER_QUEUE ||
-	    !message_send(link, transport_highest_stamp(r->transport), message)) {
+	    !message_send(link, transport_highest_stamp(r->transport), &settled)) {
 		r->count.dropped++;
 	}
 }

@@ -305,8 +305,11 @@ static int read_all(struct recovery *r)
 		struct segment_head next;
 		if (i + 1 < r->used) {
 			int status = read_head(r, r->numbers[i + 1], &next);
-			if (status != 0) {
+			if (status == ERR_CORRUPT) {
 				return corrupt(r, r->numbers[i + 1], 0, "its head changed while it was read");
+			}
+			if (status != 0) {
+				return status;
 			}
 		}
 		int status = read_records(r, i, i + 1 < r->used ? &next : NULL);
