@@ -92,7 +92,7 @@ like_tally(0, qr/another node leads/, 'transfer hands leadership over', 'transfe
 # ---- a bundle's own tests, and a sale ----
 ($code, $text) = run("$build/tally", 'script', 'test', "$src/commerce");
 ok($code == 0 && $text =~ /^1\.\.\d+$/m && $text !~ /^not ok/m, "the commerce bundle's own tests pass") or diag($text);
-($code, $text) = run("$build/tally", 'bench', 'sale', '--local', '3', '--units', '500', '--buyers', '2000', '--kill-leader',
+($code, $text) = run("$build/tally", 'bench', 'sale', '--bundle', "$src/commerce", '--local', '3', '--units', '500', '--buyers', '2000', '--kill-leader',
 	'--json', '--unsafe');
 $json = eval { decode_json($text) } // {};
 ok($code == 0 && $json->{holds}, 'every invariant of a sale holds when the leader is killed') or diag($text);
