@@ -1,6 +1,7 @@
 #include "tests/diff/random.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -8,7 +9,8 @@
 
 /* Capital letters alone are drawn:
  * K key  V value  I integer  F float  O offset  B bit  T time  Y type of a bitfield
- * N integer that is not at an end  D database  G pattern  X condition of EXPIRE  U unit  W overflow  P operation */
+ * N integer that is not at an end  D database  G pattern  X condition of EXPIRE  U unit
+ * A point in time  L condition that compares: with A only, as the two sides' clocks differ by a little  W overflow  P operation */
 static const char *const templates[] = {
 	"SET K V", "SET K V NX", "SET K V XX", "SET K V XX GET", "SET K V NX GET", "SET K V KEEPTTL", "SET K V EX T",
 	"SET K V PX T", "SET K I", "SET K I", "SET K F", "GET K", "GETSET K V", "GETDEL K", "GETEX K", "GETEX K EX T",
@@ -20,7 +22,7 @@ static const char *const templates[] = {
 	"BITOP NOT K K", "BITFIELD K GET Y O", "BITFIELD K SET Y O N", "BITFIELD K INCRBY Y O I GET Y O",
 	"BITFIELD K OVERFLOW W SET Y O N INCRBY Y O I", "BITFIELD_RO K GET Y O", "LCS K K", "LCS K K LEN",
 	"LCS K K IDX", "LCS K K IDX WITHMATCHLEN MINMATCHLEN I", "PERSIST K", "EXPIRE K T", "EXPIRE K T X",
-	"EXPIREAT K T", "% TTL K", "% TTL K", "~ KEYS G", "~ KEYS G", "DBSIZE", "SELECT 0", "SELECT 1", "SWAPDB D D", "FLUSHDB"};
+	"EXPIREAT K T", "EXPIREAT K A L", "% TTL K", "% TTL K", "~ KEYS G", "~ KEYS G", "DBSIZE", "SELECT 0", "SELECT 1", "SWAPDB D D", "FLUSHDB"};
 
 #define PICK(list) (list)[prng_below(prng, sizeof(list) / sizeof((list)[0]))]
 
@@ -43,7 +45,9 @@ static const char *draw(struct prng *prng, char kind)
 	static const char *const types[] = {"u8", "i8", "u1", "i1", "u5", "i16", "u63", "i64", "u64", "x8", "i0"};
 	static const char *const databases[] = {"0", "0", "1", "2", "16", "-1", "x"};
 	static const char *const patterns[] = {"*", "a*", "?", "[ab]*", "[^a]", "a?", "\\\\a", "x*", "*a", "[a-c]", "["};
-	static const char *const conditions[] = {"NX", "XX", "GT", "LT", "FOO"};
+	static const char *const conditions[] = {"NX", "XX", "FOO"};
+	static const char *const points[] = {"4102444800", "4102448400", "4102444801", "0"};
+	static const char *const comparisons[] = {"GT", "LT"};
 	static const char *const units[] = {"BYTE", "BIT", "bit", "FOO"};
 	static const char *const overflows[] = {"WRAP", "SAT", "FOO"};
 	static const char *const operations[] = {"AND", "OR", "XOR", "and", "FOO"};
@@ -73,6 +77,10 @@ static const char *draw(struct prng *prng, char kind)
 		return PICK(patterns);
 	case 'X':
 		return PICK(conditions);
+	case 'A':
+		return PICK(points);
+	case 'L':
+		return PICK(comparisons);
 	case 'U':
 		return PICK(units);
 	case 'W':
@@ -93,7 +101,7 @@ const char *random_line(struct prng *prng, struct arena *arena)
 		bool alone = isupper((unsigned char)*at) && (at[1] == ' ' || at[1] == '\0') && line.len > 0 && at[-1] == ' ';
 		if (alone) {
 			/* Now and then a word is missing, or is another kind's. */
-			char kind = *at != 'T' && prng_chance(prng, 1, 40) ? "KVIFO"[prng_below(prng, 5)] : *at;
+			char kind = strchr("TAL", *at) == NULL && prng_chance(prng, 1, 40) ? "KVIFO"[prng_below(prng, 5)] : *at;
 			if (!prng_chance(prng, 1, 100)) {
 				buf_appendf(&line, "\"%s\"", draw(prng, kind));
 			}
