@@ -168,14 +168,14 @@ static void storm(void)
 	unsigned left[3] = {400, 60, 5}, bought[50] = {0}, sold = 0, differed = 0;
 	prng_init(&prng, 11);
 	for (int k = 0; k < 3; k++) {
-		char id[8], sku[8], qty[8];
+		char id[16], sku[16], qty[16];
 		snprintf(id, sizeof id, "s%d", k);
 		snprintf(sku, sizeof sku, "k%d", k);
 		snprintf(qty, sizeof qty, "%u", left[k]);
 		allot(id, "storm", sku, qty, "0", "9000000");
 	}
 	for (int n = 0; n < 1500; n++) {
-		char order[16], customer[16], sku[8], qty[8];
+		char order[16], customer[16], sku[16], qty[16];
 		unsigned k = (unsigned)prng_below(&prng, 3), c = (unsigned)prng_below(&prng, 50),
 			 q = 1 + (unsigned)prng_below(&prng, 3);
 		snprintf(order, sizeof order, "r%d", n);
