@@ -16,7 +16,7 @@ die() {
 }
 
 BUILD_PACKAGES="gcc libc6-dev make autoconf automake pkg-config librocksdb-dev libuv1-dev liblua5.4-dev
-	libxxhash-dev libjansson-dev libinih-dev libraft-dev"
+	libxxhash-dev libjansson-dev libinih-dev libhiredis-dev libraft-dev"
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
