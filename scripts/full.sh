@@ -53,3 +53,6 @@ item nemesis tests/nemesis/nemesis suite "$NEMESIS"
 setup_build build-tsan --enable-sanitize=thread
 # shellcheck disable=SC2046
 run_tests build-tsan "units under the thread sanitizer" 1 $(list build-tsan unit_programs)
+
+item valgrind make -C build check-valgrind
+item distcheck make -C build distcheck

@@ -136,6 +136,8 @@ int db_decode_key(const struct schema_table *table, struct slice key, struct are
 				text = slice_of(plain, tuple_unescape(text, plain));
 			}
 			*cell = cell_text(text);
+		} else if (item.kind == TUPLE_NOTHING) {
+			return ERR_CORRUPT; /* no column of a key is optional */
 		} else {
 			*cell = (struct cell){.kind = item.kind == TUPLE_INT ? CELL_INT : CELL_BOOL,
 					      .integer = item.integer};

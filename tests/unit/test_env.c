@@ -226,7 +226,9 @@ static void test_lock_across(struct env *env)
 	if (child == 0) {
 		struct env_lock *second;
 		struct env *own = uv_env_new(NULL);
-		_exit(env_lock_take(own, path, &second) == ERR_LOCKED ? 0 : 1);
+		int taken = env_lock_take(own, path, &second);
+		uv_env_free(own, NULL, NULL);
+		_exit(taken == ERR_LOCKED ? 0 : 1);
 	}
 	int status = -1;
 	waitpid(child, &status, 0);

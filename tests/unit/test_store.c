@@ -266,7 +266,7 @@ static void test_corruption(void)
 static bool mount_small(const char *dir)
 {
 	mkdir(dir, 0700);
-	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("tmpfs", dir, "tmpfs", 0, "size=6m") == 0;
 }
 
