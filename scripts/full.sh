@@ -33,7 +33,7 @@ fuzz() { # name seconds: the same body as in make check, under libFuzzer
 		-artifact_prefix="$FULL_LOGS/$name-" "$FULL_LOGS/corpus-$name" "tests/fuzz/corpus/$name"
 }
 
-setup_packages clang libclang-rt-14-dev valgrind strace iproute2 nftables
+setup_packages clang libclang-rt-dev valgrind strace iproute2 nftables
 
 SEEDS=1000 NEMESIS=full FUZZ_S=30 KILLS=30
 if [ "$TIER" = soak ]; then
@@ -52,7 +52,8 @@ item nemesis tests/nemesis/nemesis suite "$NEMESIS"
 
 setup_build build-tsan --enable-sanitize=thread
 # shellcheck disable=SC2046
-run_tests build-tsan "units under the thread sanitizer" 1 $(list build-tsan unit_programs)
+run_tests build-tsan "units and three nodes under the thread sanitizer" 1 $(list build-tsan unit_programs) \
+	tests/scenario/skeleton.pl tests/scenario/stop.pl
 
 item valgrind make -C build check-valgrind
 item distcheck make -C build distcheck
