@@ -1,0 +1,102 @@
+package Faults::Links;
+
+# Partitions of every kind, by nftables in the nodes' namespaces.
+use strict;
+use warnings;
+use World;
+use Network;
+use Nodes;
+use Registry;
+
+# What they all share: the rules go away together.
+sub link_fault { return fault( hold => [ 1, 4 ], end => sub { heal_network() }, @_ ) }
+
+link_fault name => 'isolate', text => 'one node hears no other and is not heard', begin => sub {
+	my ($event) = @_;
+	my $i = victim() or return;
+	cut( $i, $_ ) for others($i);
+	strike( $event, "n$i" );
+};
+
+link_fault name => 'partition', text => 'a minority is cut off', begin => sub {
+	my ($event) = @_;
+	my @all = shuffled( 1 .. $world{nodes} );
+	my @few = splice @all, 0, int( $world{nodes} / 2 );
+	for my $i (@few) { cut( $i, $_ ) for @all }
+	strike( $event, join ' ', map {"n$_"} sort @few );
+};
+
+link_fault name => 'ring', text => 'each node hears a majority, no two the same (five nodes)', begin => sub {
+	my ($event) = @_;
+	my @all = shuffled( 1 .. $world{nodes} );
+	return if @all < 5;
+	cut( $all[$_], $all[ ( $_ + 2 ) % @all ] ) for 0 .. $#all;
+	strike( $event, join ' ', map {"n$_"} @all );
+};
+
+link_fault name => 'bridge', text => 'one node sees both halves, which do not see each other', begin => sub {
+	my ($event) = @_;
+	my ( $middle, @rest ) = shuffled( 1 .. $world{nodes} );
+	my @left = splice @rest, 0, int( @rest / 2 );
+	for my $i (@left) { cut( $i, $_ ) for @rest }
+	strike( $event, "n$middle" );
+};
+
+link_fault name => 'oneway', text => 'a node sends and does not receive', begin => sub {
+	my ($event) = @_;
+	my $i = victim() or return;
+	deafen( $i, others($i) );
+	strike( $event, "n$i" );
+};
+
+link_fault name => 'flap', text => 'a link that comes and goes', hold => [ 0, 0 ], begin => sub {
+	my ($event) = @_;
+	my $i = victim() or return;
+	strike( $event, "n$i" );
+	for ( 1 .. 6 ) {
+		cut( $i, $_ ) for others($i);
+		wait_for( 0.05 + rand 0.4 );
+		heal_network();
+		wait_for( 0.05 + rand 0.4 );
+	}
+};
+
+link_fault name => 'loss', text => '5 to 30 % of the packets to a node are lost', begin => sub {
+	my ($event) = @_;
+	my $i    = victim() or return;
+	my $part = 5 + int rand 25;
+	nft( $i, "add rule inet nemesis in ip saddr 10.77.0.0/24 numgen random mod 100 < $part drop" );
+	strike( $event, "n$i $part%" );
+};
+
+link_fault name => 'reset', text => 'connections between nodes are reset', hold => [ 0.5, 1.5 ], begin => sub {
+	my ($event) = @_;
+	my $i = victim() or return;
+	nft( $i, "add rule inet nemesis in tcp dport 7501 reject with tcp reset" );
+	nft( $i, "add rule inet nemesis in tcp sport 7501 reject with tcp reset" );
+	strike( $event, "n$i" );
+};
+
+link_fault name => 'blind', text => 'the clients do not reach the leader', begin => sub {
+	my ($event) = @_;
+	my $i = leader() or return;
+	deafen( $i, 'h' );
+	strike( $event, "n$i" );
+};
+
+my @tbf    = qw(qdisc add dev);
+my @slowly = qw(root tbf rate 2mbit burst 16kb latency 200ms);
+fault name => 'slow', text => 'a node has 2 Mbit/s', hold => [ 2, 4 ],
+	needs => sub { return quiet( qw(unshare -n tc), @tbf, 'lo', @slowly ) ? undef : 'the kernel has no token bucket filter' },
+	begin => sub {
+		my ($event) = @_;
+		my $i = $event->{node} = victim() or return;
+		must( in_ns( $i, 'tc', @tbf, 'eth0', @slowly ) );
+		strike( $event, "n$i" );
+	},
+	end => sub {
+		my ($event) = @_;
+		quiet( in_ns( $event->{node}, qw(tc qdisc del dev eth0 root) ) ) if $event->{node};
+	};
+
+1;

@@ -1,0 +1,154 @@
+package Nodes;
+
+# The tallyd processes: how each is started, who is up, who leads, and whether one
+# ended that nobody ended. A fault that needs its nodes to be started in a special
+# way says so before they start, in its `prepare`, with node_wrap, node_env, node_dir.
+use strict;
+use warnings;
+use Exporter qw(import);
+use File::Path qw(make_path);
+use JSON::PP;
+use POSIX qw(WIFSIGNALED WTERMSIG WEXITSTATUS);
+use Time::HiRes qw(sleep);
+use World;
+use Network;
+
+our @EXPORT = qw(forget_nodes node_wrap node_env node_dir node_log node_pid nodes_up expect_stop start_node kill_node signal_node
+	stop_node watch_nodes wait_for servers leader some_node victim others shuffled check_nodes exit_text);
+
+my ( %pid, %wrap, %env, %dir, %may_stop, %excused );
+
+# Another run begins.
+sub forget_nodes { %{$_} = () for \( %pid, %wrap, %env, %dir, %may_stop, %excused ); return }
+
+# The command is put in front of tallyd's; it must exec the rest, for the process is the node.
+sub node_wrap { my ( $i, @words ) = @_; push @{ $wrap{$i} }, @words; return }
+
+# LD_PRELOADs of several faults add up.
+sub node_env {
+	my ( $i, $name, $value ) = @_;
+	$value = "$env{$i}{$name}:$value" if $name eq 'LD_PRELOAD' && $env{$i}{$name};
+	$env{$i}{$name} = $value;
+	return;
+}
+
+# Where a node keeps its data; with a second word it is there from now on.
+sub node_dir {
+	my ( $i, $where ) = @_;
+	if ( defined $where ) {
+		die "nemesis: two faults want the data directory of node $i ($dir{$i}, $where)\n" if $dir{$i};
+		$dir{$i} = $where;
+	}
+	return $dir{$i} // "$world{dir}/n$i";
+}
+
+sub node_log { return "$world{dir}/n$_[0].log" }
+sub node_pid { return $pid{ $_[0] } }
+sub nodes_up { return sort { $a <=> $b } keys %pid }
+
+# The node may end by itself until it is started again; and what it says about it is no fault of its.
+sub expect_stop { my ($i) = @_; $may_stop{$i} = $excused{$i} = 1; return }
+
+sub start_node {
+	my ($i) = @_;
+	return if $pid{$i};
+	delete $may_stop{$i};
+	my @members = map { ( '--member', "$_=" . address($_) . ":7501," . address($_) . ':7401' ) } 1 .. $world{nodes};
+	my @env = map {"$_=$env{$i}{$_}"} sort keys %{ $env{$i} // {} };
+	make_path("$world{dir}/cwd$i");
+	$pid{$i} = spawn( "node $i", { out => node_log($i), cwd => "$world{dir}/cwd$i" },
+		qw(prlimit --core=unlimited setpriv --pdeathsig KILL), in_ns( $i, @{ $wrap{$i} // [] }, ( @env ? ( 'env', @env ) : () ),
+			"$build/tallyd", '--id', $i, '--name', "n$i", '--dir', node_dir($i),
+			'--listen', address($i) . ':7401', '--peer-listen', address($i) . ':7501', @members ) );
+	return;
+}
+
+sub signal_node { my ( $i, $signal ) = @_; kill $signal, $pid{$i} if $pid{$i}; return }
+
+sub kill_node {
+	my ($i) = @_;
+	my $pid = delete $pid{$i} or return;
+	kill_process( $pid, 'KILL' );
+	return;
+}
+
+# SIGTERM, and up to 10 s of patience: its status and how long it took.
+sub stop_node {
+	my ($i) = @_;
+	my $pid = delete $pid{$i} or return;
+	my $began = now_us();
+	kill 'TERM', $pid;
+	while ( now_us() - $began < 10e6 ) {
+		return ( $?, ( now_us() - $began ) / 1e6 ) if reap($pid);
+		sleep 0.02;
+	}
+	kill_process( $pid, 'KILL' );
+	return ( $?, 10 );
+}
+
+sub exit_text {
+	my ($status) = @_;
+	return 'exit status ' . WEXITSTATUS($status) unless WIFSIGNALED($status);
+	return 'signal ' . WTERMSIG($status) . ( $status & 128 ? ' with a core' : '' );
+}
+
+# A node that ended although nobody asked it to.
+sub watch_nodes {
+	for my $i ( nodes_up() ) {
+		next unless reap( $pid{$i} );
+		my $how = exit_text($?);
+		delete $pid{$i};
+		if ( $may_stop{$i} ) {
+			say_line("node $i stopped, as it must: $how");
+			unlink glob "$world{dir}/cwd$i/*core*"; # fatal() aborts
+			next;
+		}
+		failure("node $i ended and nobody ordered it: $how");
+		say_line("node $i ended and nobody ordered it ($how); the end of its log:");
+		my @lines = split /^/, slurp( node_log($i) );
+		print map {"    $_"} @lines > 5 ? @lines[ -5 .. -1 ] : @lines;
+	}
+	return;
+}
+
+sub wait_for {
+	my ($seconds) = @_;
+	my $until = now_us() + $seconds * 1e6;
+	while ( now_us() < $until ) {
+		watch_nodes();
+		sleep 0.05;
+	}
+	return;
+}
+
+sub servers { return join ',', map { address($_) . ':7401' } 1 .. $world{nodes} }
+
+# The leader as the nodes that answer see it, else the first that is up.
+sub leader {
+	my $text = capture( 3, in_ns( 'h', "$build/tally", 'status', '--json', '--timeout', '1s', '--servers', servers() ) );
+	my $nodes = eval { decode_json($text) } // [];
+	for my $node ( @{$nodes} ) {
+		my $id = $node->{status} && $node->{status}{role} eq 'leader' && $node->{status}{node} or next;
+		return $id if $pid{$id};
+	}
+	return ( nodes_up() )[0];
+}
+
+sub some_node { my @up = nodes_up(); return $up[ int rand @up ] }
+sub victim { return rand() < 0.6 ? leader() : some_node() }
+sub others { my ($i) = @_; return grep { $_ != $i } 1 .. $world{nodes} }
+sub shuffled { my @list = @_; my @out; push @out, splice( @list, int rand @list, 1 ) while @list; return @out }
+
+# What the nodes left behind: reports in their output, cores.
+sub check_nodes {
+	for my $i ( 1 .. $world{nodes} ) {
+		for my $line ( split /^/, slurp( node_log($i) ) ) {
+			my $report = $line =~ /Sanitizer|runtime error:|Assertion/;
+			failure("node $i says: $line") if $report || ( $line =~ /^fatal:/ && !$excused{$i} );
+		}
+		failure("node $i left a core: $_") for glob "$world{dir}/cwd$i/*core*";
+	}
+	return;
+}
+
+1;
