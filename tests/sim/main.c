@@ -48,7 +48,7 @@ static _Noreturn void usage(int status)
 	       "Runs N seeds from S, each a cluster of K nodes under faults for M simulated minutes.\n"
 	       "--replay runs one seed in this process; --trace prints every event, --log the nodes' logs.\n"
 	       "Faults:");
-	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
+	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
 		printf(" %s", nemesis_kind_name(i));
 	}
 	printf("\n");
@@ -152,7 +152,7 @@ static void add_result(struct totals *t, const struct run_result *r)
 	t->sale_refused += r->sale_refused;
 	t->sale_unknown += r->sale_unknown;
 	t->replayed += r->replayed;
-	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
+	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
 		t->fired[i] += r->fired[i];
 	}
 }
@@ -290,7 +290,7 @@ static void print_totals(const struct plan *plan, const struct totals *t, double
 	printf("# leader changes %" PRIu64 ", restarts from disk %" PRIu64 ", fail-stops %" PRIu64 ", members lost to damage %" PRIu64
 	       "\n# faults:",
 	       t->leader_changes, t->restarts, t->truth_lost, t->lost);
-	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
+	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
 		if (t->fired[i] > 0) {
 			printf(" %s %" PRIu64, nemesis_kind_name(i), t->fired[i]);
 		}

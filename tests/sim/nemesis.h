@@ -45,7 +45,7 @@ void nemesis_stop(struct nemesis *nemesis);
 void nemesis_leave_majority(struct nemesis *nemesis);
 /* A kind that is on and never fired, or NULL. */
 const char *nemesis_idle(const struct nemesis *nemesis);
-unsigned nemesis_kind_count(void);
+/* The kinds by number; NULL behind the last. */
 const char *nemesis_kind_name(unsigned at);
 
 #endif /* TESTS_SIM_NEMESIS_H */

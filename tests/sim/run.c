@@ -180,7 +180,7 @@ static void fill_result(struct run *run, struct run_result *result)
 	result->sale_refused = run->sale.refused;
 	result->sale_unknown = run->sale.unknown;
 	result->replayed = run->sale.replayed;
-	for (unsigned i = 0; i < nemesis_kind_count(); i++) {
+	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
 		result->fired[i] = run->nemesis.faults[i].fired;
 	}
 }

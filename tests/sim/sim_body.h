@@ -71,7 +71,7 @@ void sim_env_post(struct sim_env *e, struct sim_item *item); /* delivered in the
 void sim_env_schedule(struct sim_env *e);
 extern const struct env_ops sim_env_ops;
 
-/* sim_net.c */
+/* sim_net.c, sim_stream.c, sim_receive.c */
 struct env_stream *sim_net_connect(struct env *env, const char *address, const struct env_stream_events *events,
 				   void *owner);
 void sim_net_set(struct env_stream *stream, const struct env_stream_events *events, void *owner);

@@ -1,0 +1,70 @@
+/* Faults of a host: it dies, it stops for a while, it is slow. */
+#include "tests/sim/nemesis_kind.h"
+
+static void kill_begin(struct fault *fault) { fault_strike(fault, fault_some_member(fault), SIM_KILL_PROCESS); }
+static void power_begin(struct fault *fault) { fault_strike(fault, fault_some_member(fault), SIM_KILL_POWER); }
+
+static void kill_leader_begin(struct fault *fault)
+{
+	int leader = fleet_leader(fault_fleet(fault));
+	fault_strike(fault, leader >= 0 ? (unsigned)leader : fault_any_member(fault),
+	       prng_chance(fault_chance(fault), 1, 2) ? SIM_KILL_PROCESS : SIM_KILL_POWER);
+}
+
+static void blackout_begin(struct fault *fault)
+{
+	for (unsigned i = 0; i < fault_fleet(fault)->count; i++) {
+		fault_strike(fault, i, SIM_KILL_POWER);
+	}
+}
+
+static void massacre_begin(struct fault *fault)
+{
+	for (unsigned i = 0; i < fault_fleet(fault)->count; i++) {
+		fault_strike(fault, i, SIM_KILL_PROCESS);
+	}
+}
+
+static void crash_inside_begin(struct fault *fault)
+{
+	sim_disk_crash_after(fault_host(fault, fault_some_member(fault)), 1 + prng_below(fault_chance(fault), 60));
+}
+
+/* The power goes again while it starts. */
+static void crash_start_begin(struct fault *fault)
+{
+	unsigned victim = fault_some_member(fault);
+	fleet_kill(fault_fleet(fault), victim, SIM_KILL_POWER);
+	sim_disk_crash_after(fault_host(fault, victim), 1 + prng_below(fault_chance(fault), 50));
+	fleet_start_in(fault_fleet(fault), victim, 1000);
+}
+
+static void polite_begin(struct fault *fault) { fleet_stop(fault_fleet(fault), fault_some_member(fault)); }
+
+static void pause_begin(struct fault *fault)
+{
+	fault->victim = fault_some_member(fault);
+	sim_host_pause(fault_host(fault, fault->victim));
+}
+static void pause_end(struct fault *fault) { sim_host_resume(fault_host(fault, fault->victim)); }
+
+static void slow_cpu_begin(struct fault *fault)
+{
+	fault->victim = fault_some_member(fault);
+	sim_host_slow(fault_host(fault, fault->victim), 1000 + prng_below(fault_chance(fault), 30000));
+}
+static void slow_cpu_end(struct fault *fault) { sim_host_slow(fault_host(fault, fault->victim), 0); }
+
+const struct fault_kind nemesis_host_kinds[] = {
+	{"kill", 6000, 0, kill_begin, NULL},
+	{"power", 6000, 0, power_begin, NULL},
+	{"kill-leader", 7000, 0, kill_leader_begin, NULL},
+	{"blackout", 20000, 0, blackout_begin, NULL},
+	{"massacre", 20000, 0, massacre_begin, NULL},
+	{"crash-inside", 4000, 0, crash_inside_begin, NULL},
+	{"crash-start", 8000, 0, crash_start_begin, NULL},
+	{"polite", 12000, 0, polite_begin, NULL},
+	{"pause", 6000, 1500, pause_begin, pause_end},
+	{"slow-cpu", 8000, 3000, slow_cpu_begin, slow_cpu_end},
+	{.name = NULL},
+};
