@@ -6,6 +6,7 @@
 #include "tests/sim/sim.h"
 
 struct sim_disk;
+struct sim_lane;
 
 struct sim {
 	uint64_t now_us;
@@ -59,7 +60,7 @@ struct sim_env {
 	struct list streams, listeners;     /* all, also dead ones */
 	struct list lanes, files, locks;
 	uint64_t call_us; /* disk time used up by the work item or the opening that runs now */
-	bool in_lane;
+	struct sim_lane *lane; /* whose work item is making calls */
 };
 
 #define SIM_WALL_START_MS 1700000000000u
@@ -119,6 +120,9 @@ struct env_lane *sim_lane_open(struct env *env, const char *name, enum env_lane_
 void sim_lane_submit(struct env_lane *lane, struct env_work *work);
 size_t sim_lane_pending(const struct env_lane *lane);
 void sim_lane_close(struct env_lane *lane);
+/* Inside a disk call: when a work item makes it, the time its calls took passes here. False
+ * when the program or the power ended meanwhile, and the call is to end with ERR_IO. */
+bool sim_lane_pass(struct sim_env *e);
 void sim_lane_kill(struct sim_env *e);
 void sim_lane_free(struct sim_env *e);
 void sim_lane_resume(struct sim_env *e); /* the host runs again */

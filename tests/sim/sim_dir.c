@@ -93,12 +93,18 @@ int sim_disk_dir_sync(struct env *env, const char *path)
 	uint32_t sync_us = e->host->faults.sync_us;
 	e->sim->stats.syncs++;
 	e->call_us += sync_us != 0 ? sync_us : DIR_SYNC_US;
-	if (sim_disk_chance(e->host, e->host->faults.sync_error_per_million)) {
-		return sim_disk_error(e, "dir-eio");
+	/* What is done while it is under way is not part of it. */
+	uint64_t until = dir->ops_over + dir->op_count;
+	sim_inode_ref(dir);
+	if (!sim_lane_pass(e)) {
+		status = ERR_IO;
+	} else if (sim_disk_chance(e->host, e->host->faults.sync_error_per_million)) {
+		status = sim_disk_error(e, "dir-eio");
+	} else {
+		sim_dir_settle(dir, until);
 	}
-	sim_entries_assign(&dir->synced, &dir->entries);
-	sim_ops_clear(dir);
-	return 0;
+	sim_inode_unref(dir);
+	return status;
 }
 
 int sim_disk_dir_list(struct env *env, const char *path, int (*visit)(void *owner, const char *name), void *owner)

@@ -20,6 +20,7 @@
 #define OP_US 3
 #define BYTES_PER_US 1000
 #define SYNC_US 60
+#define LONG_US 500 /* after so much a work item's calls take effect later */
 
 struct sim_file {
 	struct env_file file;
@@ -52,7 +53,7 @@ int sim_disk_call(struct sim_env *e, size_t bytes)
 		return ERR_IO;
 	}
 	e->call_us += (host->faults.op_us != 0 ? host->faults.op_us : OP_US) + bytes / BYTES_PER_US;
-	return 0;
+	return e->call_us < LONG_US || sim_lane_pass(e) ? 0 : ERR_IO;
 }
 
 int sim_disk_error(struct sim_env *e, const char *kind)
@@ -287,6 +288,27 @@ int sim_disk_write(struct env_file *base, uint64_t offset, const void *bytes, si
 	return write_now(e, file->inode, offset, bytes, len);
 }
 
+/* [from, to) and the size are on the platter, except what was written meanwhile. */
+static void sync_range(struct inode *inode, uint64_t from, uint64_t to, uint64_t size)
+{
+	uint64_t first = inode->dirty_from, last = inode->dirty_to;
+	if (first == last) {
+		sim_image_copy(&inode->old, &inode->now, from, to);
+	} else {
+		if (from < first) {
+			sim_image_copy(&inode->old, &inode->now, from, to < first ? to : first);
+		}
+		if (last < to) {
+			sim_image_copy(&inode->old, &inode->now, from > last ? from : last, to);
+		}
+	}
+	sim_image_reserve(&inode->old, size);
+	if (size < inode->old.size) {
+		sim_image_resize(&inode->old, size);
+	}
+	inode->old.size = size;
+}
+
 int sim_disk_sync(struct env_file *base)
 {
 	struct sim_file *file = file_of(base);
@@ -300,19 +322,23 @@ int sim_disk_sync(struct env_file *base)
 	e->sim->stats.syncs++;
 	uint32_t usual_us = SYNC_US + (uint32_t)prng_below(&e->sim->prng, 2 * SYNC_US);
 	e->call_us += host->faults.sync_us != 0 ? host->faults.sync_us : usual_us;
-	if (sim_disk_chance(host, host->faults.sync_error_per_million)) {
+	/* What is written while it is under way is not part of it. */
+	uint64_t from = inode->dirty_from, to = inode->dirty_to, size = inode->now.size;
+	inode->dirty_from = inode->dirty_to = 0;
+	bool passed = sim_lane_pass(e);
+	if (!passed || sim_disk_chance(host, host->faults.sync_error_per_million)) {
+		if (from < to) {
+			mark_dirty(inode, from, to);
+		}
+		if (!passed) {
+			return ERR_IO;
+		}
 		/* Clean from now on, whichever version reached the platter. */
 		sim_crash_after_bad_sync(e->sim, inode);
 		return sim_disk_error(e, "sync-eio");
 	}
 	sim_trace(e->sim, host, "sync", SLICE_NONE);
-	sim_image_copy(&inode->old, &inode->now, inode->dirty_from, inode->dirty_to);
-	sim_image_reserve(&inode->old, inode->now.size);
-	if (inode->now.size < inode->old.size) {
-		sim_image_resize(&inode->old, inode->now.size);
-	}
-	inode->old.size = inode->now.size;
-	inode->dirty_from = inode->dirty_to = 0;
+	sync_range(inode, from, to, size);
 	return 0;
 }
 
@@ -339,6 +365,7 @@ int sim_disk_allocate(struct env_file *base, uint64_t size)
 	struct sim_env *e = sim_env_of(base->env);
 	uint64_t before = file->inode == NULL ? 0 : file->inode->now.size;
 	int status = sim_disk_call(e, size > before ? size - before : 0);
+	before = file->inode == NULL ? 0 : file->inode->now.size; /* time may have passed */
 	if (status != 0 || size <= before) {
 		return status;
 	}

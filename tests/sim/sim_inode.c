@@ -162,6 +162,7 @@ void sim_ops_clear(struct inode *dir)
 	for (size_t i = 0; i < dir->op_count; i++) {
 		sim_inode_unref(dir->ops[i].inode);
 	}
+	dir->ops_over += dir->op_count;
 	dir->op_count = 0;
 }
 
@@ -183,6 +184,19 @@ void sim_op_apply(struct entries *entries, const struct op *op)
 		}
 		break;
 	}
+}
+
+void sim_dir_settle(struct inode *dir, uint64_t until)
+{
+	size_t count = until > dir->ops_over ? (size_t)(until - dir->ops_over) : 0;
+	assert(count <= dir->op_count);
+	for (size_t i = 0; i < count; i++) {
+		sim_op_apply(&dir->synced, &dir->ops[i]);
+		sim_inode_unref(dir->ops[i].inode);
+	}
+	memmove(dir->ops, dir->ops + count, (dir->op_count - count) * sizeof(struct op));
+	dir->op_count -= count;
+	dir->ops_over += count;
 }
 
 /* What loses its name gives its space back (hard links we have none). */

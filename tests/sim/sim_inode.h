@@ -47,6 +47,7 @@ struct inode {
 	struct entries entries, synced;
 	struct op *ops;
 	size_t op_count, op_cap;
+	uint64_t ops_over; /* how many came before those */
 };
 
 struct sim_disk {
@@ -75,6 +76,8 @@ void sim_entries_clear(struct entries *entries);
 void sim_dir_do(struct inode *dir, enum op_kind kind, const char *name, const char *to, struct inode *inode);
 void sim_op_apply(struct entries *entries, const struct op *op);
 void sim_ops_clear(struct inode *dir);
+/* The platter knows all operations before number until. */
+void sim_dir_settle(struct inode *dir, uint64_t until);
 /* What loses its name gives its space back (hard links we have none). */
 void sim_inode_release_space(struct inode *inode);
 

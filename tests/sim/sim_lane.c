@@ -1,17 +1,21 @@
 /* Lanes of the simulated body.
  *
- *   IDLE ──▶ STARTING ──▶ RUNNING ──▶ (next) STARTING or IDLE
- *            a thread     run() was called at once; the time its
- *            wakes up     disk calls took passes; then done waits for a turn
+ *   IDLE ──▶ STARTING ──▶ WORKING ──▶ ENDING ──▶ (next) STARTING or IDLE
+ *            a thread     │  ▲        run() returned; the rest of its
+ *            wakes up     └──┘        time passes, then done waits for a turn
+ *                    a call takes time
  *
- * So a crash finds work not begun, or done on the disk and not yet known; for a
- * crash between two calls of one item there is sim_disk_crash_after. */
+ * run() is called on a fiber. A sync, or calls that took long together, let the
+ * time pass before they take effect: what happens meanwhile finds the item in the middle of
+ * its work, and a power cut finds on the disk what was synced by then. When its program
+ * ends, the item goes on at once to its end, with every call refused; done is never called. */
 #include "tests/sim/sim_body.h"
+#include "tests/sim/sim_fiber.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum lane_state { LANE_IDLE, LANE_STARTING, LANE_RUNNING };
+enum lane_state { LANE_IDLE, LANE_STARTING, LANE_WORKING, LANE_ENDING };
 
 struct sim_lane {
 	struct env_lane lane;
@@ -22,6 +26,8 @@ struct sim_lane {
 	bool stalled;    /* its time came while the host was paused */
 	bool delivering; /* a done callback is on the stack */
 	bool closed;
+	bool hurries; /* no time passes any more */
+	struct sim_fiber *fiber; /* made by the first item */
 	size_t pending;
 	struct env_work *running;
 	struct list queue, finished;
@@ -41,18 +47,51 @@ static void lane_start_next(struct sim_lane *lane)
 	sim_event_in(lane->e->sim, &lane->event, 2 + prng_below(&lane->e->sim->prng, 12));
 }
 
-static void lane_run(struct sim_lane *lane)
+static void lane_run(void *owner)
+{
+	struct sim_lane *lane = owner;
+	lane->running->run(lane->running);
+}
+
+/* Goes on with the item until a call takes time, or to its end. */
+static void lane_work(struct sim_lane *lane)
 {
 	struct sim_env *e = lane->e;
-	lane->running = list_entry(list_pop(&lane->queue), struct env_work, link);
 	e->call_us = 0;
-	e->in_lane = true;
-	lane->running->run(lane->running);
-	e->in_lane = false;
-	lane->state = LANE_RUNNING;
-	uint64_t think_us = prng_below(&e->sim->prng, lane->priority == ENV_LANE_LOW ? 200 : 20);
+	e->lane = lane;
+	bool ended = sim_fiber_resume(lane->fiber);
+	e->lane = NULL;
+	lane->state = ended ? LANE_ENDING : LANE_WORKING;
+	uint64_t think_us = ended ? prng_below(&e->sim->prng, lane->priority == ENV_LANE_LOW ? 200 : 20) : 0;
 	sim_event_in(e->sim, &lane->event, e->call_us + think_us);
 	e->call_us = 0;
+}
+
+bool sim_lane_pass(struct sim_env *e)
+{
+	if (e->lane != NULL && !e->lane->hurries) {
+		sim_fiber_wait(e->lane->fiber);
+	}
+	return !e->env.dead && !e->host->crashing;
+}
+
+/* The item that is in the middle of its work comes to its end now. */
+static void lane_hurry(struct sim_lane *lane)
+{
+	if (lane->state != LANE_WORKING) {
+		return;
+	}
+	struct sim_env *e = lane->e;
+	uint64_t call_us = e->call_us;
+	assert(e->lane == NULL);
+	lane->hurries = true;
+	e->lane = lane;
+	bool ended = sim_fiber_resume(lane->fiber);
+	assert(ended);
+	e->lane = NULL;
+	lane->hurries = false;
+	lane->state = LANE_ENDING;
+	e->call_us = call_us;
 }
 
 static void lane_fire(struct sim_event *event)
@@ -64,14 +103,26 @@ static void lane_fire(struct sim_event *event)
 		return;
 	}
 	if (lane->state == LANE_STARTING) {
-		lane_run(lane);
+		lane->running = list_entry(list_pop(&lane->queue), struct env_work, link);
+		if (lane->fiber == NULL) {
+			lane->fiber = sim_fiber_new(lane_run, lane);
+		}
+	}
+	if (lane->state != LANE_ENDING) {
+		lane_work(lane);
 		return;
 	}
-	assert(lane->state == LANE_RUNNING);
 	list_append(&lane->finished, &lane->running->link);
 	lane->running = NULL;
 	sim_env_post(e, &lane->item);
 	lane_start_next(lane);
+}
+
+static void lane_free(struct sim_lane *lane)
+{
+	list_remove(&lane->link);
+	sim_fiber_free(lane->fiber);
+	free(lane);
 }
 
 static void lane_deliver(struct sim_item *item)
@@ -87,8 +138,7 @@ static void lane_deliver(struct sim_item *item)
 	}
 	lane->delivering = false;
 	if (lane->closed && !lane->e->env.dead) {
-		list_remove(&lane->link);
-		free(lane);
+		lane_free(lane);
 	}
 }
 
@@ -129,6 +179,7 @@ size_t sim_lane_pending(const struct env_lane *lane) { return lane_of(lane)->pen
 
 static void lane_drop(struct sim_lane *lane)
 {
+	lane_hurry(lane);
 	sim_event_cancel(lane->e->sim, &lane->event);
 	list_remove(&lane->item.link);
 	while (list_pop(&lane->queue) != NULL || list_pop(&lane->finished) != NULL) {
@@ -147,8 +198,7 @@ void sim_lane_close(struct env_lane *base)
 	}
 	lane_drop(lane);
 	if (!lane->delivering) {
-		list_remove(&lane->link);
-		free(lane);
+		lane_free(lane);
 	}
 }
 
@@ -159,9 +209,8 @@ void sim_lane_kill(struct sim_env *e)
 
 void sim_lane_free(struct sim_env *e)
 {
-	struct list *link;
-	while ((link = list_pop(&e->lanes)) != NULL) {
-		free(list_entry(link, struct sim_lane, link));
+	while (!list_empty(&e->lanes)) {
+		lane_free(list_entry(e->lanes.next, struct sim_lane, link));
 	}
 }
 

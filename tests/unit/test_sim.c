@@ -282,6 +282,131 @@ static void test_crash_inside(void)
 	ok(some > 2 && all > 20 && none > 20, "its writes are there, partly there or not (%d %d %d)", all, some, none);
 }
 
+/* ---- a sync takes its time ---- */
+
+struct slow_sync {
+	int lost, kept, names_lost, undone;
+};
+
+/* A lane writes and syncs for a second; the power goes after some of it. */
+static void sync_and_cut(uint64_t seed, uint64_t after_us, struct slow_sync *seen)
+{
+	struct sim *sim = sim_new(seed);
+	struct sim_host *host = sim_host_new(sim, "n1");
+	struct env *env = sim_host_start(host);
+	put(env, "log", 'o', true);
+	env_dir_sync(env, ".");
+	struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+	struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
+	sim_disk_faults(host)->sync_us = 1000000;
+	env_lane_submit(lane, &job.work);
+	sim_run(sim, after_us);
+	seen->undone += !job.done;
+	env = cycle(host, env, SIM_KILL_POWER);
+	int n = sectors_of(env, "log", 'n');
+	seen->kept += n == 8;
+	seen->lost += n == 0;
+	sim_env_free(env);
+	sim_free(sim);
+}
+
+static void dir_run(struct env_work *work)
+{
+	struct log_job *job = list_entry(work, struct log_job, work);
+	put(job->env, "young", 'n', false);
+	env_dir_sync(job->env, ".");
+}
+
+static void name_and_cut(uint64_t seed, uint64_t after_us, struct slow_sync *seen)
+{
+	struct sim *sim = sim_new(seed);
+	struct sim_host *host = sim_host_new(sim, "n1");
+	struct env *env = sim_host_start(host);
+	struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+	struct log_job job = {.work = {.run = dir_run, .done = log_done}, .env = env};
+	sim_disk_faults(host)->sync_us = 1000000;
+	env_lane_submit(lane, &job.work);
+	sim_run(sim, after_us);
+	env = cycle(host, env, SIM_KILL_POWER);
+	seen->names_lost += sectors_of(env, "young", 'n') == -1;
+	sim_env_free(env);
+	sim_free(sim);
+}
+
+static void test_slow_sync(void)
+{
+	struct slow_sync within = {0}, after = {0};
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		sync_and_cut(seed, 500000, &within);
+		sync_and_cut(seed, 1100000, &after);
+		name_and_cut(seed, 500000, &within);
+		name_and_cut(seed, 1100000, &after);
+	}
+	ok(within.undone == 60 && within.lost > 5 && within.kept > 5,
+	   "in the middle of a long sync a power cut keeps or loses what it was to save (%d %d of 60)", within.kept,
+	   within.lost);
+	ok(after.undone == 0 && after.kept == 60, "after it nothing is lost");
+	ok(within.names_lost > 5 && within.names_lost < 55 && after.names_lost == 0,
+	   "a name is not safe before its directory's sync ends (%d of 60)", within.names_lost);
+}
+
+/* What is written while a sync is under way is not part of it. */
+static void test_write_behind_sync(void)
+{
+	int first = 0, second = 0;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct sim *sim = sim_new(seed);
+		struct sim_host *host = sim_host_new(sim, "n1");
+		struct env *env = sim_host_start(host);
+		put(env, "log", 'o', true);
+		env_dir_sync(env, ".");
+		struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+		struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
+		sim_disk_faults(host)->sync_us = 1000000;
+		env_lane_submit(lane, &job.work);
+		sim_run(sim, 500000);
+		struct env_file *file;
+		uint8_t bytes[1024];
+		memset(bytes, 'z', sizeof(bytes));
+		env_file_open(env, "log", ENV_FILE_WRITE, &file);
+		env_file_write(file, 2048, bytes, sizeof(bytes));
+		env_file_close(file);
+		sim_run(sim, 600000);
+		env = cycle(host, env, SIM_KILL_POWER);
+		first += sectors_of(env, "log", 'n') >= 6;
+		second += sectors_of(env, "log", 'z') == 2;
+		sim_env_free(env);
+		sim_free(sim);
+	}
+	is_int(first, 60, "a sync saves what was written before it began");
+	ok(second > 5 && second < 55, "not what was written while it was under way (%d of 60)", second);
+}
+
+static void test_killed_in_sync(void)
+{
+	struct sim *sim = sim_new(1);
+	struct sim_host *host = sim_host_new(sim, "n1");
+	struct env *env = sim_host_start(host);
+	struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+	struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
+	sim_disk_faults(host)->sync_us = 1000000;
+	env_lane_submit(lane, &job.work);
+	sim_run(sim, 500000);
+	sim_host_kill(host, SIM_KILL_PROCESS);
+	env_lane_close(lane);
+	sim_env_free(env);
+	sim_run(sim, 10000000);
+	ok(!job.done, "an item whose process ends in its middle is never done");
+	job.env = env = sim_host_start(host);
+	lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+	env_lane_submit(lane, &job.work);
+	sim_run(sim, 500000);
+	env_lane_close(lane);
+	is_int(sectors_of(env, "log", 'n'), 8, "closing a lane waits for the item in its middle");
+	sim_env_free(env);
+	sim_free(sim);
+}
+
 /* ---- the network ---- */
 
 struct talker {
@@ -428,6 +553,9 @@ int main(void)
 	test_bad_sync();
 	test_full();
 	test_crash_inside();
+	test_slow_sync();
+	test_write_behind_sync();
+	test_killed_in_sync();
 	test_links();
 	test_death();
 	return tap_done();
