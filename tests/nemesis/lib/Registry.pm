@@ -19,7 +19,7 @@ use World;
 use Network;
 use Nodes;
 
-our @EXPORT = qw(fault fault_names fault_row fault_needs fault_prepare fault_run strike);
+our @EXPORT = qw(fault fault_names fault_row fault_needs fault_prepare fault_run strike unstrike);
 
 my %rows;
 
@@ -63,6 +63,13 @@ sub strike {
 	$event->{detail}   = $detail // '';
 	push @{ $world{events} }, $event;
 	say_line( "fault: $event->{kind}", length $event->{detail} ? " $event->{detail}" : '' );
+	return;
+}
+
+# It turned out to have had no effect.
+sub unstrike {
+	my ($event) = @_;
+	$world{events} = [ grep { $_ != $event } @{ $world{events} } ];
 	return;
 }
 

@@ -1,0 +1,104 @@
+package Faults::Wire;
+
+# What a wire does to frames, by nemesis-proxy: one in the namespace of each node,
+# through which everything goes that the node dials at its peers. Partitions are
+# the kernel's and hit what the proxy sends as well.
+use strict;
+use warnings;
+use World;
+use Network;
+use Nodes;
+use Registry;
+
+my ( $port, $mark ) = ( 7600, 7 );
+my @nat = (
+	'add table ip nemesis',
+	'add chain ip nemesis out { type nat hook output priority -100 ; }',
+	"add rule ip nemesis out meta mark != $mark tcp dport 7501 redirect to :$port",
+);
+
+sub needs_redirect {
+	return quiet( qw(unshare -n nft), join '; ', @nat ) ? undef : 'nftables cannot redirect here (root, nf_nat)';
+}
+
+my %proxies; # node => { to, from }
+
+sub start_proxies {
+	for my $i ( 1 .. $world{nodes} ) {
+		pipe my $in,   my $to  or die "nemesis: pipe: $!\n";
+		pipe my $from, my $out or die "nemesis: pipe: $!\n";
+		$to->autoflush(1);
+		spawn( "proxy $i", { in => $in, out => $out, errors => 1 },
+			in_ns( $i, "$build/nemesis-proxy", '--port', $port, '--mark', $mark, '--seed', 1 + int rand 1e9 ) );
+		$proxies{$i} = { to => $to, from => $from };
+		ask( $i, 'counts' );
+		nft( $i, $_ ) for @nat;
+	}
+	return;
+}
+
+sub ask {
+	my ( $i, $line ) = @_;
+	local $SIG{PIPE} = 'IGNORE';
+	print { $proxies{$i}{to} } "$line\n";
+	my $answer = readline $proxies{$i}{from};
+	die "nemesis: the proxy of node $i does not obey '$line': " . ( $answer // 'it is gone' ) . "\n"
+		if !defined $answer || $answer =~ /^error/;
+	return $answer;
+}
+
+# draw: the settings of this time, as the proxy's words. effect: what it must have counted in the end.
+sub wire_fault {
+	my (%row) = @_;
+	fault(
+		hold    => [ 2, 5 ],
+		needs   => \&needs_redirect,
+		prepare => \&start_proxies,
+		begin   => sub {
+			my ($event) = @_;
+			my $victim = victim() or return;
+			my %set = $row{draw}->();
+			my $words = join ' ', map {"$_=$set{$_}"} sort keys %set;
+			$event->{nodes} = rand() < 0.5 ? [$victim] : [ 1 .. $world{nodes} ];
+			ask( $_, "set $words" ) for @{ $event->{nodes} };
+			strike( $event, ( @{ $event->{nodes} } > 1 ? 'all' : "n$victim" ) . " $words" );
+		},
+		end => sub {
+			my ($event) = @_;
+			my $count = 0;
+			for my $i ( @{ $event->{nodes} // [] } ) {
+				$count += ask( $i, 'counts' ) =~ /$row{effect}=(\d+)/ ? $1 : 0;
+				ask( $i, 'set' );
+			}
+			say_line("       $event->{kind}: $row{effect} $count");
+			unstrike($event) unless $count;
+		},
+		%row
+	);
+	return;
+}
+
+sub between { my ( $from, $to ) = @_; return $from + int rand( $to - $from + 1 ) }
+
+wire_fault name => 'slow-net', text => 'frames are 1 to 200 ms late, with jitter', effect => 'late',
+	draw => sub { my $delay = between( 1, 200 ); return ( delay => $delay, jitter => between( 0, $delay ) ) };
+
+wire_fault name => 'throttle', text => 'what a node (or each) says to its peers has 20 to 300 KB/s', effect => 'choked',
+	draw => sub { return ( rate => 1000 * between( 20, 300 ) ) };
+
+wire_fault name => 'reorder', text => 'frames swap places; the connections of a pair overtake each other', effect => 'swapped',
+	draw => sub { return ( swap => between( 20, 200 ), lag => between( 0, 100 ) ) };
+
+wire_fault name => 'duplicate', text => 'whole frames come twice', effect => 'duplicated',
+	draw => sub { return ( duplicate => between( 20, 300 ) ) };
+
+wire_fault name => 'replay', text => 'old frames come again, also those of closed connections', effect => 'replayed',
+	draw => sub { return ( replay => between( 20, 300 ) ) };
+
+wire_fault name => 'corrupt', text => 'bits of frames flip', effect => 'corrupted',
+	draw => sub { return ( corrupt => between( 1, 10 ) ) };
+
+wire_fault name => 'half-open', text => 'connections end at some byte: vanish, half of them, or reset', effect => 'cut',
+	draw => sub { return ( cut => between( 1, 3 ), after => 65536 ) };
+
+1;
