@@ -293,6 +293,54 @@ static void test_talk(struct env_body *body)
 	is_int(far->closed_status, ERR_CLOSED, "whose peer closed is told ERR_CLOSED");
 }
 
+/* ---- input before timers ---- */
+
+struct standstill {
+	struct env_body *body;
+	struct env_turn begin;
+	struct env_timer expires;
+	struct message message;
+	struct side *side;
+	struct story story;
+};
+
+static void standstill_begin_cb(struct env_turn *turn)
+{
+	struct standstill *s = list_entry(turn, struct standstill, begin);
+	struct slice x = SLICE_LIT("x");
+	env_timer_start_at(&s->expires, env_now_us(s->body->env) + 1000);
+	message_send(&s->message, s->side, 'w', &x, 1);
+	s->body->stall(s->body, 50000);
+}
+static void standstill_expires_cb(struct env_timer *timer)
+{
+	struct standstill *s = list_entry(timer, struct standstill, expires);
+	tell(&s->story, 't');
+}
+static void standstill_data(void *owner, struct slice bytes)
+{
+	tell(&((struct standstill *)owner)->story, 'd');
+}
+static void standstill_closed(void *owner, int status) {}
+static const struct env_stream_events standstill_events = {NULL, standstill_data, standstill_closed, NULL};
+
+/* libuv by itself runs timers before it polls: a time-out would fire with its answer unread. */
+static void test_input_before_timers(struct env_body *body)
+{
+	struct pair pair;
+	pair_open(body, &pair, false);
+	struct standstill s = {.body = body, .side = &pair.near, .story = {.want = 2}};
+	env_turn_init(body->env, &s.begin, standstill_begin_cb);
+	env_timer_init(body->env, &s.expires, standstill_expires_cb);
+	env_stream_set(pair.far.stream, &standstill_events, &s);
+	env_turn_arm(&s.begin);
+	body->run_until(body, told, &s.story);
+	is_str(s.story.text, "dt",
+	       "after a stall, input that waits is read before the timer that expired meanwhile");
+	env_stream_set(pair.far.stream, &side_events, &pair.far);
+	pair_close(body, &pair);
+}
+
 static void test_bulk(struct env_body *body)
 {
 	struct pair pair;
@@ -563,6 +611,7 @@ void env_conformance(struct env_body *body)
 	test_timers(body);
 	test_turns(body);
 	test_talk(body);
+	test_input_before_timers(body);
 	test_bulk(body);
 	test_ends(body);
 	test_refused(body);

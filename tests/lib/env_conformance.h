@@ -9,6 +9,8 @@ struct env_body {
 	struct env *env;
 	/* Runs turns until done() or a generous limit. */
 	void (*run_until)(struct env_body *body, bool (*done)(void *owner), void *owner);
+	/* From inside a callback: the loop stands still for this long. */
+	void (*stall)(struct env_body *body, uint64_t us);
 	const char *host; /* addresses are host:port */
 	const char *dir;  /* an empty directory */
 };

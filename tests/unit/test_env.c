@@ -18,42 +18,16 @@
 
 #define PATIENCE_MS 60000
 
+static void stall(struct env_body *body, uint64_t us)
+{
+	uint64_t until = env_now_us(body->env) + us;
+	while (env_now_us(body->env) < until) {
+	}
+}
+
 static void run_until(struct env_body *body, bool (*done)(void *owner), void *owner)
 {
 	uv_env_run_until(body->env, done, owner, PATIENCE_MS);
-}
-
-static bool flag_set(void *owner) { return *(bool *)owner; }
-
-/* ---- timers after input ---- */
-
-struct stall {
-	struct env *env;
-	struct env_timer timer;
-	struct env_stream *stream;
-	int writer; /* a plain socket of the other side */
-	bool heard, heard_before_timer, done;
-};
-static void stall_data(void *owner, struct slice bytes) { ((struct stall *)owner)->heard = true; }
-static void stall_closed(void *owner, int status) {}
-static const struct env_stream_events stall_events = {NULL, stall_data, stall_closed, NULL};
-static void stall_accepted(void *owner, struct env_stream *stream)
-{
-	struct stall *stall = owner;
-	stall->stream = stream;
-	env_stream_set(stream, &stall_events, stall);
-	/* The loop stands still over the timer's time; the input arrives meanwhile. */
-	env_timer_start_at(&stall->timer, env_now_us(stall->env) + 1000);
-	(void)!write(stall->writer, "x", 1);
-	uint64_t until = env_now_us(stall->env) + 3000;
-	while (env_now_us(stall->env) < until) {
-	}
-}
-static void stall_timer(struct env_timer *timer)
-{
-	struct stall *stall = list_entry(timer, struct stall, timer);
-	stall->heard_before_timer = stall->heard;
-	stall->done = true;
 }
 
 static int plain_connect(unsigned port)
@@ -65,20 +39,6 @@ static int plain_connect(unsigned port)
 		return -1;
 	}
 	return fd;
-}
-
-static void test_input_before_timers(struct env *env)
-{
-	struct stall stall = {.env = env};
-	struct err err = {0};
-	env_timer_init(env, &stall.timer, stall_timer);
-	struct env_listener *listener = env_listen(env, "127.0.0.1:0", stall_accepted, &stall, &err);
-	stall.writer = plain_connect(env_listener_port(listener));
-	uv_env_run_until(env, flag_set, &stall.done, PATIENCE_MS);
-	ok(stall.done && stall.heard_before_timer, "after a stall, input that waits is read before the expired timer fires");
-	env_stream_close(stall.stream);
-	env_listener_close(listener);
-	close(stall.writer);
 }
 
 /* ---- descriptors run out ---- */
@@ -261,9 +221,14 @@ int main(void)
 {
 	struct env *env = uv_env_new(NULL);
 	struct env_body body = {
-		.name = "libuv", .env = env, .run_until = run_until, .host = "127.0.0.1", .dir = tap_dir()};
+		.name = "libuv",
+		.env = env,
+		.run_until = run_until,
+		.stall = stall,
+		.host = "127.0.0.1",
+		.dir = tap_dir(),
+	};
 	env_conformance(&body);
-	test_input_before_timers(env);
 	test_descriptors(env);
 	test_lock_across(env);
 	test_names(env);

@@ -12,20 +12,36 @@
 
 struct world {
 	struct env_body body;
+	struct sim_host *host;
 	struct sim *sim;
 };
 
 static void run_until(struct env_body *body, bool (*done)(void *owner), void *owner)
 {
-	sim_run_until(((struct world *)body)->sim, done, owner, PATIENCE_US);
+	struct world *world = (struct world *)body;
+	sim_run_until(world->sim, done, owner, PATIENCE_US);
+	sim_host_slow(world->host, 0);
+}
+
+/* Every turn lasts as long, until the story is over. */
+static void stall(struct env_body *body, uint64_t us)
+{
+	sim_host_slow(((struct world *)body)->host, us);
 }
 
 static uint64_t conform(uint64_t seed)
 {
 	struct world world = {.sim = sim_new(seed)};
-	struct sim_host *host = sim_host_new(world.sim, "n1");
-	struct env *env = sim_host_start(host);
-	world.body = (struct env_body){.name = "simulated", .env = env, .run_until = run_until, .host = "n1", .dir = "."};
+	world.host = sim_host_new(world.sim, "n1");
+	struct env *env = sim_host_start(world.host);
+	world.body = (struct env_body){
+		.name = "simulated",
+		.env = env,
+		.run_until = run_until,
+		.stall = stall,
+		.host = "n1",
+		.dir = ".",
+	};
 	env_conformance(&world.body);
 	sim_env_free(env);
 	uint64_t trace = sim_trace_hash(world.sim);
