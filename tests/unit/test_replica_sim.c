@@ -668,6 +668,51 @@ static void test_report_again(void)
 	puppet_free(puppet);
 }
 
+static void test_report_rises(void)
+{
+	struct puppet *puppet = puppet_new(24);
+	struct group_member *member = &puppet->world->group.members[0];
+	run_ms(puppet->world, 100);
+	struct chain before = member->chain[1];
+	struct script script;
+	script_begin(&script, member);
+	for (unsigned i = 0; i < 10; i++) {
+		script_add(&script, 50, ENTRY_COMMAND, SLICE_LIT("payload"));
+	}
+	puppet_send(puppet, &script, 50, 0, 10, before, 1, 1);
+	is_int(member->replica->core.last_stored, 11, "the core knows that ten entries are durable");
+	step_persisted(member->replica, 5);
+	is_int(member->replica->core.last_stored, 11,
+	       "a late report of fewer is not given to it: it would go back");
+	script_free(&script);
+	puppet_free(puppet);
+}
+
+/* A leader sends a SPARE no heartbeats and waits for when it should have: that time is past for ever. */
+static void test_timeout_in_the_past(void)
+{
+	struct world *world = world_new(25, 3);
+	start_all(world);
+	struct group_member *leader = wait_leader(world);
+	size_t other = (number(world, leader) + 1) % 3;
+	uint8_t demoted[256];
+	memcpy(demoted, leader->configuration, leader->configuration_len);
+	/* Version and count; of each server its id, address and role. */
+	demoted[9 + (other + 1) * (8 + sizeof("n1:7400") + 1) - 1] = RAFT_SPARE;
+	struct entry *change = entry_new(ENTRY_CHANGE, slice_of(demoted, leader->configuration_len));
+	step_submit(leader->replica, change);
+	replica_wake(leader->replica);
+	run_ms(world, 2000);
+	ok(leader->open && raft_timeout(&leader->replica->core) < sim_now_us(world->sim) / 1000,
+	   "the core of a leader with a spare names a time in the past");
+	uint64_t turns = sim_stats(world->sim)->turns;
+	run_ms(world, 1000);
+	turns = sim_stats(world->sim)->turns - turns;
+	tap_note("%llu turns a second", (unsigned long long)turns);
+	ok(turns < 5000, "it wakes once a millisecond for that and does not spin");
+	world_free(world);
+}
+
 static void test_change_inside_a_message(void)
 {
 	struct puppet *puppet = puppet_new(14);
@@ -1039,6 +1084,8 @@ int main(void)
 	test_commit_never_falls();
 	test_truncated_report();
 	test_report_again();
+	test_report_rises();
+	test_timeout_in_the_past();
 	test_change_inside_a_message();
 	test_stray_vote();
 	test_pre_vote_of_an_older_term();
