@@ -145,11 +145,12 @@ static void round_trip(void)
 	history_add(&history, &w);
 	FILE *file = tmpfile();
 	is_int(history_write(&history, file), 0, "a history is written");
+	fputs("{\"type\":\"nemesis\",\"t_us\":9,\"fault\":\"kill\",\"at\":\"begin\",\"detail\":\"n3\"}\n", file);
 	rewind(file);
 	struct history again;
 	struct err err = {0};
 	history_init(&again);
-	is_int(history_read(&again, file, &err), 0, "and read");
+	is_int(history_read(&again, file, &err), 0, "and read, with what the nemesis did in between");
 	ok(again.count == 3 && again.ops[0].part_count == 2 && again.ops[1].returned_us == HISTORY_NEVER &&
 	           again.ops[1].outcome == HISTORY_INFO && again.ops[2].key == -5 && again.ops[2].expected == 8 &&
 	           again.ops[2].found && again.ops[2].index == 77 && again.ops[2].ordinal == 3,
