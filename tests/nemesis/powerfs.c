@@ -10,6 +10,7 @@
  *   cut SEED all|some|scatter   the power fails (volume.h). Everything opened before is gone
  *   delay MS                    each sync takes so much longer, and all else waits for it
  *   fail none|read|write|sync   those calls give EIO; a sync that fails loses bytes for good
+ *   fail lie                    syncs say that they did it, and did nothing
  *   figures                     how much was written and synced
  *
  * "ok mounted" is the first line. One thread: what is answered has happened.
@@ -56,10 +57,13 @@ static void command_cut(struct powerfs *fs, uint64_t seed, const char *word)
 
 static void command_fail(struct powerfs *fs, const char *what)
 {
+	bool none = strcmp(what, "none") == 0;
 	fs->fail_read = strcmp(what, "read") == 0;
 	fs->fail_write = strcmp(what, "write") == 0;
 	fs->fail_sync = strcmp(what, "sync") == 0;
-	printf("ok\n");
+	fs->lie = strcmp(what, "lie") == 0;
+	bool known = none || fs->fail_read || fs->fail_write || fs->fail_sync || fs->lie;
+	printf(known ? "ok\n" : "no: fail none|read|write|sync|lie\n");
 }
 
 static void command(struct powerfs *fs, const char *line)

@@ -231,7 +231,7 @@ static void on_fsyncdir(fuse_req_t request, fuse_ino_t id, int data_only, struct
 		return;
 	}
 	fs->folder_syncs++;
-	int status = volume_folder_sync(&fs->volume, folder);
+	int status = fs->lie ? 0 : volume_folder_sync(&fs->volume, folder);
 	volume_sweep(&fs->volume);
 	reply(request, status);
 }
@@ -369,7 +369,7 @@ static void on_fsync(fuse_req_t request, fuse_ino_t id, int data_only, struct fu
 		return;
 	}
 	fs->syncs++;
-	reply(request, volume_file_sync(file, data_only != 0));
+	reply(request, fs->lie ? 0 : volume_file_sync(file, data_only != 0));
 }
 
 static void on_flush(fuse_req_t request, fuse_ino_t id, struct fuse_file_info *info)
