@@ -124,6 +124,7 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 	nemesis->shops = shops;
 	nemesis->judge = fleet->judge;
 	nemesis->running = true;
+	sim_links_remember(nemesis->sim);
 	struct prng *prng = sim_prng(nemesis->sim);
 	nemesis->frail_count = (fleet->count - 1) / 2;
 	assert(nemesis->frail_count > 0);
@@ -141,7 +142,7 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 		fault->kind = kind;
 		fault->every_us = kind->every_ms * (250 + prng_below(prng, 1750));
 		fault->lasts_us = kind->lasts_ms * (250 + prng_below(prng, 1750));
-		fault->on = prng_chance(prng, (uint32_t)density, 8) || strcmp(kind->name, ALWAYS_ON) == 0;
+		fault->on = prng_chance(prng, (uint32_t)density, 10) || strcmp(kind->name, ALWAYS_ON) == 0;
 		if (only != NULL) {
 			fault->on = named(only, kind->name);
 		}
@@ -168,7 +169,7 @@ void nemesis_stop(struct nemesis *nemesis)
 		sim_disk_crash_after(host, 0);
 		sim_host_resume(host);
 	}
-	sim_links_healed(nemesis->sim);
+	nemesis_join(nemesis);
 }
 
 void nemesis_leave_majority(struct nemesis *nemesis)

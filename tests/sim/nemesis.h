@@ -9,7 +9,7 @@
 #include "tests/sim/fleet.h"
 #include "tests/sim/shop.h"
 
-#define NEMESIS_KINDS_MAX 48
+#define NEMESIS_KINDS_MAX 64
 
 struct nemesis;
 struct fault_kind;
@@ -21,7 +21,8 @@ struct fault {
 	bool on;     /* by the seed */
 	bool active; /* now */
 	uint64_t every_us, lasts_us;
-	unsigned victim, other;
+	unsigned victim;
+	uint64_t chosen; /* a bit for each of several */
 	uint64_t fired;
 };
 

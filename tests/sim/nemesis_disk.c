@@ -59,6 +59,26 @@ static void rot_begin(struct fault *fault)
 	fleet_start_in(fault_fleet(fault), victim, fault_down_us(fault));
 }
 
+/* The two copies of term and vote: one of them may be lost. */
+static void rot_vote_begin(struct fault *fault)
+{
+	unsigned victim = fault_frail_member(fault);
+	fleet_kill(fault_fleet(fault), victim, SIM_KILL_POWER);
+	sim_disk_flip(fault_host(fault, victim), "vote");
+	fleet_start_in(fault_fleet(fault), victim, fault_down_us(fault));
+}
+
+static void rot_read_begin(struct fault *fault)
+{
+	fault->victim = fault_frail_member(fault);
+	sim_disk_faults(fault_host(fault, fault->victim))->flip_per_million = 20000;
+	fault_strike(fault, fault->victim, SIM_KILL_PROCESS); /* starting is what reads */
+}
+static void rot_read_end(struct fault *fault)
+{
+	sim_disk_faults(fault_host(fault, fault->victim))->flip_per_million = 0;
+}
+
 static void misdirect_begin(struct fault *fault)
 {
 	fault->victim = fault_frail_member(fault);
@@ -77,6 +97,8 @@ const struct fault_kind nemesis_disk_kinds[] = {
 	{"sync-error", 15000, 3000, sync_error_begin, disk_error_end},
 	{"read-error", 15000, 3000, read_error_begin, disk_error_end},
 	{"rot", 30000, 0, rot_begin, NULL},
+	{"rot-vote", 30000, 0, rot_vote_begin, NULL},
+	{"rot-read", 20000, 3000, rot_read_begin, rot_read_end},
 	{"misdirect", 30000, 3000, misdirect_begin, misdirect_end},
 	{.name = NULL},
 };

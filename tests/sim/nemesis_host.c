@@ -1,4 +1,4 @@
-/* Faults of a host: it dies, it stops for a while, it is slow. */
+/* Faults of a host: it dies, it stops for a while, it is slow, its clock is wrong. */
 #include "tests/sim/nemesis_kind.h"
 
 static void kill_begin(struct fault *fault) { fault_strike(fault, fault_some_member(fault), SIM_KILL_PROCESS); }
@@ -48,12 +48,63 @@ static void pause_begin(struct fault *fault)
 }
 static void pause_end(struct fault *fault) { sim_host_resume(fault_host(fault, fault->victim)); }
 
+/* Several at once, as when the machine under them stands still. */
+static void pause_some_begin(struct fault *fault)
+{
+	fault->chosen = prng_next(fault_chance(fault));
+	for (unsigned i = 0; i < fault_fleet(fault)->count; i++) {
+		if ((fault->chosen >> i & 1) != 0) {
+			sim_host_pause(fault_host(fault, i));
+		}
+	}
+}
+static void pause_some_end(struct fault *fault)
+{
+	for (unsigned i = 0; i < fault_fleet(fault)->count; i++) {
+		if ((fault->chosen >> i & 1) != 0) {
+			sim_host_resume(fault_host(fault, i));
+		}
+	}
+}
+
 static void slow_cpu_begin(struct fault *fault)
 {
 	fault->victim = fault_some_member(fault);
 	sim_host_slow(fault_host(fault, fault->victim), 1000 + prng_below(fault_chance(fault), 30000));
 }
 static void slow_cpu_end(struct fault *fault) { sim_host_slow(fault_host(fault, fault->victim), 0); }
+
+static void slow_threads_begin(struct fault *fault)
+{
+	fault->victim = fault_some_member(fault);
+	sim_host_threads_slow(fault_host(fault, fault->victim), 1 + prng_below(fault_chance(fault), 100000));
+}
+static void slow_threads_end(struct fault *fault) { sim_host_threads_slow(fault_host(fault, fault->victim), 0); }
+
+/* ---- clocks ---- */
+
+static void clock_begin(struct fault *fault)
+{
+	int64_t ms = (int64_t)prng_below(fault_chance(fault), 7200000) - 3600000;
+	sim_host_wall_jump(fault_host(fault, fault_some_member(fault)), ms);
+}
+
+static void strobe_begin(struct fault *fault)
+{
+	fault->victim = fault_some_member(fault);
+	sim_host_wall_jump(fault_host(fault, fault->victim), 5000);
+}
+static void strobe_end(struct fault *fault) { sim_host_wall_jump(fault_host(fault, fault->victim), -5000); }
+
+/* Half as fast to twice as fast; half the time hardly wrong, as real clocks are. */
+static void skew_begin(struct fault *fault)
+{
+	fault->victim = fault_some_member(fault);
+	uint32_t wrong = prng_chance(fault_chance(fault), 1, 2) ? (uint32_t)prng_below(fault_chance(fault), 1501)
+								: 480 + (uint32_t)prng_below(fault_chance(fault), 41);
+	sim_host_clock_rate(fault_host(fault, fault->victim), 500 + wrong);
+}
+static void skew_end(struct fault *fault) { sim_host_clock_rate(fault_host(fault, fault->victim), 1000); }
 
 const struct fault_kind nemesis_host_kinds[] = {
 	{"kill", 6000, 0, kill_begin, NULL},
@@ -66,5 +117,10 @@ const struct fault_kind nemesis_host_kinds[] = {
 	{"polite", 12000, 0, polite_begin, NULL},
 	{"pause", 6000, 1500, pause_begin, pause_end},
 	{"slow-cpu", 8000, 3000, slow_cpu_begin, slow_cpu_end},
+	{"pause-some", 12000, 1000, pause_some_begin, pause_some_end},
+	{"slow-threads", 8000, 3000, slow_threads_begin, slow_threads_end},
+	{"clock", 10000, 0, clock_begin, NULL},
+	{"strobe", 2000, 200, strobe_begin, strobe_end},
+	{"skew", 8000, 5000, skew_begin, skew_end},
 	{.name = NULL},
 };

@@ -14,6 +14,9 @@ struct fault_kind {
 /* A file's kinds; the last has no name. */
 extern const struct fault_kind nemesis_host_kinds[], nemesis_net_kinds[], nemesis_disk_kinds[], nemesis_people_kinds[];
 
+/* No link is cut any more. */
+void nemesis_join(struct nemesis *nemesis);
+
 struct prng *fault_chance(struct fault *fault);
 struct fleet *fault_fleet(struct fault *fault);
 struct sim_host *fault_host(struct fault *fault, unsigned member);

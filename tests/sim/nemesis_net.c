@@ -6,20 +6,23 @@ static void cut(struct fault *fault, unsigned from, unsigned to, bool on)
 	sim_link(fault->nemesis->sim, fault_host(fault, from), fault_host(fault, to))->cut = on;
 }
 
-static void cut_none(struct fault *fault)
+void nemesis_join(struct nemesis *nemesis)
 {
-	struct nemesis *nemesis = fault->nemesis;
+	struct sim *sim = nemesis->sim;
 	for (unsigned i = 0; i < nemesis->fleet->count; i++) {
+		struct sim_host *host = nemesis->fleet->members[i].host;
 		for (unsigned j = 0; j < nemesis->fleet->count; j++) {
-			cut(fault, i, j, false);
+			sim_link(sim, host, nemesis->fleet->members[j].host)->cut = false;
 		}
 		for (unsigned j = 0; j < nemesis->shops->count; j++) {
-			sim_link(nemesis->sim, fault_host(fault, i), nemesis->shops->list[j].host)->cut = false;
-			sim_link(nemesis->sim, nemesis->shops->list[j].host, fault_host(fault, i))->cut = false;
+			sim_link(sim, host, nemesis->shops->list[j].host)->cut = false;
+			sim_link(sim, nemesis->shops->list[j].host, host)->cut = false;
 		}
 	}
-	sim_links_healed(nemesis->sim);
+	sim_links_healed(sim);
 }
+
+static void cut_none(struct fault *fault) { nemesis_join(fault->nemesis); }
 
 static void isolate_begin(struct fault *fault)
 {
@@ -89,6 +92,49 @@ static void flap_begin(struct fault *fault)
 	}
 }
 
+/* One node after the other loses its links, and one after the other gets them back. */
+static void swizzle_begin(struct fault *fault)
+{
+	struct fleet *fleet = fault_fleet(fault);
+	fault->chosen = 0;
+	fault->victim = fault_any_member(fault);
+	for (unsigned i = 0; i < fleet->count; i++) {
+		cut(fault, i, fault->victim, i != fault->victim);
+		cut(fault, fault->victim, i, i != fault->victim);
+	}
+}
+
+/* Half of what is cut is whole again, link by link and one way at a time. */
+static void swizzle_end(struct fault *fault)
+{
+	struct fleet *fleet = fault_fleet(fault);
+	for (unsigned i = 0; i < fleet->count; i++) {
+		for (unsigned j = 0; j < fleet->count; j++) {
+			if (prng_chance(fault_chance(fault), 1, 2)) {
+				cut(fault, i, j, false);
+			}
+		}
+	}
+	sim_links_healed(fault->nemesis->sim);
+}
+
+/* A leader alone with its clients, and its clock slow: it believes longest that it leads. */
+static void deposed_begin(struct fault *fault)
+{
+	int leader = fleet_leader(fault_fleet(fault));
+	fault->victim = leader >= 0 ? (unsigned)leader : fault_any_member(fault);
+	for (unsigned i = 0; i < fault_fleet(fault)->count; i++) {
+		cut(fault, i, fault->victim, i != fault->victim);
+		cut(fault, fault->victim, i, i != fault->victim);
+	}
+	sim_host_clock_rate(fault_host(fault, fault->victim), 500 + (uint32_t)prng_below(fault_chance(fault), 500));
+}
+static void deposed_end(struct fault *fault)
+{
+	sim_host_clock_rate(fault_host(fault, fault->victim), 1000);
+	cut_none(fault);
+}
+
 /* The clients see some nodes only. */
 static void blind_begin(struct fault *fault)
 {
@@ -138,6 +184,22 @@ static void make_honest(struct fault *fault, struct sim_link *link) { link->flip
 static void flip_begin(struct fault *fault) { for_links(fault, make_lying); }
 static void flip_end(struct fault *fault) { for_links(fault, make_honest); }
 
+static void make_lossy(struct fault *fault, struct sim_link *link)
+{
+	link->loss_per_million = 1000 + (uint32_t)prng_below(fault_chance(fault), 200000);
+}
+static void make_sound(struct fault *fault, struct sim_link *link) { link->loss_per_million = 0; }
+static void loss_begin(struct fault *fault) { for_links(fault, make_lossy); }
+static void loss_end(struct fault *fault) { for_links(fault, make_sound); }
+
+static void make_haunted(struct fault *fault, struct sim_link *link)
+{
+	link->replay_per_million = 1000 + (uint32_t)prng_below(fault_chance(fault), 50000);
+}
+static void make_fresh(struct fault *fault, struct sim_link *link) { link->replay_per_million = 0; }
+static void replay_begin(struct fault *fault) { for_links(fault, make_haunted); }
+static void replay_end(struct fault *fault) { for_links(fault, make_fresh); }
+
 static void make_crumbs(struct fault *fault, struct sim_link *link) { link->split_per_million = 500000; }
 static void make_whole(struct fault *fault, struct sim_link *link) { link->split_per_million = 0; }
 static void split_segments_begin(struct fault *fault) { for_links(fault, make_crumbs); }
@@ -163,6 +225,10 @@ const struct fault_kind nemesis_net_kinds[] = {
 	{"bridge", 12000, 3000, bridge_begin, cut_none},
 	{"oneway", 8000, 3000, oneway_begin, cut_none},
 	{"flap", 1500, 300, flap_begin, cut_none},
+	{"swizzle", 1500, 700, swizzle_begin, swizzle_end},
+	{"deposed", 8000, 1200, deposed_begin, deposed_end},
+	{"loss", 8000, 3000, loss_begin, loss_end},
+	{"replay", 8000, 4000, replay_begin, replay_end},
 	{"blind", 10000, 3000, blind_begin, cut_none},
 	{"delay", 10000, 4000, delay_begin, delay_end},
 	{"narrow", 12000, 3000, narrow_begin, narrow_end},

@@ -1,18 +1,5 @@
-/* What clocks, operators and clients do. */
+/* What operators and clients do. */
 #include "tests/sim/nemesis_kind.h"
-
-static void clock_begin(struct fault *fault)
-{
-	int64_t ms = (int64_t)prng_below(fault_chance(fault), 7200000) - 3600000;
-	sim_host_wall_jump(fault_host(fault, fault_some_member(fault)), ms);
-}
-
-static void strobe_begin(struct fault *fault)
-{
-	fault->victim = fault_some_member(fault);
-	sim_host_wall_jump(fault_host(fault, fault->victim), 5000);
-}
-static void strobe_end(struct fault *fault) { sim_host_wall_jump(fault_host(fault, fault->victim), -5000); }
 
 static void transferred(void *owner, int status) {}
 static void transfer_begin(struct fault *fault)
@@ -32,7 +19,25 @@ static void transfer_begin(struct fault *fault)
 static void client_kill_begin(struct fault *fault)
 {
 	struct shops *shops = fault->nemesis->shops;
-	shops_kill(shops, (unsigned)prng_below(fault_chance(fault), shops->count));
+	shops_kill(shops, (unsigned)prng_below(fault_chance(fault), shops->count), SIM_KILL_PROCESS);
+}
+
+/* A client's machine is gone: the nodes hear nothing of it until they speak. */
+static void client_dead_begin(struct fault *fault)
+{
+	struct shops *shops = fault->nemesis->shops;
+	shops_kill(shops, (unsigned)prng_below(fault_chance(fault), shops->count), SIM_KILL_POWER);
+}
+
+static void client_slow_begin(struct fault *fault)
+{
+	struct shops *shops = fault->nemesis->shops;
+	fault->victim = (unsigned)prng_below(fault_chance(fault), shops->count);
+	sim_host_slow(shops->list[fault->victim].host, 1000 + prng_below(fault_chance(fault), 300000));
+}
+static void client_slow_end(struct fault *fault)
+{
+	sim_host_slow(fault->nemesis->shops->list[fault->victim].host, 0);
 }
 
 static void client_pause_begin(struct fault *fault)
@@ -47,10 +52,10 @@ static void client_pause_end(struct fault *fault)
 }
 
 const struct fault_kind nemesis_people_kinds[] = {
-	{"clock", 10000, 0, clock_begin, NULL},
-	{"strobe", 2000, 200, strobe_begin, strobe_end},
 	{"transfer", 6000, 0, transfer_begin, NULL},
 	{"client-kill", 6000, 0, client_kill_begin, NULL},
+	{"client-dead", 10000, 0, client_dead_begin, NULL},
+	{"client-slow", 8000, 4000, client_slow_begin, client_slow_end},
 	{"client-pause", 8000, 4000, client_pause_begin, client_pause_end},
 	{.name = NULL},
 };

@@ -287,12 +287,12 @@ static void worker_dies(struct worker *w)
 	}
 }
 
-static void shop_end(struct shop *shop)
+static void shop_end(struct shop *shop, enum sim_kill kill)
 {
 	if (shop->tally == NULL) {
 		return;
 	}
-	sim_host_kill(shop->host, SIM_KILL_PROCESS);
+	sim_host_kill(shop->host, kill);
 	for (unsigned i = 0; i < shop->worker_count; i++) {
 		worker_dies(&shop->workers[i]);
 	}
@@ -302,13 +302,13 @@ static void shop_end(struct shop *shop)
 	shop->env = NULL;
 }
 
-void shops_kill(struct shops *shops, unsigned number)
+void shops_kill(struct shops *shops, unsigned number, enum sim_kill kill)
 {
 	struct shop *shop = &shops->list[number];
 	if (shop->tally == NULL) {
 		return;
 	}
-	shop_end(shop);
+	shop_end(shop, kill);
 	shops->restarts++;
 	sim_event_in(shops->sim, &shop->start, 10000 + prng_below(sim_prng(shops->sim), 1000000));
 }
@@ -347,7 +347,7 @@ void shops_init(struct shops *shops, struct fleet *fleet, struct judge *judge, u
 void shops_fini(struct shops *shops)
 {
 	for (unsigned i = 0; i < shops->count; i++) {
-		shop_end(&shops->list[i]);
+		shop_end(&shops->list[i], SIM_KILL_PROCESS);
 		sim_event_cancel(shops->sim, &shops->list[i].start);
 	}
 	history_fini(&shops->registers);

@@ -71,7 +71,7 @@ void shops_init(struct shops *shops, struct fleet *fleet, struct judge *judge, u
 		unsigned think_us /* at most, between requests of a worker */);
 void shops_fini(struct shops *shops);
 /* A client's process ends; it starts again a little later. What was under way is unknown. */
-void shops_kill(struct shops *shops, unsigned number);
+void shops_kill(struct shops *shops, unsigned number, enum sim_kill kill);
 /* No new requests; busy falls to 0. */
 void shops_close(struct shops *shops);
 /* Closed and no longer busy: reads every key back, each until it is told. */

@@ -107,6 +107,7 @@ struct sim *sim_new(uint64_t seed)
 	}
 	heap_init(&sim->events);
 	list_init(&sim->conns);
+	list_init(&sim->memory);
 	prng_init(&sim->prng, seed);
 	sim->next_port = 40000;
 	/* Not zero, so that nobody takes an unset time for the start of the world. */
@@ -143,6 +144,8 @@ void sim_on_crash(struct sim *sim, void (*crashed)(void *owner, struct sim_host 
 
 /* ---- hosts ---- */
 
+#define CLOCK_TRUE 1000
+
 static void crash_fire(struct sim_event *event)
 {
 	struct sim_host *host = list_entry(event, struct sim_host, crash);
@@ -162,6 +165,8 @@ struct sim_host *sim_host_new(struct sim *sim, const char *name)
 	snprintf(host->name, sizeof(host->name), "%s", name);
 	host->disk = sim_disk_new();
 	host->powered = true;
+	host->clock_us = host->clock_from_us = sim->now_us;
+	host->clock_rate = CLOCK_TRUE;
 	sim_event_init(&host->crash, crash_fire);
 	sim->hosts[sim->host_count++] = host;
 	return host;
@@ -200,6 +205,34 @@ void sim_host_wall_jump(struct sim_host *host, int64_t ms)
 	sim_trace(host->sim, host, "wall", slice_of(&ms, sizeof(ms)));
 	host->wall_offset_ms += ms;
 }
+
+uint64_t sim_host_now_us(const struct sim_host *host)
+{
+	return host->clock_us + (host->sim->now_us - host->clock_from_us) * host->clock_rate / CLOCK_TRUE;
+}
+
+void sim_host_clock_rate(struct sim_host *host, uint32_t thousandths)
+{
+	assert(thousandths >= CLOCK_TRUE / 2 && thousandths <= CLOCK_TRUE * 2);
+	sim_trace(host->sim, host, "rate", slice_of(&thousandths, sizeof(thousandths)));
+	host->clock_us = sim_host_now_us(host);
+	host->clock_from_us = host->sim->now_us;
+	host->clock_rate = thousandths;
+	if (host->env != NULL && !host->env->in_turn) {
+		sim_env_schedule(host->env);
+	}
+}
+
+/* The first moment of the world at which its clock shows at_us. */
+uint64_t sim_host_moment(const struct sim_host *host, uint64_t at_us)
+{
+	if (at_us <= host->clock_us) {
+		return host->clock_from_us;
+	}
+	return host->clock_from_us + ((at_us - host->clock_us) * CLOCK_TRUE + host->clock_rate - 1) / host->clock_rate;
+}
+
+void sim_host_threads_slow(struct sim_host *host, uint64_t wake_us) { host->threads_us = wake_us; }
 
 void sim_host_slow(struct sim_host *host, uint64_t turn_us) { host->slow_us = turn_us; }
 

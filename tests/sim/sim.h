@@ -75,8 +75,14 @@ void sim_host_resume(struct sim_host *host);
 bool sim_host_paused(const struct sim_host *host);
 /* Adds to the host's wall clock. */
 void sim_host_wall_jump(struct sim_host *host, int64_t ms);
+/* How fast both its clocks run from now on, in thousandths of the world's: 500 to 2000. */
+void sim_host_clock_rate(struct sim_host *host, uint32_t thousandths);
+/* What env_now_us says on it. */
+uint64_t sim_host_now_us(const struct sim_host *host);
 /* How much of the world's time a turn of the loop takes: 0 is the usual, else microseconds. */
 void sim_host_slow(struct sim_host *host, uint64_t turn_us);
+/* How long its threads sleep before each item of work, at most: 0 is the usual, else microseconds. */
+void sim_host_threads_slow(struct sim_host *host, uint64_t wake_us);
 
 /* ---- the network: one link for each ordered pair of hosts ---- */
 
@@ -87,12 +93,16 @@ struct sim_link {
 	uint32_t reset_per_million; /* a segment that arrives resets its connection instead */
 	uint32_t flip_per_million;  /* one bit of a segment */
 	uint32_t split_per_million; /* a segment arrives in pieces */
+	uint32_t loss_per_million;  /* a segment is lost and comes when TCP repeats it, and all behind it */
+	uint32_t replay_per_million; /* with a segment comes an old one of the same two hosts and port, see sim_links_remember */
 };
 struct sim_link *sim_link(struct sim *sim, const struct sim_host *from, const struct sim_host *to);
 /* Sets every link to the defaults: 50 us and a bit, no faults. */
 void sim_links_reset(struct sim *sim);
 /* After cut went false on any link: what waited is sent again soon. */
 void sim_links_healed(struct sim *sim);
+/* From now on some of the segments that arrive are kept, to be replayed much later, also on other connections. */
+void sim_links_remember(struct sim *sim);
 /* Breaks every connection between two hosts, both sides told. */
 void sim_links_break(struct sim *sim, struct sim_host *a, struct sim_host *b);
 
@@ -121,7 +131,7 @@ void sim_disk_copy(struct sim_host *from, struct sim_host *to);
 uint64_t sim_disk_used(const struct sim_host *host);
 
 struct sim_stats {
-	uint64_t events, turns, segments, bytes, connects, resets, disk_calls, syncs, sectors_lost, sectors_torn,
+	uint64_t events, turns, segments, bytes, connects, resets, replays, losses, disk_calls, syncs, sectors_lost, sectors_torn,
 		entries_lost, flips, disk_errors, kills, power_cuts;
 };
 const struct sim_stats *sim_stats(const struct sim *sim);

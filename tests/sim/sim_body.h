@@ -19,6 +19,9 @@ struct sim {
 	size_t host_count;
 	struct sim_link links[SIM_HOSTS_MAX][SIM_HOSTS_MAX]; /* from, to */
 	struct list conns; /* sim_net.c */
+	bool remembers;
+	struct list memory; /* of old segments */
+	size_t memory_count;
 	uint64_t next_port;
 	void (*crashed)(void *owner, struct sim_host *host);
 	void *crashed_owner;
@@ -45,7 +48,9 @@ struct sim_host {
 	bool powered; /* false after a power cut until the next start: packets vanish */
 	bool paused;
 	int64_t wall_offset_ms;
-	uint64_t slow_us;
+	/* Its clock showed clock_us at the world's clock_from_us, and runs at clock_rate thousandths. */
+	uint64_t clock_us, clock_from_us, clock_rate;
+	uint64_t slow_us, threads_us;
 };
 
 struct sim_env {
@@ -70,6 +75,7 @@ static inline struct sim_env *sim_env_of(struct env *env) { return (struct sim_e
 /* sim_env.c */
 void sim_env_post(struct sim_env *e, struct sim_item *item); /* delivered in the next turn; idempotent */
 void sim_env_schedule(struct sim_env *e);
+uint64_t sim_host_moment(const struct sim_host *host, uint64_t at_us); /* sim.c */
 extern const struct env_ops sim_env_ops;
 
 /* sim_net.c, sim_stream.c, sim_receive.c */

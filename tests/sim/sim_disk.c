@@ -282,7 +282,7 @@ int sim_disk_write(struct env_file *base, uint64_t offset, const void *bytes, si
 		sim_trace(e->sim, e->host, "misdirect", SLICE_NONE);
 		e->sim->stats.flips++;
 		e->host->wounds++;
-		offset -= SIM_SECTOR;
+		offset = prng_chance(&e->sim->prng, 1, 2) ? offset - SIM_SECTOR : offset + SIM_SECTOR;
 	}
 	sim_trace(e->sim, e->host, "write", slice_of(bytes, len));
 	return write_now(e, file->inode, offset, bytes, len);

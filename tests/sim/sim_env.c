@@ -14,12 +14,12 @@
 
 static void turn_fire(struct sim_event *event);
 
-static uint64_t now_us(struct env *env) { return sim_env_of(env)->sim->now_us; }
+static uint64_t now_us(struct env *env) { return sim_host_now_us(sim_env_of(env)->host); }
 
 static uint64_t wall_ms(struct env *env)
 {
 	struct sim_env *e = sim_env_of(env);
-	return (uint64_t)((int64_t)(SIM_WALL_START_MS + e->sim->now_us / 1000) + e->host->wall_offset_ms);
+	return (uint64_t)((int64_t)(SIM_WALL_START_MS + sim_host_now_us(e->host) / 1000) + e->host->wall_offset_ms);
 }
 
 static void random_bytes(struct env *env, void *bytes, size_t len)
@@ -81,7 +81,8 @@ static bool work_waits(const struct sim_env *e)
 
 void sim_env_schedule(struct sim_env *e)
 {
-	uint64_t at = work_waits(e) ? e->sim->now_us : env_schedule_next(&e->env);
+	uint64_t timer = env_schedule_next(&e->env);
+	uint64_t at = work_waits(e) ? e->sim->now_us : timer == UINT64_MAX ? timer : sim_host_moment(e->host, timer);
 	if (e->env.dead || e->host->paused || e->host->crashing || at == UINT64_MAX) {
 		sim_event_cancel(e->sim, &e->turn);
 		return;
@@ -132,7 +133,7 @@ static void turn_fire(struct sim_event *event)
 	e->sim->stats.turns++;
 	size_t items = take_inbox(e);
 	if (!e->env.dead) {
-		env_schedule_fire(&e->env, e->sim->now_us);
+		env_schedule_fire(&e->env, sim_host_now_us(e->host));
 	}
 	for (int round = 0; round < TURN_ROUNDS && !e->env.dead; round++) {
 		bool hooks = env_schedule_hooks(&e->env);
@@ -155,7 +156,7 @@ struct env *sim_host_start(struct sim_host *host)
 		fatal("out of memory for a program");
 	}
 	env_schedule_init(&e->env, &sim_env_ops);
-	e->env.due_us = host->sim->now_us;
+	e->env.due_us = sim_host_now_us(host);
 	e->sim = host->sim;
 	e->host = host;
 	sim_event_init(&e->turn, turn_fire);

@@ -44,7 +44,8 @@ static void lane_start_next(struct sim_lane *lane)
 		return;
 	}
 	lane->state = LANE_STARTING;
-	sim_event_in(lane->e->sim, &lane->event, 2 + prng_below(&lane->e->sim->prng, 12));
+	uint64_t threads_us = lane->e->host->threads_us;
+	sim_event_in(lane->e->sim, &lane->event, 2 + prng_below(&lane->e->sim->prng, threads_us != 0 ? threads_us : 12));
 }
 
 static void lane_run(void *owner)

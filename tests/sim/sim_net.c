@@ -4,7 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#define REPEAT_MAX_US 3000000
+#define REMEMBER_OF 16 /* one of so many segments is kept */
+#define MEMORY 256
 #define REPEAT_US 200000 /* how long after a heal or a restart lost segments come again, at most */
 
 static const char *const segment_names[] = {"syn", "synack", "data", "fin", "rst"};
@@ -52,6 +56,11 @@ struct sim_link *sim_way_link(const struct direction *way)
 	return &conn->sim->links[conn->hosts[1 - way->to]->index][conn->hosts[way->to]->index];
 }
 
+static bool happens(struct sim *sim, uint32_t per_million)
+{
+	return per_million != 0 && prng_chance(&sim->prng, per_million, 1000000);
+}
+
 void sim_segment_send(struct direction *way, enum segment_kind kind, struct segment *segment)
 {
 	struct sim *sim = way->conn->sim;
@@ -65,6 +74,10 @@ void sim_segment_send(struct direction *way, enum segment_kind kind, struct segm
 		uint64_t from = way->last_at_us > sim->now_us ? way->last_at_us : sim->now_us;
 		uint64_t through = from + segment->len * 1000 / link->bytes_per_ms;
 		at = at > through ? at : through;
+	}
+	for (uint64_t again_us = REPEAT_US; happens(sim, link->loss_per_million) && again_us <= REPEAT_MAX_US; again_us *= 2) {
+		at += again_us;
+		sim->stats.losses++;
 	}
 	segment->at_us = at > way->last_at_us ? at : way->last_at_us;
 	way->last_at_us = segment->at_us;
@@ -105,6 +118,71 @@ static void syn_arrived(struct conn *conn)
 	sim_env_post(l->e, &s->item);
 }
 
+/* ---- old segments come again ---- */
+
+/* Some are kept, in the place of others: so old ones are of every age. */
+static void remember(struct direction *way, const struct segment *segment)
+{
+	struct conn *conn = way->conn;
+	struct sim *sim = conn->sim;
+	if (!sim->remembers || !prng_chance(&sim->prng, 1, REMEMBER_OF)) {
+		return;
+	}
+	if (sim->memory_count == MEMORY) {
+		struct list *link = sim->memory.next;
+		for (uint64_t skip = prng_below(&sim->prng, MEMORY); skip > 0; skip--) {
+			link = link->next;
+		}
+		list_remove(link);
+		free(list_entry(link, struct segment, link));
+		sim->memory_count--;
+	}
+	struct segment *kept = sim_net_allocate(sizeof(*kept) + segment->len);
+	memcpy(kept, segment, sizeof(*kept) + segment->len);
+	kept->from = conn->hosts[1 - way->to];
+	kept->to = conn->hosts[way->to];
+	kept->port = conn->port;
+	kept->side = way->to;
+	list_init(&kept->link);
+	list_append(&sim->memory, &kept->link);
+	sim->memory_count++;
+}
+
+/* A copy of one that once went the same way, as far as hosts and ports tell, or NULL. */
+static struct segment *recall(const struct direction *way)
+{
+	const struct conn *conn = way->conn;
+	struct segment *found = NULL;
+	uint64_t seen = 0;
+	list_for_each(link, &conn->sim->memory)
+	{
+		struct segment *old = list_entry(link, struct segment, link);
+		if (old->from == conn->hosts[1 - way->to] && old->to == conn->hosts[way->to] &&
+		    old->port == conn->port && old->side == way->to && prng_below(&conn->sim->prng, ++seen) == 0) {
+			found = old;
+		}
+	}
+	if (found == NULL) {
+		return NULL;
+	}
+	struct segment *copy = sim_net_allocate(sizeof(*copy) + found->len);
+	memcpy(copy, found, sizeof(*copy) + found->len);
+	list_init(&copy->link);
+	return copy;
+}
+
+static void replay(struct direction *way, struct sim_stream *s)
+{
+	struct sim *sim = way->conn->sim;
+	struct segment *old = recall(way);
+	if (old != NULL) {
+		sim_trace(sim, way->conn->hosts[way->to], "replay", slice_of(old->bytes, old->len));
+		sim->stats.replays++;
+		way->held += old->len;
+		list_append(&s->ready, &old->link);
+	}
+}
+
 static void segment_arrived(struct direction *way, struct segment *segment)
 {
 	struct conn *conn = way->conn;
@@ -130,15 +208,26 @@ static void segment_arrived(struct direction *way, struct segment *segment)
 		}
 		return;
 	}
-	if (segment->kind == SEGMENT_DATA && prng_chance(&sim->prng, link->reset_per_million, 1000000)) {
+	if (segment->kind == SEGMENT_DATA && happens(sim, link->reset_per_million)) {
 		segment->kind = SEGMENT_RESET;
 		sim_segment_reset(&conn->ways[1 - way->to]);
 	}
-	if (segment->kind == SEGMENT_DATA && prng_chance(&sim->prng, link->flip_per_million, 1000000)) {
+	if (segment->kind == SEGMENT_DATA && happens(sim, link->flip_per_million)) {
 		segment->bytes[prng_below(&sim->prng, segment->len)] ^= (uint8_t)(1u << prng_below(&sim->prng, 8));
 		sim->stats.flips++;
 	}
+	bool again = segment->kind == SEGMENT_DATA && happens(sim, link->replay_per_million);
+	bool before = again && prng_chance(&sim->prng, 1, 2);
+	if (before) {
+		replay(way, s);
+	}
+	if (segment->kind == SEGMENT_DATA) {
+		remember(way, segment);
+	}
 	list_append(&s->ready, &segment->link);
+	if (again && !before) {
+		replay(way, s);
+	}
 	sim_env_post(s->e, &s->item);
 }
 
@@ -191,6 +280,7 @@ struct conn *sim_conn_new(struct sim_host *from, struct sim_host *to, unsigned p
 
 void sim_net_fini(struct sim *sim)
 {
+	sim_segments_free(&sim->memory);
 	while (!list_empty(&sim->conns)) {
 		conn_free(list_entry(sim->conns.next, struct conn, link));
 	}
@@ -212,6 +302,8 @@ void sim_links_reset(struct sim *sim)
 		}
 	}
 }
+
+void sim_links_remember(struct sim *sim) { sim->remembers = true; }
 
 void sim_links_healed(struct sim *sim)
 {

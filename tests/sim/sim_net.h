@@ -24,6 +24,9 @@ struct segment {
 	enum segment_kind kind;
 	uint64_t at_us;
 	size_t len, taken;
+	struct sim_host *from, *to; /* of one that is remembered */
+	unsigned port;
+	int side;
 	uint8_t bytes[];
 };
 

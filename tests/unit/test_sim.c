@@ -561,6 +561,123 @@ static void test_death(void)
 	talk_close(&talk);
 }
 
+/* ---- clocks ---- */
+
+struct alarm {
+	struct env_timer timer;
+	struct sim *sim;
+	uint64_t rang_us;
+};
+static void alarm_cb(struct env_timer *timer)
+{
+	struct alarm *alarm = list_entry(timer, struct alarm, timer);
+	alarm->rang_us = sim_now_us(alarm->sim);
+}
+
+/* How long a timer of a second takes when the clock becomes wrong after a quarter of it. */
+static uint64_t ring(uint32_t thousandths, uint64_t *clock_us, uint64_t *wall_ms)
+{
+	struct sim *sim = sim_new(1);
+	struct sim_host *host = sim_host_new(sim, "n1");
+	struct alarm alarm = {.sim = sim};
+	struct env *env = sim_host_start(host);
+	uint64_t from = sim_now_us(sim);
+	uint64_t clock_from = env_now_us(env), wall_from = env_wall_ms(env);
+	env_timer_init(env, &alarm.timer, alarm_cb);
+	env_timer_start(&alarm.timer, 1000);
+	sim_run(sim, 250000);
+	sim_host_clock_rate(host, thousandths);
+	sim_run(sim, 9750000);
+	*clock_us = env_now_us(env) - clock_from;
+	*wall_ms = env_wall_ms(env) - wall_from;
+	sim_env_free(env);
+	sim_free(sim);
+	return alarm.rang_us - from;
+}
+
+static void test_clock_rate(void)
+{
+	uint64_t clock, wall;
+	is_int(ring(1000, &clock, &wall), 1000000, "a true clock's second is a second");
+	is_int(clock, 10000000, "and ten are ten");
+	is_int(ring(2000, &clock, &wall), 625000, "a clock that becomes twice as fast rings early");
+	ok(clock == 19750000 && wall == 19750, "it shows more time, on the wall as well");
+	is_int(ring(500, &clock, &wall), 1750000, "one that becomes half as fast rings late");
+	ok(clock == 5125000 && wall == 5125, "it shows less");
+}
+
+/* ---- slow threads ---- */
+
+static void test_slow_threads(void)
+{
+	int late = 0;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct sim *sim = sim_new(seed);
+		struct sim_host *host = sim_host_new(sim, "n1");
+		struct env *env = sim_host_start(host);
+		struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+		struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
+		sim_host_threads_slow(host, 1000000);
+		env_lane_submit(lane, &job.work);
+		sim_run(sim, 200000);
+		late += !job.done;
+		sim_run(sim, 1000000);
+		late += job.done ? 0 : 1000;
+		sim_env_free(env);
+		sim_free(sim);
+	}
+	ok(late > 10 && late <= 20, "where threads are slow, work begins late and is done (%d of 20 late)", late);
+}
+
+/* ---- lost and old segments ---- */
+
+static void test_loss(void)
+{
+	struct talk talk;
+	talk_open(&talk);
+	sim_link(talk.sim, talk.a, talk.b)->loss_per_million = 1000000;
+	uint64_t from = sim_now_us(talk.sim);
+	say(&talk.near);
+	sim_run(talk.sim, 20000000);
+	ok(talk.far.got == 5 && talk.far.got_at_us > from + 200000, "what is lost comes when TCP repeats it, once");
+	ok(!talk.near.closed && sim_stats(talk.sim)->losses > 0, "and nobody is told");
+	talk_close(&talk);
+}
+
+static void test_replay(void)
+{
+	struct talk talk;
+	talk_open(&talk);
+	for (int i = 0; i < 200; i++) {
+		say(&talk.near);
+		sim_run(talk.sim, 1000);
+	}
+	sim_link(talk.sim, talk.a, talk.b)->replay_per_million = 1000000;
+	say(&talk.near);
+	sim_run(talk.sim, 1000);
+	ok(talk.far.got == 201 * 5 && sim_stats(talk.sim)->replays == 0, "nothing is replayed that was not kept");
+	sim_link(talk.sim, talk.a, talk.b)->replay_per_million = 0;
+	sim_links_remember(talk.sim);
+	for (int i = 0; i < 200; i++) {
+		say(&talk.near);
+		sim_run(talk.sim, 1000);
+	}
+	sim_links_break(talk.sim, talk.a, talk.b);
+	sim_run(talk.sim, 1000000);
+	talk.near.stream = env_connect(talk.near.env, "b:7", &talker_events, &talk.near);
+	sim_run(talk.sim, 1000000);
+	talk.far.got = 0;
+	sim_link(talk.sim, talk.a, talk.b)->replay_per_million = 1000000;
+	say(&talk.near);
+	sim_run(talk.sim, 1000000);
+	ok(talk.far.got == 10 && sim_stats(talk.sim)->replays == 1,
+	   "an old segment comes again on a new connection of the same two");
+	say(&talk.far);
+	sim_run(talk.sim, 1000000);
+	is_int(talk.near.got, 5, "the other way is left alone");
+	talk_close(&talk);
+}
+
 int main(void)
 {
 	test_repeats();
@@ -574,5 +691,9 @@ int main(void)
 	test_killed_in_sync();
 	test_links();
 	test_death();
+	test_clock_rate();
+	test_slow_threads();
+	test_loss();
+	test_replay();
 	return tap_done();
 }
