@@ -116,6 +116,16 @@ struct sim_disk_faults {
 	uint32_t misdirect_per_million;       /* a write lands a sector away */
 };
 struct sim_disk_faults *sim_disk_faults(struct sim_host *host);
+/* The n-th call of this kind from now on (1: the next) fails, once. n 0: none does. */
+enum sim_disk_nth {
+	SIM_NTH_ERROR, /* any call: ERR_IO; nothing of it is done, but a sync leaves pages clean and lost */
+	SIM_NTH_NO_SPACE,    /* one that may want space: nothing of it is done */
+	SIM_NTH_SHORT_WRITE, /* half is written, then there is no space */
+	SIM_NTH_SHORT_READ,  /* half is read, as if the file ended there */
+};
+void sim_disk_fail_nth(struct sim_host *host, enum sim_disk_nth kind, uint64_t n);
+/* Whether that call has not come yet. */
+bool sim_disk_nth_waits(const struct sim_host *host);
 /* The host loses power inside its n-th disk call from now (1: the next). 0: not. The
  * world's on_crash is told; it must call nothing but note it, and free the program soon. */
 void sim_disk_crash_after(struct sim_host *host, uint64_t calls);

@@ -42,6 +42,8 @@ struct sim_host {
 	struct sim_disk *disk;
 	struct sim_disk_faults faults;
 	uint64_t wounds;
+	enum sim_disk_nth nth_kind;
+	uint64_t nth;         /* calls of that kind until one fails; 0: none does */
 	uint64_t crash_after; /* disk calls; 0: none planned */
 	bool crashing;        /* power is gone; the kill is on its way */
 	struct sim_event crash;
@@ -104,6 +106,8 @@ void sim_disk_free(struct sim_disk *disk);
 void sim_disk_crash(struct sim_host *host); /* resolves what was not synced */
 void sim_disk_release(struct sim_env *e);   /* an env ended: its handles lead nowhere */
 void sim_disk_forget(struct sim_env *e);    /* handles and locks that work under way left behind */
+bool sim_disk_nth(struct sim_host *host, enum sim_disk_nth kind); /* whether this call is the chosen one */
+int sim_disk_full(struct sim_env *e);                             /* ERR_NO_SPACE, traced */
 int sim_disk_open(struct env *env, const char *path, unsigned flags, struct env_file **file);
 void sim_disk_close(struct env_file *file);
 int sim_disk_read(struct env_file *file, uint64_t offset, void *bytes, size_t len, size_t *got);

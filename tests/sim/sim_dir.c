@@ -30,6 +30,9 @@ int sim_disk_mkdir(struct env *env, const char *path)
 	if (name[0] == '\0' || sim_entries_find(&dir->entries, name) != NULL) {
 		return ERR_EXISTS;
 	}
+	if (sim_disk_nth(e->host, SIM_NTH_NO_SPACE)) {
+		return sim_disk_full(e);
+	}
 	sim_dir_do(dir, OP_LINK, name, "", sim_inode_new(e->host->disk, true));
 	return 0;
 }

@@ -38,6 +38,29 @@ bool sim_disk_chance(struct sim_host *host, uint32_t per_million)
 	return per_million != 0 && prng_chance(&host->sim->prng, per_million, 1000000);
 }
 
+void sim_disk_fail_nth(struct sim_host *host, enum sim_disk_nth kind, uint64_t n)
+{
+	host->nth_kind = kind;
+	host->nth = n;
+}
+
+bool sim_disk_nth_waits(const struct sim_host *host)
+{
+	return host->nth != 0;
+}
+
+bool sim_disk_nth(struct sim_host *host, enum sim_disk_nth kind)
+{
+	return host->nth != 0 && host->nth_kind == kind && --host->nth == 0;
+}
+
+int sim_disk_full(struct sim_env *e)
+{
+	sim_trace(e->sim, e->host, "full", SLICE_NONE);
+	e->sim->stats.disk_errors++;
+	return ERR_NO_SPACE;
+}
+
 /* 0, or ERR_IO when the power went before this call. */
 int sim_disk_call(struct sim_env *e, size_t bytes)
 {
@@ -51,6 +74,9 @@ int sim_disk_call(struct sim_env *e, size_t bytes)
 		host->crashing = true;
 		sim_event_in(e->sim, &host->crash, 0);
 		return ERR_IO;
+	}
+	if (sim_disk_nth(host, SIM_NTH_ERROR)) {
+		return sim_disk_error(e, "nth-eio");
 	}
 	e->call_us += (host->faults.op_us != 0 ? host->faults.op_us : OP_US) + bytes / BYTES_PER_US;
 	return e->call_us < LONG_US || sim_lane_pass(e) ? 0 : ERR_IO;
@@ -159,6 +185,9 @@ int sim_disk_open(struct env *env, const char *path, unsigned flags, struct env_
 	if (inode != NULL && ((flags & ENV_FILE_EXCLUSIVE) != 0 || inode->is_dir)) {
 		return inode->is_dir ? ERR_IO : ERR_EXISTS;
 	}
+	if (inode == NULL && sim_disk_nth(e->host, SIM_NTH_NO_SPACE)) {
+		return sim_disk_full(e);
+	}
 	if (inode == NULL) {
 		inode = sim_inode_new(e->host->disk, false);
 		sim_dir_do(dir, OP_LINK, name, "", inode);
@@ -200,6 +229,10 @@ int sim_disk_read(struct env_file *base, uint64_t offset, void *bytes, size_t le
 	struct inode *inode = file->inode;
 	uint64_t left = offset < inode->now.size ? inode->now.size - offset : 0;
 	size_t take = left < len ? (size_t)left : len;
+	if (take > 0 && sim_disk_nth(e->host, SIM_NTH_SHORT_READ)) {
+		sim_disk_error(e, "short-read");
+		take /= 2;
+	}
 	if (take > 0 && sim_disk_chance(e->host, e->host->faults.flip_per_million)) {
 		uint64_t at = offset + prng_below(&e->sim->prng, take);
 		uint8_t bit = (uint8_t)(1u << prng_below(&e->sim->prng, 8));
@@ -278,6 +311,15 @@ int sim_disk_write(struct env_file *base, uint64_t offset, const void *bytes, si
 		write_now(e, file->inode, offset, bytes, prng_below(&e->sim->prng, len + 1));
 		return sim_disk_error(e, "write-eio");
 	}
+	if (sim_disk_nth(e->host, SIM_NTH_NO_SPACE)) {
+		e->host->wounds++; /* also where space had been allocated */
+		return sim_disk_full(e);
+	}
+	if (sim_disk_nth(e->host, SIM_NTH_SHORT_WRITE)) {
+		write_now(e, file->inode, offset, bytes, len / 2);
+		e->host->wounds++;
+		return sim_disk_full(e);
+	}
 	if (offset >= SIM_SECTOR && sim_disk_chance(e->host, e->host->faults.misdirect_per_million)) {
 		sim_trace(e->sim, e->host, "misdirect", SLICE_NONE);
 		e->sim->stats.flips++;
@@ -313,8 +355,12 @@ int sim_disk_sync(struct env_file *base)
 {
 	struct sim_file *file = file_of(base);
 	struct sim_env *e = sim_env_of(base->env);
+	uint64_t wounds = e->host->wounds;
 	int status = sim_disk_call(e, 0);
 	if (status != 0) {
+		if (e->host->wounds != wounds) {
+			sim_crash_after_bad_sync(e->sim, file->inode);
+		}
 		return status;
 	}
 	struct inode *inode = file->inode;
@@ -368,6 +414,9 @@ int sim_disk_allocate(struct env_file *base, uint64_t size)
 	before = file->inode == NULL ? 0 : file->inode->now.size; /* time may have passed */
 	if (status != 0 || size <= before) {
 		return status;
+	}
+	if (sim_disk_nth(e->host, SIM_NTH_NO_SPACE)) {
+		return sim_disk_full(e);
 	}
 	status = set_size(e, file->inode, size);
 	if (status == 0) {
