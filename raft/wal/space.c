@@ -128,12 +128,18 @@ static void removal_run(struct env_work *work)
 {
 	struct wal_removal *removal = list_entry(work, struct wal_removal, work);
 	struct wal *wal = removal->wal;
-	for (uint64_t i = 0; i < removal->count; i++) {
+	removal->removed = 0;
+	while (removal->removed < removal->count) {
 		char path[WAL_PATH_BYTES];
-		wal_path(wal, removal->first + i, path);
-		env_unlink(wal->config.env, path);
-		/* One after the other: what is left after a crash has no gap. */
-		env_dir_sync(wal->config.env, wal->dir);
+		wal_path(wal, removal->first + removal->removed, path);
+		int status = env_unlink(wal->config.env, path);
+		/* One after the other: what is left after a crash, or when one cannot be removed, has no gap.
+		 */
+		if ((status != 0 && status != ERR_NOT_FOUND) ||
+		    env_dir_sync(wal->config.env, wal->dir) != 0) {
+			return;
+		}
+		removal->removed++;
 	}
 }
 
@@ -141,6 +147,13 @@ static void removal_done(struct env_work *work)
 {
 	struct wal_removal *removal = list_entry(work, struct wal_removal, work);
 	removal->busy = false;
+	removal->first += removal->removed;
+	removal->count -= removal->removed;
+	if (removal->count > 0) {
+		log_event(removal->wal->config.log, LOG_WARN, "log_not_removed",
+			  "segment=%llu it is tried again with the next ones",
+			  (unsigned long long)removal->first);
+	}
 	wal_close_tick(removal->wal);
 }
 
@@ -176,8 +189,9 @@ void wal_trim(struct wal *wal, uint64_t first)
 	assert(first - 1 <= wal->floor);
 	recent_shrink(&wal->recent, 0, first - 1);
 	forget_before(wal, first);
-	removal->first = list_entry(wal->segments.next, struct wal_segment, link)->number;
-	removal->count = 0;
+	uint64_t oldest = list_entry(wal->segments.next, struct wal_segment, link)->number;
+	assert(removal->count == 0 || removal->first + removal->count == oldest);
+	removal->first = oldest - removal->count;
 	for (;;) {
 		struct wal_segment *segment = list_entry(wal->segments.next, struct wal_segment, link);
 		if (segment_after(wal, segment) == NULL || segment->highest >= first) {

@@ -85,7 +85,8 @@ struct wal_removal {
 	struct env_work work;
 	struct wal *wal;
 	bool busy;
-	uint64_t first, count; /* numbers */
+	uint64_t first, count; /* numbers; what could not be removed waits here for the next trim */
+	uint64_t removed;      /* by the work item */
 };
 
 struct wal {

@@ -34,6 +34,11 @@ void stage_close(struct stage *stage)
 	if (stage->judge.failed) {
 		fleet_print(&stage->fleet);
 	}
+	stage_end(stage);
+}
+
+void stage_end(struct stage *stage)
+{
 	sim_host_kill(stage->host, SIM_KILL_PROCESS);
 	client_free(stage->tally);
 	sim_env_free(stage->env);

@@ -23,6 +23,7 @@ struct stage {
 void stage_open(struct stage *stage, uint64_t seed, unsigned nodes);
 /* Says whether nothing was held against the nodes (not ok, with the reason). */
 void stage_close(struct stage *stage);
+void stage_end(struct stage *stage); /* the same without a word */
 /* Waits until one leads and is ready, by asking. Its number, -1 after a simulated minute. */
 int stage_leader(struct stage *stage);
 void stage_run(struct stage *stage, uint64_t ms);
