@@ -22,7 +22,8 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
 	elif command -v sudo >/dev/null 2>&1; then
-		sudo "$@"
+		# sudo clears the environment, and a question of debconf would wait for ever.
+		sudo env DEBIAN_FRONTEND=noninteractive "$@"
 	else
 		die "must install packages: run as root, or install sudo ($*)"
 	fi
