@@ -7,6 +7,7 @@
 #include "base/prng.h"
 #include "client/client.h"
 #include "client/tool/cpu.h"
+#include "client/tool/footprint.h"
 #include "client/tool/local.h"
 #include "client/tool/options.h"
 #include "env/env.h"
@@ -79,13 +80,14 @@ struct load {
 	struct histogram done, refused; /* us */
 	uint64_t answers;               /* of the whole run, start included */
 	struct cpu_sample before, after;
+	struct footprint footprint; /* of local nodes, start included */
 	struct env_timer second;
 };
 void load_cb(struct tally_call *call);
 /* connections x depth slots for the bench's seconds, after a short start that is not measured. */
 void load_run(struct load *load);
-/* What an answer cost each process. */
-void load_print_cpu(const struct load *load);
+/* What an answer cost each process, and what each took. */
+void load_print_cost(const struct load *load);
 /* Measured answers of an outcome a second. */
 uint64_t load_rate(const struct load *load, enum tally_outcome outcome);
 

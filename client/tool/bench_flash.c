@@ -88,6 +88,8 @@ static int flash_report(struct flash *flash)
 		json_out_int(&out, "unanswered", (int64_t)lost);
 		json_out_int(&out, "connections", (int64_t)flash->bench.connections);
 		json_out_int(&out, "depth", (int64_t)flash->bench.depth);
+		json_out_int(&out, "seconds", (int64_t)flash->bench.seconds);
+		footprint_json(&load->footprint, &out);
 		json_out_int(&out, "index_before", (int64_t)flash->index_before);
 		json_out_int(&out, "index_after", (int64_t)flash->index_after);
 		buf_append_byte(&out, '}');
@@ -102,7 +104,7 @@ static int flash_report(struct flash *flash)
 		bench_table_head();
 		bench_table_row("sold", &load->done);
 		bench_table_row("refused", &load->refused);
-		load_print_cpu(load);
+		load_print_cost(load);
 		if (flash->refusals) {
 			printf("last index %llu before, %llu after: %s\n",
 			       (unsigned long long)flash->index_before,

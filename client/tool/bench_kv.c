@@ -75,6 +75,7 @@ static int kv_report(struct kv *kv)
 		buf_append_byte(&out, '{');
 		kv_json_load(&out, "set", &kv->set);
 		kv_json_load(&out, "get", &kv->get);
+		footprint_json(&kv->set.footprint, &out);
 		json_out_int(&out, "connections", (int64_t)kv->bench.connections);
 		json_out_int(&out, "depth", (int64_t)kv->bench.depth);
 		buf_append_byte(&out, '}');
@@ -91,9 +92,9 @@ static int kv_report(struct kv *kv)
 		bench_table_row("SET", &kv->set.done);
 		bench_table_row("GET", &kv->get.done);
 		printf("SET: ");
-		load_print_cpu(&kv->set);
+		load_print_cost(&kv->set);
 		printf("GET: ");
-		load_print_cpu(&kv->get);
+		load_print_cost(&kv->get);
 		uint64_t failed = kv->set.outcomes[TALLY_RETRY] + kv->set.outcomes[TALLY_UNKNOWN] +
 				  kv->get.outcomes[TALLY_RETRY];
 		if (failed > 0) {

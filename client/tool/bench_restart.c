@@ -1,5 +1,5 @@
-/* bench restart: fill the cluster, kill -9 every node at once, start them all:
- * how long until a write is acknowledged again. */
+/* bench restart: fill the cluster, kill -9 every node at once (or stop them
+ * politely), start them all: how long until a write is acknowledged again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 struct restart {
 	struct bench bench;
 	uint64_t mib, times, bytes;
+	bool clean; /* SIGTERM instead of kill -9 */
 	uint64_t wait_us[TIMES_MAX];
 	uint64_t done;
 
@@ -101,7 +102,10 @@ static int restart_once(struct restart *restart)
 {
 	struct bench *bench = &restart->bench;
 	for (size_t i = 0; i < bench->local.count; i++) {
-		local_kill(&bench->local, i);
+		(restart->clean ? local_term : local_kill)(&bench->local, i);
+	}
+	for (size_t i = 0; i < bench->local.count && restart->clean; i++) {
+		local_reap(&bench->local, i);
 	}
 	int code = 0;
 	/* The clock starts when the first process is started: kill -9 of all is over by then. */
@@ -136,7 +140,13 @@ static int restart_report(struct restart *restart)
 		struct buf out;
 		buf_init(&out, MIB(1));
 		buf_append_byte(&out, '{');
+		uint64_t most_us = 0;
+		for (uint64_t i = 0; i < restart->done; i++) {
+			most_us = restart->wait_us[i] > most_us ? restart->wait_us[i] : most_us;
+		}
 		json_out_int(&out, "mib", (int64_t)restart->mib);
+		json_out_bool(&out, "clean", restart->clean);
+		json_out_int(&out, "max_ms", (int64_t)most_us / 1000);
 		json_out_name(&out, "ms");
 		for (uint64_t i = 0; i < restart->done; i++) {
 			buf_appendf(&out, "%s%llu", i == 0 ? "[" : ",",
@@ -148,9 +158,8 @@ static int restart_report(struct restart *restart)
 		json_out_print(&out);
 	} else {
 		char room[32];
-		printf("%llu MiB, all nodes killed and started at once; the next write was acknowledged "
-		       "after",
-		       (unsigned long long)restart->mib);
+		printf("%llu MiB, all nodes %s and started at once; the next write was acknowledged after",
+		       (unsigned long long)restart->mib, restart->clean ? "stopped" : "killed");
 		for (uint64_t i = 0; i < restart->done; i++) {
 			printf("%s %s", i == 0 ? "" : ",", print_us(restart->wait_us[i], room, sizeof(room)));
 		}
@@ -162,7 +171,7 @@ static int restart_report(struct restart *restart)
 int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 {
 	struct restart *restart = calloc(1, sizeof(*restart));
-	struct option options[BENCH_OPTIONS + 3];
+	struct option options[BENCH_OPTIONS + 4];
 	if (restart == NULL) {
 		return tool_fail(tool, TOOL_FAILED, "out of memory");
 	}
@@ -178,7 +187,9 @@ int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 		(struct option){"times", OPTION_COUNT, &restart->times, "N", "how often (3)"};
 	options[BENCH_OPTIONS + 2] =
 		(struct option){"bytes", OPTION_COUNT, &restart->bytes, "N", "of a value (4096)"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 3, &argc, argv);
+	options[BENCH_OPTIONS + 3] =
+		(struct option){"clean", OPTION_FLAG, &restart->clean, NULL, "stop them politely instead"};
+	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
 	bool sane = restart->times >= 1 && restart->times <= TIMES_MAX && restart->bytes >= 1 &&
 		    restart->bytes <= LIMIT_VALUE && restart->bench.local_options.nodes >= 1 &&
 		    restart->mib <= 1048576;

@@ -22,6 +22,8 @@ int cmd_script_list(struct tool *tool, int argc, char **argv);
 int cmd_bench_flash(struct tool *tool, int argc, char **argv);
 int cmd_bench_sale(struct tool *tool, int argc, char **argv);
 int cmd_bench_kv(struct tool *tool, int argc, char **argv);
+int cmd_bench_follower(struct tool *tool, int argc, char **argv);
+int cmd_bench_overload(struct tool *tool, int argc, char **argv);
 int cmd_bench_failover(struct tool *tool, int argc, char **argv);
 int cmd_bench_restart(struct tool *tool, int argc, char **argv);
 

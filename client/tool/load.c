@@ -25,6 +25,7 @@ static void load_second_cb(struct env_timer *timer)
 			       print_us(histogram_quantile(shown, 990), p99, sizeof(p99)));
 	}
 	load->shown = answers;
+	footprint_sample(&load->footprint);
 	env_timer_start(&load->second, 1000);
 }
 
@@ -70,6 +71,7 @@ void load_run(struct load *load)
 	}
 	histogram_init(&load->done);
 	histogram_init(&load->refused);
+	footprint_begin(&load->footprint, bench->tool, &bench->local);
 	cpu_sample(&bench->local, &load->before);
 	load->measure_from_us = env_now_us(bench->env) + START_US;
 	load->until_us = load->measure_from_us + bench->seconds * 1000000;
@@ -92,18 +94,21 @@ void load_run(struct load *load)
 	bench_wait(bench, load_is_over, load);
 	bench->stop = interrupted;
 	cpu_sample(&bench->local, &load->after);
+	footprint_sample(&load->footprint);
+	footprint_end(&load->footprint, bench->tool);
 	env_timer_stop(&load->second);
 	bench_progress_end(bench);
 	free(load->slots);
 	load->slots = NULL;
 }
 
-void load_print_cpu(const struct load *load)
+void load_print_cost(const struct load *load)
 {
 	struct tally_stats stats;
 	tally_stats(load->bench->tally, &stats);
 	const struct local *local = &load->bench->local;
 	cpu_print(local, &load->before, &load->after, load->answers, local_find(local, stats.leader));
+	footprint_print(&load->footprint);
 }
 
 uint64_t load_rate(const struct load *load, enum tally_outcome outcome)

@@ -11,7 +11,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,70 +21,6 @@
 #define FLAGS_MAX 32
 
 /* ---- where ---- */
-
-static const struct {
-	unsigned long magic;
-	const char *name;
-	bool memory;
-} file_systems[] = {
-	{0xEF53, "ext4", false},     {0x58465342, "xfs", false},  {0x9123683E, "btrfs", false},
-	{0x01021994, "tmpfs", true}, {0x858458F6, "ramfs", true}, {0x794C7630, "overlay", false},
-	{0x2FC12FC1, "zfs", false},  {0x6969, "nfs", false},      {0xF2F52010, "f2fs", false},
-};
-
-const char *local_file_system(const char *path, bool *memory)
-{
-	struct statfs fs;
-	*memory = false;
-	if (statfs(path, &fs) != 0) {
-		return "unknown";
-	}
-	for (size_t i = 0; i < sizeof(file_systems) / sizeof(file_systems[0]); i++) {
-		if ((unsigned long)fs.f_type == file_systems[i].magic) {
-			*memory = file_systems[i].memory;
-			return file_systems[i].name;
-		}
-	}
-	return "unknown";
-}
-
-#define SYNC_SAMPLES 51
-
-static int compare_us(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a;
-	uint64_t right = *(const uint64_t *)b;
-	return left < right ? -1 : left > right;
-}
-
-static uint64_t clock_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-uint64_t local_sync_us(const char *dir)
-{
-	char path[600];
-	uint64_t samples[SYNC_SAMPLES];
-	static const char block[4096];
-	snprintf(path, sizeof(path), "%s/sync-probe", dir);
-	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		return 0;
-	}
-	bool fine = true;
-	for (size_t i = 0; i < SYNC_SAMPLES && fine; i++) {
-		uint64_t start = clock_us();
-		fine = pwrite(fd, block, sizeof(block), 0) == (ssize_t)sizeof(block) && fdatasync(fd) == 0;
-		samples[i] = clock_us() - start;
-	}
-	close(fd);
-	unlink(path);
-	qsort(samples, SYNC_SAMPLES, sizeof(samples[0]), compare_us);
-	return fine ? samples[SYNC_SAMPLES / 2] : 0;
-}
 
 static int local_make_dir(struct local *local)
 {
@@ -222,8 +157,26 @@ void local_kill(struct local *local, size_t at)
 	}
 }
 
+void local_term(struct local *local, size_t at)
+{
+	if (local->nodes[at].pid > 0) {
+		kill(local->nodes[at].pid, SIGTERM);
+		local->nodes[at].killed = true;
+	}
+}
+
+bool local_ended(struct local *local, size_t at)
+{
+	struct local_node *node = &local->nodes[at];
+	if (node->pid > 0 && node->killed && waitpid(node->pid, NULL, WNOHANG) == node->pid) {
+		node->pid = 0;
+		node->killed = false;
+	}
+	return node->pid == 0;
+}
+
 /* A killed process takes a while to give its memory back; only who needs it gone waits. */
-static void local_reap(struct local *local, size_t at)
+void local_reap(struct local *local, size_t at)
 {
 	if (local->nodes[at].killed) {
 		waitpid(local->nodes[at].pid, NULL, 0);

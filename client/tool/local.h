@@ -42,6 +42,11 @@ int local_start(struct local *local, struct tool *tool, const struct local_optio
  * started. */
 void local_stop(struct local *local);
 void local_kill(struct local *local, size_t node); /* kill -9; does not wait for the end */
+/* SIGTERM; does not wait for the end either. */
+void local_term(struct local *local, size_t node);
+/* Has it ended that was killed or told to? local_reap waits for it. */
+bool local_ended(struct local *local, size_t node);
+void local_reap(struct local *local, size_t node);
 void local_pause(struct local *local, size_t node, bool pause);
 int local_revive(struct local *local, size_t node); /* starts it again; 0 or an exit code */
 /* The node with this client address, or count. */

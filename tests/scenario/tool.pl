@@ -97,6 +97,11 @@ ok($code == 0 && $text =~ /^1\.\.\d+$/m && $text !~ /^not ok/m, "the commerce bu
 $json = eval { decode_json($text) } // {};
 ok($code == 0 && $json->{holds}, 'every invariant of a sale holds when the leader is killed') or diag($text);
 is_deeply([@$json{qw(sold oversold lost doubled)}], [500, 0, 0, 0], 'sold to the last unit, none oversold, lost or doubled');
+if (-d "$build/figures") {
+	open my $out, '>', "$build/figures/sale.json" or die "sale.json: $!";
+	print $out $text;
+	close $out;
+}
 cmp_ok($json->{under_way_at_kill} // 0, '>', 0, 'with requests under way at the kill');
 
 done_testing;

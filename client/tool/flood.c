@@ -1,0 +1,194 @@
+#include "client/tool/flood.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "wire/resp.h"
+
+#define TICK_MS 1
+#define BURST_US 100000 /* a generator that was not run for longer does not make up for it */
+#define OUT_BYTES KIB(256)
+#define IN_BYTES MIB(4)
+
+/* ---- sending ---- */
+
+static void connection_send(struct flood_connection *connection);
+
+static void connection_written(struct env_write *write, int status)
+{
+	struct flood_connection *connection = list_entry(write, struct flood_connection, write);
+	connection->writing = false;
+	buf_reset(&connection->sending);
+	if (status == 0) {
+		connection_send(connection);
+	}
+}
+
+static void connection_send(struct flood_connection *connection)
+{
+	if (connection->writing || connection->stream == NULL || connection->out.len == 0) {
+		return;
+	}
+	struct buf swap = connection->sending;
+	connection->sending = connection->out;
+	connection->out = swap;
+	connection->writing = true;
+	connection->write.cb = connection_written;
+	struct slice bytes = buf_slice(&connection->sending);
+	env_stream_write(connection->stream, &connection->write, &bytes, 1);
+}
+
+static void connection_ask(struct flood_connection *connection, uint64_t now_us)
+{
+	struct flood *flood = connection->flood;
+	if (!connection->opened || connection->sent - connection->answered == FLOOD_UNANSWERED ||
+	    connection->out.len > OUT_BYTES / 2) {
+		flood->held++;
+		return;
+	}
+	flood->make(flood->owner, flood->seq++, &connection->out);
+	assert(!buf_failed(&connection->out));
+	connection->sent_us[connection->sent++ % FLOOD_UNANSWERED] = now_us;
+}
+
+static void flood_tick_cb(struct env_timer *timer)
+{
+	struct flood *flood = list_entry(timer, struct flood, tick);
+	uint64_t now_us = env_now_us(flood->env);
+	uint64_t due = (uint64_t)((double)flood->rate * (double)(now_us - flood->since_us) / 1e6);
+	uint64_t most = flood->rate * BURST_US / 1000000 + 1;
+	if (due - flood->due > most) {
+		flood->held += due - flood->due - most;
+		flood->due = due - most;
+	}
+	for (; flood->due < due; flood->due++) {
+		connection_ask(&flood->connections[flood->next++ % flood->count], now_us);
+	}
+	for (size_t i = 0; i < flood->count; i++) {
+		connection_send(&flood->connections[i]);
+	}
+	env_timer_start(timer, TICK_MS);
+}
+
+void flood_set_rate(struct flood *flood, uint64_t rate)
+{
+	flood->rate = rate;
+	flood->since_us = env_now_us(flood->env);
+	flood->due = 0;
+}
+
+/* ---- answers ---- */
+
+/* `-CODE …`: is it one of those after which the same request may come again? */
+static enum flood_answer answer_of(struct slice reply)
+{
+	static const char *const retry[] = {"-OVERLOADED", "-DEADLINE_PASSED", "-NOT_LEADER", "-LEADER_LOST",
+					    "-NO_SPACE"};
+	if (reply.data[0] != '-') {
+		return FLOOD_DONE;
+	}
+	for (size_t i = 0; i < sizeof(retry) / sizeof(retry[0]); i++) {
+		size_t len = strlen(retry[i]);
+		if (reply.len > len && memcmp(reply.data, retry[i], len) == 0) {
+			return FLOOD_RETRY;
+		}
+	}
+	return FLOOD_OTHER;
+}
+
+static void connection_data(void *owner, struct slice bytes)
+{
+	struct flood_connection *connection = owner;
+	struct flood *flood = connection->flood;
+	uint64_t now_us = env_now_us(flood->env);
+	buf_append_slice(&connection->in, bytes);
+	struct slice rest = buf_slice(&connection->in);
+	size_t used;
+	while (rest.len > 0 && resp_reply_measure(rest, IN_BYTES, &used) == 0) {
+		if (connection->answered == connection->sent) {
+			fatal("an answer to a request that was not sent");
+		}
+		uint64_t sent_us = connection->sent_us[connection->answered++ % FLOOD_UNANSWERED];
+		flood->answered(flood->owner, answer_of(slice_of(rest.data, used)), now_us - sent_us);
+		rest = slice_of(rest.data + used, rest.len - used);
+	}
+	buf_consume(&connection->in, connection->in.len - rest.len);
+}
+
+/* ---- opening and closing ---- */
+
+static void connection_opened(void *owner, int status)
+{
+	struct flood_connection *connection = owner;
+	connection->opened = status == 0;
+}
+
+static void connection_closed(void *owner, int status)
+{
+	struct flood_connection *connection = owner;
+	connection->flood->broken += status != ERR_CANCELLED;
+	connection->flood->open--;
+	connection->stream = NULL;
+	connection->opened = false;
+}
+
+void flood_open(struct flood *flood, const char *address, size_t connections)
+{
+	static const struct env_stream_events events = {
+		.opened = connection_opened, .data = connection_data, .closed = connection_closed};
+	flood->connections = calloc(connections, sizeof(*flood->connections));
+	if (flood->connections == NULL) {
+		fatal("out of memory for %zu connections", connections);
+	}
+	flood->count = flood->open = connections;
+	for (size_t i = 0; i < connections; i++) {
+		struct flood_connection *connection = &flood->connections[i];
+		connection->flood = flood;
+		buf_init(&connection->in, IN_BYTES);
+		buf_init(&connection->out, OUT_BYTES);
+		buf_init(&connection->sending, OUT_BYTES);
+		connection->stream = env_connect(flood->env, address, &events, connection);
+	}
+	env_timer_init(flood->env, &flood->tick, flood_tick_cb);
+	flood_set_rate(flood, 0);
+	env_timer_start(&flood->tick, TICK_MS);
+}
+
+bool flood_is_open(void *owner)
+{
+	struct flood *flood = owner;
+	size_t opened = 0;
+	for (size_t i = 0; i < flood->count; i++) {
+		opened += flood->connections[i].opened;
+	}
+	return opened == flood->open;
+}
+
+void flood_close(struct flood *flood)
+{
+	env_timer_stop(&flood->tick);
+	for (size_t i = 0; i < flood->count; i++) {
+		if (flood->connections[i].stream != NULL) {
+			env_stream_close(flood->connections[i].stream);
+		}
+	}
+}
+
+bool flood_is_closed(void *owner)
+{
+	return ((struct flood *)owner)->open == 0;
+}
+
+void flood_fini(struct flood *flood)
+{
+	assert(flood->open == 0);
+	for (size_t i = 0; i < flood->count; i++) {
+		buf_fini(&flood->connections[i].in);
+		buf_fini(&flood->connections[i].out);
+		buf_fini(&flood->connections[i].sending);
+	}
+	free(flood->connections);
+}

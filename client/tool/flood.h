@@ -1,0 +1,52 @@
+/* An open loop: requests leave at a given rate whether or not earlier ones were
+ * answered, over plain connections to one node. Unlike libtally it repeats
+ * nothing and holds nothing back, so it shows what a node does with more than it can do.
+ *
+ * A connection that has FLOOD_UNANSWERED requests out, or whose bytes the network does not
+ * take, skips its turn: such requests are counted as held. */
+#ifndef CLIENT_TOOL_FLOOD_H
+#define CLIENT_TOOL_FLOOD_H
+
+#include "base/buf.h"
+#include "base/histogram.h"
+#include "env/env.h"
+
+#define FLOOD_UNANSWERED 1024 /* a power of two */
+
+enum flood_answer { FLOOD_DONE, FLOOD_RETRY, FLOOD_OTHER };
+
+struct flood;
+struct flood_connection {
+	struct flood *flood;
+	struct env_stream *stream; /* NULL: closed */
+	bool opened, writing;
+	struct buf in, out, sending;
+	struct env_write write;
+	uint64_t sent_us[FLOOD_UNANSWERED]; /* a ring, in order of sending */
+	uint64_t sent, answered;
+};
+
+struct flood {
+	struct env *env;
+	/* Appends request number seq. */
+	void (*make)(void *owner, uint64_t seq, struct buf *out);
+	void (*answered)(void *owner, enum flood_answer answer, uint64_t latency_us);
+	void *owner;
+	struct flood_connection *connections;
+	size_t count, open, next;
+	uint64_t rate;          /* a second; 0: silence */
+	uint64_t since_us, due; /* since the rate was set */
+	uint64_t seq, held, broken;
+	struct env_timer tick;
+};
+
+/* env, make, answered and owner are set. Connects; wait for flood_is_open. */
+void flood_open(struct flood *flood, const char *address, size_t connections);
+bool flood_is_open(void *flood);
+void flood_set_rate(struct flood *flood, uint64_t rate);
+/* Closes all; wait for flood_is_closed, then flood_fini. */
+void flood_close(struct flood *flood);
+bool flood_is_closed(void *flood);
+void flood_fini(struct flood *flood);
+
+#endif /* CLIENT_TOOL_FLOOD_H */

@@ -1,0 +1,52 @@
+#!/usr/bin/env perl
+# The benches as judges, short: each runs, loses nothing and tells its figures
+# as JSON, which also go into the table at a tier's end (scripts/figures.pl).
+# No figure fails here: the machine may be busy.
+use strict;
+use warnings;
+use JSON::PP;
+use Test::More;
+
+my $build = $ENV{TALLY_BUILD} // 'build';
+my $src = $ENV{TALLY_SRC} // '.';
+delete $ENV{TMPDIR};
+
+# Runs a bench and keeps what it printed for the table.
+sub bench {
+	my ($name, @words) = @_;
+	open my $in, '-|', "$build/tally", 'bench', @words, '--local', '3', '--unsafe', '--json' or die "tally: $!";
+	local $/;
+	my $text = <$in> // '';
+	close $in;
+	my $code = $? >> 8;
+	if ($code == 0 && -d "$build/figures") {
+		open my $out, '>', "$build/figures/$name.json" or die "$name.json: $!";
+		print $out $text;
+		close $out;
+	}
+	my $json = eval { decode_json($text) } // {};
+	is($code, 0, "bench @words ends well") or diag($text);
+	return $json;
+}
+
+for my $mode (qw(kill transfer restart)) {
+	my $times = $mode eq 'restart' ? 3 : 2;
+	my $json = bench("failover-$mode", 'failover', '--mode', $mode, '--kills', $times);
+	is($json->{n}, $times, "$mode: each time is in the distribution");
+	is($json->{lost}, 0, "$mode: no acknowledged write is lost");
+	ok($json->{same_bytes}, "$mode: the same bytes on every node");
+	ok($json->{min_ms} <= $json->{median_ms} && $json->{median_ms} <= $json->{max_ms}, "$mode: median between least and most");
+	cmp_ok($json->{min_ms}, '>', 0, 'a killed leader is missed for a while') if $mode eq 'kill';
+}
+
+my $flash = bench('flash', 'flash', '--seconds', '2', '--bundle', "$src/commerce");
+cmp_ok($flash->{sales_per_s}, '>', 0, 'flash sells');
+is(scalar @{ $flash->{rss_mib} }, 3, 'memory of three nodes was looked at');
+cmp_ok($flash->{rss_max_mib}, '>', 0, 'and is something');
+is($flash->{budget_mib}, 256, 'beside the budget they were given');
+cmp_ok($flash->{files_max}, '>', 10, 'so were their files');
+
+my $restart = bench('restart-clean', 'restart', '--mib', '16', '--times', '1', '--clean');
+ok($restart->{same_bytes} && @{ $restart->{ms} } == 1, 'stopped politely, all come back with the same bytes');
+
+done_testing;
