@@ -1,21 +1,51 @@
 # Sourced by ./check for the tiers `full` and `soak`: what takes longer than a
-# commit may wait. Each item counts as one passed or failed test.
+# commit may wait. Each item counts as one passed or failed test, tells every minute
+# how far it is, and how long it took. What only computes runs in two lanes side by
+# side; what measures runs alone.
 
 FULL_LOGS=build/full
 mkdir -p "$FULL_LOGS"
+RESULTS=$FULL_LOGS/results # lines `pass NAME` and `fail NAME`; lanes are processes of their own
+: >"$RESULTS"
 
 item() { # name command...
+	local name=$1 log=$FULL_LOGS/$1.log from pid status
+	shift
+	from=$(date +%s)
+	step "$name: begins"
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	while sleep 1 && kill -0 "$pid" 2>/dev/null; do
+		[ $((($(date +%s) - from) % 60)) != 59 ] || step "$name: $(tail -n 1 "$log" | cut -c 1-100)"
+	done
+	wait "$pid"
+	status=$?
+	if [ "$status" = 0 ]; then
+		echo "pass $name" >>"$RESULTS"
+		step "$name: passed in $(($(date +%s) - from)) s: $(tail -n 1 "$log" | cut -c 1-100)"
+	else
+		echo "fail $name" >>"$RESULTS"
+		say "  FAILED: $name (status $status); the end of $log:"
+		tail -n 20 "$log" | sed 's/^/    /'
+	fi
+}
+
+# A bench whose JSON goes into the table of figures.
+measure() { # name bench-words...
 	local name=$1
 	shift
-	step "$name"
-	if "$@" >"$FULL_LOGS/$name.log" 2>&1 </dev/null; then
-		PASSED=$((PASSED + 1))
-		tail -n 1 "$FULL_LOGS/$name.log" | sed 's/^/    /'
-	else
-		FAILED=$((FAILED + 1))
-		say "  FAILED: $name; the end of $FULL_LOGS/$name.log:"
-		tail -n 20 "$FULL_LOGS/$name.log" | sed 's/^/    /'
-	fi
+	item "$name" sh -c '
+		out=$1
+		shift
+		"$@" --json >"$out.new" && mv "$out.new" "$out" && cat "$out"' \
+		sh "$FIGURES/$name.json" build/tally bench "$@" --local 3
+}
+
+count_items() {
+	PASSED=$((PASSED + $(grep -c '^pass' "$RESULTS")))
+	FAILED=$((FAILED + $(grep -c '^fail' "$RESULTS")))
+	: >"$RESULTS"
+	step "so far: $PASSED passed, $FAILED failed, $SKIPPED skipped"
 }
 
 # The rooms once more with clang, both sanitizers and libFuzzer's counters; only the fuzz bodies are linked.
@@ -33,27 +63,78 @@ fuzz() { # name seconds: the same body as in make check, under libFuzzer
 		-artifact_prefix="$FULL_LOGS/$name-" "$FULL_LOGS/corpus-$name" "tests/fuzz/corpus/$name"
 }
 
+fuzz_lane() { # first step: every step-th body, from the first
+	local number=0 program name
+	for program in $(list build fuzz_programs); do
+		name=${program##*fuzz_}
+		if [ $((number % $2)) = "$1" ]; then
+			item "fuzz-$name" fuzz "$name" "$FUZZ_S"
+		fi
+		number=$((number + 1))
+	done
+}
+
+# The whole tree with the other compiler; warnings are errors there too.
+build_clang() (
+	mkdir -p build-clang && cd build-clang || return 1
+	[ -e Makefile ] || ../configure CC=clang || return 1
+	make -j"$(nproc)" && make -j"$(nproc)" check TESTS=
+)
+
+# Nodes take ports of their own and the simulator none: the two disturb each other's speed only.
+seeds() {
+	build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs 1
+}
+
 setup_packages clang libclang-rt-dev valgrind strace iproute2 nftables
 
-SEEDS=1000 NEMESIS=full FUZZ_S=30 KILLS=30
+SEEDS=1000 FUZZ_S=30 KILLS=30 OVERLOAD_S=60 FLASH_S=60
 if [ "$TIER" = soak ]; then
-	SEEDS=30000 NEMESIS=soak FUZZ_S=3600 KILLS=200
+	SEEDS=30000 FUZZ_S=3600 KILLS=200 OVERLOAD_S=60 FLASH_S=3600
 fi
 
-item seeds build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs "$(nproc)"
+# ---- figures: nothing else runs ----
+measure failover-kill failover --kills "$KILLS"
+measure failover-stop failover --mode stop --kills 10
+measure failover-transfer failover --mode transfer --kills 10
+measure failover-restart failover --mode restart --kills 9
+measure follower follower --seconds 10
+measure flash flash --depth 128 --seconds "$FLASH_S"
+measure overload overload --seconds "$OVERLOAD_S"
+measure restart restart --mib 1024
+measure restart-clean restart --mib 1024 --clean
+measure restart-replay restart --mib 256 --times 2 --tallyd "--memory=4GiB --memtable=1GiB --flush-bytes=1GiB"
+if [ "$TIER" = soak ]; then
+	measure restart-large restart --mib 3072
+fi
+count_items
+
+# ---- two lanes ----
+(
+	item nemesis tests/nemesis/nemesis suite "$TIER"
+) &
+(
+	item seeds seeds
+) &
+wait
 item build-fuzz build_fuzz
-for program in $(list build fuzz_programs); do
-	name=${program##*fuzz_}
-	item "fuzz-$name" fuzz "$name" "$FUZZ_S"
-done
-item failover build/tally bench failover --local 3 --kills "$KILLS"
-item restart build/tally bench restart --local 3 --mib 1024
-item nemesis tests/nemesis/nemesis suite "$NEMESIS"
+fuzz_lane 0 2 &
+fuzz_lane 1 2 &
+wait
+count_items
 
 setup_build build-tsan --enable-sanitize=thread
 # shellcheck disable=SC2046
-run_tests build-tsan "units and three nodes under the thread sanitizer" 1 $(list build-tsan unit_programs) \
-	tests/scenario/skeleton.pl tests/scenario/stop.pl
+run_tests build-tsan "units and three nodes under the thread sanitizer" "$(nproc)" \
+	$(list build-tsan unit_programs | tr ' ' '\n' | grep -v tests/fuzz/)
+run_tests build-tsan "three nodes under the thread sanitizer" 1 tests/scenario/skeleton.pl tests/scenario/stop.pl
 
-item valgrind make -C build check-valgrind
-item distcheck make -C build distcheck
+(
+	item valgrind make -C build check-valgrind
+) &
+(
+	item distcheck make -C build distcheck
+	item build-clang build_clang
+) &
+wait
+count_items
