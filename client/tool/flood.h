@@ -11,7 +11,7 @@
 #include "base/histogram.h"
 #include "env/env.h"
 
-#define FLOOD_UNANSWERED 1024 /* a power of two */
+#define FLOOD_UNANSWERED 128 /* a power of two */
 
 enum flood_answer { FLOOD_DONE, FLOOD_RETRY, FLOOD_OTHER };
 

@@ -46,7 +46,7 @@
 #define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry in <= 5 ms */
 /* A turn of the loop that took so many requests and so long answers the rest of its input with retry: under
  * more load than a leader can execute, what is accepted is still answered soon. */
-#define LIMIT_TURN_REQUESTS 4096
+#define LIMIT_TURN_REQUESTS 256
 #define LIMIT_TURN_MS 100
 
 /* Peer frames. Over it: connection closed, counted. */
