@@ -194,6 +194,9 @@ void sim_dir_settle(struct inode *dir, uint64_t until)
 		sim_op_apply(&dir->synced, &dir->ops[i]);
 		sim_inode_unref(dir->ops[i].inode);
 	}
+	if (count == 0) {
+		return; /* a disk that was never used has no operations at all */
+	}
 	memmove(dir->ops, dir->ops + count, (dir->op_count - count) * sizeof(struct op));
 	dir->op_count -= count;
 	dir->ops_over += count;
