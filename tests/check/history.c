@@ -4,7 +4,10 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-static const char *const function_names[] = {"read", "write", "cas", "txn", "buy"};
+static const char *const function_names[HISTORY_FUNCTIONS] = {
+	"read", "write",    "cas",  "txn",  "buy",   "add",   "count", "bank",  "move",
+	"balances", "ring", "swap", "links", "allot", "order", "stock", "other",
+};
 static const char *const outcome_names[] = {"ok", "fail", "info"};
 
 void history_init(struct history *history)
@@ -17,6 +20,8 @@ void history_fini(struct history *history)
 {
 	arena_fini(&history->arena);
 	free(history->ops);
+	free(history->entries);
+	free(history->hashes);
 	*history = (struct history){0};
 }
 
@@ -33,25 +38,67 @@ static const struct history_part *copy_parts(struct arena *arena, const struct h
 	return copy;
 }
 
+/* Room for one more. */
+static void *grow(void *list, size_t count, size_t *cap, size_t size)
+{
+	if (count < *cap) {
+		return list;
+	}
+	*cap = *cap == 0 ? 256 : *cap * 2;
+	list = realloc(list, *cap * size);
+	if (list == NULL) {
+		fatal("out of memory: a history of %zu", *cap);
+	}
+	return list;
+}
+
+static const char *copy_text(struct arena *arena, const char *text)
+{
+	return text == NULL || *text == '\0' ? "" : (const char *)arena_copy(arena, slice_str(text)).data;
+}
+
+struct history_op *history_borrow(struct history *history, const struct history_op *op)
+{
+	history->ops = grow(history->ops, history->count, &history->cap, sizeof(*history->ops));
+	history->ops[history->count] = *op;
+	return &history->ops[history->count++];
+}
+
 struct history_op *history_add(struct history *history, const struct history_op *op)
 {
-	if (history->count == history->cap) {
-		history->cap = history->cap == 0 ? 256 : history->cap * 2;
-		history->ops = realloc(history->ops, history->cap * sizeof(*history->ops));
-		if (history->ops == NULL) {
-			fatal("out of memory: a history of %zu operations", history->cap);
-		}
-	}
-	struct history_op *copy = &history->ops[history->count++];
-	*copy = *op;
-	copy->code = op->code == NULL || *op->code == '\0'
-	                     ? ""
-	                     : (const char *)arena_copy(&history->arena, slice_str(op->code)).data;
+	struct history_op *copy = history_borrow(history, op);
+	copy->code = copy_text(&history->arena, op->code);
+	copy->id = copy_text(&history->arena, op->id);
 	copy->parts = op->part_count > 0 ? copy_parts(&history->arena, op->parts, op->part_count) : NULL;
+	struct slice list = slice_of(op->list, op->list_count * sizeof(int64_t));
+	copy->list = op->list_count > 0 ? (const int64_t *)(const void *)arena_copy(&history->arena, list).data : NULL;
 	return copy;
 }
 
+void history_add_entry(struct history *history, uint64_t index, struct slice payload)
+{
+	history->entries = grow(history->entries, history->entry_count, &history->entry_cap, sizeof(*history->entries));
+	history->entries[history->entry_count++] = (struct history_entry){index, arena_copy(&history->arena, payload)};
+}
+
+void history_add_hash(struct history *history, const struct history_hash *hash)
+{
+	history->hashes = grow(history->hashes, history->hash_count, &history->hash_cap, sizeof(*history->hashes));
+	history->hashes[history->hash_count++] = *hash;
+}
+
+const char *history_function_name(enum history_function function) { return function_names[function]; }
+
 /* ---- writing ---- */
+
+static void write_list(const int64_t *list, size_t count, FILE *out)
+{
+	fprintf(out, ",\"list\":[");
+	for (size_t i = 0; i < count; i++) {
+		fprintf(out, "%s%" PRId64, i > 0 ? "," : "", list[i]);
+	}
+	fprintf(out, "]");
+}
 
 static void write_parts(const struct history_op *op, FILE *out)
 {
@@ -63,11 +110,7 @@ static void write_parts(const struct history_op *op, FILE *out)
 		if (part->append) {
 			fprintf(out, ",\"value\":%" PRId64, part->value);
 		} else {
-			fprintf(out, ",\"list\":[");
-			for (size_t j = 0; j < part->count; j++) {
-				fprintf(out, "%s%" PRId64, j > 0 ? "," : "", part->list[j]);
-			}
-			fprintf(out, "]");
+			write_list(part->list, part->count, out);
 		}
 		fprintf(out, "}");
 	}
@@ -82,6 +125,9 @@ static void write_event(const struct history_op *op, size_t id, bool invoke, FIL
 		fprintf(out, ",\"t_us\":%" PRIu64, t);
 	}
 	fprintf(out, ",\"client\":%u,\"node\":%u,\"f\":\"%s\"", op->client, op->node, function_names[op->function]);
+	if (op->id != NULL && *op->id != '\0') {
+		fprintf(out, ",\"id\":\"%s\"", op->id);
+	}
 	if (op->function != HISTORY_TXN) {
 		fprintf(out, ",\"key\":%" PRId64 ",\"value\":%" PRId64 ",\"expected\":%" PRId64, op->key, op->value,
 		        op->expected);
@@ -90,10 +136,31 @@ static void write_event(const struct history_op *op, size_t id, bool invoke, FIL
 		if (op->function == HISTORY_TXN) {
 			write_parts(op, out);
 		}
+		if (op->list_count > 0) {
+			write_list(op->list, op->list_count, out);
+		}
+		if (op->replayed) {
+			fprintf(out, ",\"replayed\":true");
+		}
 		fprintf(out, ",\"found\":%s,\"index\":%" PRIu64 ",\"ordinal\":%u,\"attempts\":%u,\"code\":\"%s\"",
 		        op->found ? "true" : "false", op->index, op->ordinal, op->attempts, op->code);
 	}
 	fprintf(out, "}\n");
+}
+
+static void write_entry(const struct history_entry *entry, FILE *out)
+{
+	fprintf(out, "{\"type\":\"entry\",\"index\":%" PRIu64 ",\"payload\":\"", entry->index);
+	for (size_t i = 0; i < entry->payload.len; i++) {
+		fprintf(out, "%02x", entry->payload.data[i]);
+	}
+	fprintf(out, "\"}\n");
+}
+
+static void write_hash(const struct history_hash *hash, FILE *out)
+{
+	fprintf(out, "{\"type\":\"hash\",\"node\":%u,\"index\":%" PRIu64 ",\"hash\":\"%016" PRIx64 "%016" PRIx64 "\"}\n",
+	        hash->node, hash->index, hash->hash.high, hash->hash.low);
 }
 
 struct event {
@@ -129,6 +196,12 @@ int history_write(const struct history *history, FILE *out)
 		write_event(&history->ops[events[i].op], events[i].op, events[i].invoke, out);
 	}
 	free(events);
+	for (size_t i = 0; i < history->entry_count; i++) {
+		write_entry(&history->entries[i], out);
+	}
+	for (size_t i = 0; i < history->hash_count; i++) {
+		write_hash(&history->hashes[i], out);
+	}
 	return fflush(out) == 0 && !ferror(out) ? 0 : ERR_IO;
 }
 
@@ -149,6 +222,21 @@ static int find_name(const char *const *names, size_t count, const json_t *name)
 	return -1;
 }
 
+static const int64_t *read_list(struct history *history, const json_t *values, size_t *count)
+{
+	*count = json_array_size(values);
+	int64_t *copy = arena_alloc(&history->arena, *count * sizeof(*copy) + 1);
+	for (size_t i = 0; i < *count; i++) {
+		copy[i] = json_integer_value(json_array_get(values, i));
+	}
+	return copy;
+}
+
+static const char *read_text(struct history *history, const json_t *line, const char *name)
+{
+	return copy_text(&history->arena, json_string_value(json_object_get(line, name)));
+}
+
 static void read_parts(struct history *history, struct history_op *op, const json_t *parts)
 {
 	op->part_count = json_array_size(parts);
@@ -159,12 +247,7 @@ static void read_parts(struct history *history, struct history_op *op, const jso
 		list[i].append = !json_is_array(values);
 		list[i].key = get_int(part, "key");
 		list[i].value = get_int(part, "value");
-		list[i].count = json_array_size(values);
-		int64_t *copy = arena_alloc(&history->arena, list[i].count * sizeof(*copy) + 1);
-		for (size_t j = 0; j < list[i].count; j++) {
-			copy[j] = json_integer_value(json_array_get(values, j));
-		}
-		list[i].list = copy;
+		list[i].list = read_list(history, values, &list[i].count);
 	}
 	op->parts = list;
 }
@@ -195,6 +278,7 @@ static int read_invoke(struct history *history, const json_t *line, int function
 		.key = get_int(line, "key"),
 		.value = get_int(line, "value"),
 		.expected = get_int(line, "expected"),
+		.id = read_text(history, line, "id"),
 		.code = "",
 	};
 	return 0;
@@ -212,27 +296,67 @@ static int read_end(struct history *history, const json_t *line, int outcome)
 	op->index = (uint64_t)get_int(line, "index");
 	op->ordinal = (uint32_t)get_int(line, "ordinal");
 	op->attempts = (uint32_t)get_int(line, "attempts");
-	const char *code = json_string_value(json_object_get(line, "code"));
-	op->code = code != NULL ? (const char *)arena_copy(&history->arena, slice_str(code)).data : "";
+	op->replayed = json_is_true(json_object_get(line, "replayed"));
+	op->code = read_text(history, line, "code");
+	op->list = read_list(history, json_object_get(line, "list"), &op->list_count);
 	if (op->function == HISTORY_TXN) {
 		read_parts(history, op, json_object_get(line, "parts"));
 	}
 	return 0;
 }
 
+static int hex_digit(char c)
+{
+	const char *digits = "0123456789abcdef", *at = c == '\0' ? NULL : strchr(digits, c);
+	return at == NULL ? -1 : (int)(at - digits);
+}
+
+static int read_entry(struct history *history, const json_t *line)
+{
+	const char *text = json_string_value(json_object_get(line, "payload"));
+	size_t len = text == NULL ? 0 : strlen(text) / 2;
+	uint8_t *bytes = arena_alloc(&history->arena, len + 1);
+	for (size_t i = 0; i < len; i++) {
+		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+		if (high < 0 || low < 0) {
+			return ERR_INVALID;
+		}
+		bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	history_add_entry(history, (uint64_t)get_int(line, "index"), slice_of(bytes, len));
+	return 0;
+}
+
+static int read_hash(struct history *history, const json_t *line)
+{
+	struct history_hash hash = {.node = (uint32_t)get_int(line, "node"), .index = (uint64_t)get_int(line, "index")};
+	const char *text = json_string_value(json_object_get(line, "hash"));
+	if (text == NULL || sscanf(text, "%16" SCNx64 "%16" SCNx64, &hash.hash.high, &hash.hash.low) != 2) {
+		return ERR_INVALID;
+	}
+	history_add_hash(history, &hash);
+	return 0;
+}
+
 static int read_line(struct history *history, const json_t *line)
 {
-	const char *type = json_string_value(json_object_get(line, "type"));
-	if (type != NULL && strcmp(type, "nemesis") == 0) {
+	const char *what = json_string_value(json_object_get(line, "type"));
+	if (what != NULL && strcmp(what, "entry") == 0) {
+		return read_entry(history, line);
+	}
+	if (what != NULL && strcmp(what, "hash") == 0) {
+		return read_hash(history, line);
+	}
+	if (what != NULL && strcmp(what, "nemesis") == 0) {
 		return 0; /* what was done to the servers is for people */
 	}
-	int function = find_name(function_names, 5, json_object_get(line, "f"));
+	int function = find_name(function_names, HISTORY_FUNCTIONS, json_object_get(line, "f"));
 	int outcome = find_name(outcome_names, 3, json_object_get(line, "type"));
 	int64_t id = get_int(line, "op");
 	if (function < 0 || id < 0 || id > 100000000) {
 		return ERR_INVALID;
 	}
-	if (type != NULL && strcmp(type, "invoke") == 0) {
+	if (what != NULL && strcmp(what, "invoke") == 0) {
 		return read_invoke(history, line, function);
 	}
 	if (outcome < 0 || (size_t)id >= history->count || history->ops[id].invoked_us == HISTORY_NEVER) {

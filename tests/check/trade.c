@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/map.h"
 
@@ -111,17 +112,64 @@ int trade_check(const struct trade *t, struct trade_verdict *v, struct err *err)
 	return 0;
 }
 
-int ring_check(const int64_t *next, size_t count, struct err *err)
+/* ---- from a history ---- */
+
+static struct slice number_slice(const int64_t *number) { return slice_of(number, sizeof(*number)); }
+
+static bool refused_for_good(const struct history_op *op)
 {
-	int64_t at = 0;
-	for (size_t step = 1; step <= count; step++) {
-		if (at < 0 || (size_t)at >= count) {
-			return err_set(err, ERR_INVALID, "ring: a link leaves the ring to %" PRId64, at);
-		}
-		at = next[at];
-		if (at == 0 && step < count) {
-			return err_set(err, ERR_INVALID, "ring: closed after %zu of %zu nodes", step, count);
+	return op->outcome == HISTORY_FAIL && (strcmp(op->code, "SOLD_OUT") == 0 || strcmp(op->code, "INSUFFICIENT_STOCK") == 0 ||
+	                                       strcmp(op->code, "PURCHASE_LIMIT_EXCEEDED") == 0);
+}
+
+static void gather(struct trade *trade, const struct history *history, struct trade_order *orders, struct trade_ack *acks)
+{
+	for (size_t i = 0; i < history->count; i++) {
+		const struct history_op *op = &history->ops[i];
+		int64_t number = op->list_count > 0 ? op->list[0] : 0;
+		if (op->function == HISTORY_ORDER) {
+			orders[trade->order_count++] =
+				(struct trade_order){number_slice(&op->key), number_slice(&op->expected), op->value, number};
+		} else if (op->function == HISTORY_ALLOT && op->list_count > 0) {
+			trade->per_customer = op->list[0];
+		} else if (op->function == HISTORY_BUY && (op->outcome == HISTORY_OK || refused_for_good(op))) {
+			acks[trade->ack_count++] = (struct trade_ack){number_slice(&op->key), number_slice(&op->expected), op->value,
+			                                              number, op->outcome == HISTORY_FAIL};
+			trade->demand_left = trade->demand_left || strcmp(op->code, "SOLD_OUT") == 0;
 		}
 	}
-	return at == 0 ? 0 : err_set(err, ERR_INVALID, "ring: not closed after %zu nodes", count);
+	trade->orders = orders;
+	trade->acks = acks;
+}
+
+int trade_check_history(const struct history *history, struct err *err)
+{
+	const struct history_op *stock = NULL;
+	for (size_t i = 0; i < history->count; i++) {
+		stock = history->ops[i].function == HISTORY_STOCK ? &history->ops[i] : stock;
+	}
+	if (stock == NULL) {
+		return 0; /* no sale, or nobody read it back */
+	}
+	if (stock->list_count != STOCK_FIELDS) {
+		return err_set(err, ERR_INVALID, "the sums of a sale are %zu, must be %d", stock->list_count, STOCK_FIELDS);
+	}
+	struct trade trade = {.allotted = stock->list[STOCK_ALLOTTED],
+	                      .avail = stock->list[STOCK_AVAIL],
+	                      .held = stock->list[STOCK_HELD],
+	                      .committed = stock->list[STOCK_COMMITTED],
+	                      .shipped = stock->list[STOCK_SHIPPED],
+	                      .returned = stock->list[STOCK_RETURNED],
+	                      .campaign_out = stock->list[STOCK_OUT]};
+	struct trade_order *orders = calloc(history->count + 1, sizeof(*orders));
+	struct trade_ack *acks = calloc(history->count + 1, sizeof(*acks));
+	if (orders == NULL || acks == NULL) {
+		fatal("out of memory: a sale of %zu operations", history->count);
+	}
+	struct trade_verdict verdict;
+	gather(&trade, history, orders, acks);
+	int rc = trade_check(&trade, &verdict, err);
+	free(orders);
+	free(acks);
+	return rc;
 }

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "tests/check/history.h"
 
 struct trade_order { /* a row read back */
 	struct slice order_id, customer;
@@ -31,7 +32,7 @@ struct trade_verdict {
 /* Fills verdict; 0 when everything holds, else ERR_INVALID and err names the first demand that is broken. */
 int trade_check(const struct trade *trade, struct trade_verdict *verdict, struct err *err);
 
-/* Cycle ring (FoundationDB): next[i] of count nodes must be one ring through all. */
-int ring_check(const int64_t *next, size_t count, struct err *err);
+/* The same over a history's BUY, ALLOT, ORDER and STOCK, ids joined; 0 when there is no STOCK. */
+int trade_check_history(const struct history *history, struct err *err);
 
 #endif /* TESTS_CHECK_TRADE_H */

@@ -1,4 +1,5 @@
 #include "tests/check/trade.h"
+#include "tests/check/ring.h"
 #include "tests/lib/tap.h"
 
 static struct trade_order orders[3];

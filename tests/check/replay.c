@@ -1,0 +1,485 @@
+#include "tests/check/replay.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/check/ledger.h"
+#include "tests/check/model.h"
+
+struct replay {
+	const struct history *log, *whole;
+	struct ledger ledger;
+	struct model model;
+	struct model_answer answer;
+	struct map ids;   /* request id -> struct history_op */
+	uint64_t *places; /* of each operation of whole; 0: not in the log */
+	uint64_t place, stamp_ms;
+	struct ledger_record *records; /* of the present entry */
+	size_t record_count, record_cap;
+	size_t hash_at;
+	struct err *err;
+};
+
+static void *must(void *memory)
+{
+	if (memory == NULL) {
+		fatal("out of memory: the replay of a log");
+	}
+	return memory;
+}
+
+static const char *id_text(struct slice id, char text[64])
+{
+	snprintf(text, 64, "%.*s", (int)(id.len > 60 ? 60 : id.len), (const char *)id.data);
+	return text;
+}
+
+/* ---- an entry ---- */
+
+static int keep_record(struct replay *r, const struct ledger_row *row, uint64_t index)
+{
+	struct ledger_record record;
+	char id[64];
+	if (!ledger_record(row, &record)) {
+		return 0;
+	}
+	if (record.index != index) {
+		return err_set(r->err, ERR_INVALID,
+			       "entry %" PRIu64 " holds a record of request %s that says index %" PRIu64,
+			       index, id_text(record.id, id), record.index);
+	}
+	if (ledger_get(&r->ledger, row->key) != NULL) {
+		return err_set(r->err, ERR_INVALID, "entry %" PRIu64 ": request %s took effect a second time",
+			       index, id_text(record.id, id));
+	}
+	if (r->record_count == r->record_cap) {
+		r->record_cap = r->record_cap == 0 ? 64 : r->record_cap * 2;
+		r->records = must(realloc(r->records, r->record_cap * sizeof(*r->records)));
+	}
+	r->records[r->record_count++] = record;
+	return 0;
+}
+
+static int by_ordinal(const void *a, const void *b)
+{
+	const struct ledger_record *x = a, *y = b;
+	return x->ordinal < y->ordinal ? -1 : x->ordinal > y->ordinal;
+}
+
+/* The model speaks of a transaction as EVAL answers; APPEND of one value answers without the array. */
+static bool reply_is(struct slice reply, struct slice expected, const struct history_op *op)
+{
+	bool single = op->function == HISTORY_TXN && op->part_count == 1 && op->parts[0].append;
+	return slice_equal(reply, expected) || (single && slice_equal(reply, slice_skip(expected, 4)));
+}
+
+/* A refusal that was kept: no effect, so no place; it must be right, and what the client was told. */
+static int replay_refusal(struct replay *r, const struct ledger_record *record, const struct history_op *op)
+{
+	const char *code = model_refusal(&r->model, op);
+	char want[64];
+	snprintf(want, sizeof(want), "-%s ", code == NULL ? "?" : code);
+	if (code == NULL || !slice_starts_with(record->reply, slice_str(want))) {
+		return err_set(r->err, ERR_INVALID,
+			       "entry %" PRIu64 ": request %s (%s) was answered \"%.*s\", the model says %s",
+			       record->index, op->id, history_function_name(op->function),
+			       (int)record->reply.len, (const char *)record->reply.data,
+			       code == NULL ? "yes" : code);
+	}
+	if (op->outcome == HISTORY_OK || (op->outcome == HISTORY_FAIL && strcmp(op->code, code) != 0)) {
+		return err_set(r->err, ERR_INVALID,
+			       "entry %" PRIu64 " refuses request %s with %s, client %u was told %s",
+			       record->index, op->id, code, op->client,
+			       op->outcome == HISTORY_OK ? "yes" : op->code);
+	}
+	return 0;
+}
+
+static int replay_record(struct replay *r, const struct ledger_record *record)
+{
+	char id[64];
+	struct history_op *op = map_get(&r->ids, record->id);
+	id_text(record->id, id);
+	if (op == NULL) {
+		return err_set(r->err, ERR_INVALID, "entry %" PRIu64 " holds request %s, which nobody made",
+			       record->index, id);
+	}
+	if (record->outcome != 0) {
+		return replay_refusal(r, record, op);
+	}
+	if (op->outcome == HISTORY_FAIL) {
+		return err_set(r->err, ERR_INVALID,
+			       "entry %" PRIu64 " holds request %s (%s), which failed for certain with %s",
+			       record->index, id, history_function_name(op->function), op->code);
+	}
+	r->places[op - r->whole->ops] = ++r->place;
+	if (op->function == HISTORY_OTHER) {
+		return 0;
+	}
+	int rc = model_apply(&r->model, op, r->place, record->stamp_ms, &r->answer, r->err);
+	if (rc != 0) {
+		return rc;
+	}
+	if (!reply_is(record->reply, buf_slice(&r->answer.bytes), op)) {
+		return err_set(r->err, ERR_INVALID,
+			       "entry %" PRIu64
+			       ": request %s (%s) was answered \"%.*s\", the model says \"%.*s\"",
+			       record->index, id, history_function_name(op->function), (int)record->reply.len,
+			       (const char *)record->reply.data, (int)r->answer.bytes.len,
+			       (const char *)r->answer.bytes.data);
+	}
+	if (op->outcome == HISTORY_OK && !model_agrees(op, &r->answer)) {
+		return err_set(r->err, ERR_INVALID,
+			       "entry %" PRIu64
+			       ": request %s (%s): client %u was told another answer than the model's",
+			       record->index, id, history_function_name(op->function), op->client);
+	}
+	return 0;
+}
+
+/* A row of a Redis key holds what the model has, and the entry's requests meant to change it. */
+static int judge_row(struct replay *r, const struct ledger_row *row, uint64_t index, struct buf *text)
+{
+	struct slice key, bytes;
+	if (row->key.len == 0 || row->key.data[0] != 'k') {
+		return 0;
+	}
+	struct slice name = row->key.len < 6 ? row->key : slice_skip(row->key, 6);
+	const struct model_cell *cell = map_get(&r->model.cells, name);
+	bool meant = false;
+	for (size_t i = 0; i < r->model.touched_count; i++) {
+		meant = meant || r->model.touched[i] == cell;
+	}
+	if (cell == NULL || !meant || !ledger_string(row, &key, &bytes)) {
+		return err_set(r->err, ERR_INVALID,
+			       "entry %" PRIu64 " changes %.*s, which no request asked for", index,
+			       (int)name.len, (const char *)name.data);
+	}
+	buf_reset(text);
+	model_text(cell, text);
+	if (!slice_equal(bytes, buf_slice(text))) {
+		return err_set(r->err, ERR_INVALID, "entry %" PRIu64 " sets %s to %.*s, the model has %.*s",
+			       index, cell->name, (int)bytes.len, (const char *)bytes.data, (int)text->len,
+			       (const char *)text->data);
+	}
+	return 0;
+}
+
+/* What the requests meant to change is so in the database. */
+static int judge_touched(struct replay *r, uint64_t index, struct buf *text)
+{
+	for (size_t i = 0; i < r->model.touched_count; i++) {
+		const struct model_cell *cell = r->model.touched[i];
+		uint8_t key[6 + sizeof(cell->name)] = {'k'};
+		size_t len = strlen(cell->name);
+		struct slice name, bytes;
+		memcpy(key + 6, cell->name, len);
+		struct ledger_row row = {.key = slice_of(key, 6 + len)};
+		const struct slice *value = ledger_get(&r->ledger, row.key);
+		row.value = value == NULL ? SLICE_NONE : *value;
+		buf_reset(text);
+		model_text(cell, text);
+		if (!ledger_string(&row, &name, &bytes) || !slice_equal(bytes, buf_slice(text))) {
+			return err_set(r->err, ERR_INVALID,
+				       "entry %" PRIu64 " does not make %s what its requests say", index,
+				       cell->name);
+		}
+	}
+	return 0;
+}
+
+static int replay_rows(struct replay *r, const struct history_entry *entry, bool judge, struct buf *text)
+{
+	struct ledger_batch batch;
+	struct ledger_row row;
+	int more = ledger_begin(entry->payload, &batch);
+	if (more == 0 && !batch.opens && batch.stamp_ms < r->stamp_ms) {
+		return err_set(r->err, ERR_INVALID, "entry %" PRIu64 " is older than the one before it",
+			       entry->index);
+	}
+	while (more >= 0 && (more = ledger_next(&batch, &row)) > 0) {
+		int rc = judge ? judge_row(r, &row, entry->index, text) : keep_record(r, &row, entry->index);
+		if (rc != 0) {
+			return rc;
+		}
+		if (!judge) {
+			ledger_put(&r->ledger, &row);
+		}
+	}
+	r->stamp_ms = more == 0 && !batch.opens ? batch.stamp_ms : r->stamp_ms;
+	return more == 0 ? 0 : err_set(r->err, ERR_INVALID, "entry %" PRIu64 " is damaged", entry->index);
+}
+
+static int replay_entry(struct replay *r, const struct history_entry *entry, struct buf *text)
+{
+	if (entry->payload.len == 0) {
+		return 0;
+	}
+	r->record_count = r->model.touched_count = 0;
+	int rc = replay_rows(r, entry, false, text);
+	if (r->record_count > 1) {
+		qsort(r->records, r->record_count, sizeof(*r->records), by_ordinal);
+	}
+	for (size_t i = 0; i < r->record_count && rc == 0; i++) {
+		if (i > 0 && r->records[i].ordinal == r->records[i - 1].ordinal) {
+			return err_set(r->err, ERR_INVALID, "entry %" PRIu64 ": two requests at ordinal %u",
+				       entry->index, r->records[i].ordinal);
+		}
+		rc = replay_record(r, &r->records[i]);
+	}
+	rc = rc == 0 ? replay_rows(r, entry, true, text) : rc;
+	return rc == 0 ? judge_touched(r, entry->index, text) : rc;
+}
+
+/* ---- the nodes' own word ---- */
+
+static int judge_hashes(struct replay *r, uint64_t index)
+{
+	struct chain sum = {0};
+	bool known = false;
+	for (size_t i = 0; i < r->log->hash_count; i++) {
+		const struct history_hash *hash = &r->log->hashes[i];
+		if (hash->index != index) {
+			continue;
+		}
+		sum = known ? sum : ledger_hash(&r->ledger);
+		known = true;
+		r->hash_at++;
+		if (!chain_equal(sum, hash->hash)) {
+			return err_set(r->err, ERR_INVALID,
+				       "n%u's database at index %" PRIu64 " is not what the log makes",
+				       hash->node, index);
+		}
+	}
+	return 0;
+}
+
+static int replay_log(struct replay *r)
+{
+	struct buf text;
+	int rc = 0;
+	buf_init(&text, 1 << 20);
+	for (size_t i = 0; i < r->log->entry_count && rc == 0; i++) {
+		const struct history_entry *entry = &r->log->entries[i];
+		if (entry->index != i + 1) {
+			rc = err_set(r->err, ERR_INVALID, "the log has index %" PRIu64 " where %zu is due",
+				     entry->index, i + 1);
+			break;
+		}
+		rc = replay_entry(r, entry, &text);
+		rc = rc == 0 ? judge_hashes(r, entry->index) : rc;
+	}
+	buf_fini(&text);
+	if (rc == 0 && r->hash_at != r->log->hash_count) {
+		rc = err_set(r->err, ERR_INVALID, "a node has a database beyond the log");
+	}
+	return rc;
+}
+
+/* ---- time ---- */
+
+struct moment {
+	uint64_t t, place;
+};
+
+static int by_time(const void *a, const void *b)
+{
+	const struct moment *x = a, *y = b;
+	return x->t < y->t ? -1 : x->t > y->t;
+}
+
+static bool is_read(const struct history_op *op)
+{
+	switch (op->function) {
+	case HISTORY_READ:
+	case HISTORY_COUNT:
+	case HISTORY_BALANCES:
+	case HISTORY_LINKS:
+		return true;
+	case HISTORY_TXN:
+		return op->id == NULL || *op->id == '\0';
+	default:
+		return false;
+	}
+}
+
+static int judge_writes(struct replay *r)
+{
+	const struct history *whole = r->whole;
+	uint32_t *order = must(calloc(r->place + 1, sizeof(*order)));
+	for (size_t i = 0; i < whole->count; i++) {
+		if (r->places[i] != 0) {
+			order[r->places[i] - 1] = (uint32_t)i;
+		}
+	}
+	uint64_t latest = 0;
+	int rc = 0;
+	for (uint64_t i = 0; i < r->place && rc == 0; i++) {
+		const struct history_op *op = &whole->ops[order[i]];
+		if (op->returned_us < latest) {
+			rc = err_set(r->err, ERR_INVALID,
+				     "request %s (%s) was answered before one began that comes before it in "
+				     "the log",
+				     op->id, history_function_name(op->function));
+		}
+		latest = op->invoked_us > latest ? op->invoked_us : latest;
+	}
+	free(order);
+	return rc;
+}
+
+static int judge_presence(struct replay *r)
+{
+	for (size_t i = 0; i < r->whole->count; i++) {
+		const struct history_op *op = &r->whole->ops[i];
+		bool row = op->function == HISTORY_ORDER || op->function == HISTORY_STOCK;
+		if (op->outcome == HISTORY_OK && !is_read(op) && !row && r->places[i] == 0) {
+			return err_set(r->err, ERR_INVALID,
+				       "request %s (%s %" PRId64 ") was acknowledged and is not in the log",
+				       op->id, history_function_name(op->function), op->key);
+		}
+		if (op->function == HISTORY_ORDER && !model_has_order(&r->model, op)) {
+			return err_set(r->err, ERR_INVALID, "the row of order %" PRId64 " is not the model's",
+				       op->key);
+		}
+		if (op->function == HISTORY_STOCK && !model_has_stock(&r->model, op)) {
+			return err_set(r->err, ERR_INVALID, "the sums of the sale are not the model's");
+		}
+	}
+	return 0;
+}
+
+/* Requests in the log by time of their answer, with the last place up to there; by time of their begin, with
+ * the first place from there on. */
+struct calendar {
+	struct moment *answers, *begins;
+	size_t answer_count, begin_count;
+};
+
+static void calendar_make(const struct replay *r, struct calendar *c)
+{
+	size_t n = r->whole->count + 1;
+	*c = (struct calendar){must(calloc(n, sizeof(struct moment))), must(calloc(n, sizeof(struct moment))),
+			       0, 0};
+	for (size_t i = 0; i < r->whole->count; i++) {
+		const struct history_op *op = &r->whole->ops[i];
+		if (r->places[i] == 0) {
+			continue;
+		}
+		c->begins[c->begin_count++] = (struct moment){op->invoked_us, r->places[i]};
+		if (op->outcome == HISTORY_OK) {
+			c->answers[c->answer_count++] = (struct moment){op->returned_us, r->places[i]};
+		}
+	}
+	qsort(c->answers, c->answer_count, sizeof(struct moment), by_time);
+	qsort(c->begins, c->begin_count, sizeof(struct moment), by_time);
+	for (size_t i = 1; i < c->answer_count; i++) {
+		uint64_t before = c->answers[i - 1].place;
+		c->answers[i].place = c->answers[i].place > before ? c->answers[i].place : before;
+	}
+	for (size_t i = c->begin_count; i-- > 1;) {
+		uint64_t after = c->begins[i].place;
+		c->begins[i - 1].place = c->begins[i - 1].place < after ? c->begins[i - 1].place : after;
+	}
+}
+
+/* The number of moments before t. */
+static size_t before(const struct moment *moments, size_t count, uint64_t t)
+{
+	size_t low = 0;
+	while (low < count) {
+		size_t middle = low + (count - low) / 2;
+		if (moments[middle].t < t) {
+			low = middle + 1;
+		} else {
+			count = middle;
+		}
+	}
+	return low;
+}
+
+static int no_place(struct replay *r, const struct history_op *op, uint64_t low, uint64_t high)
+{
+	int64_t key = op->function == HISTORY_TXN && op->part_count > 0 ? op->parts[0].key : op->key;
+	return err_set(r->err, ERR_INVALID,
+		       "%s %" PRId64 " of client %u from %" PRIu64 " to %" PRIu64 " us: value %" PRId64
+		       ", found %d is the model's at no place from %" PRIu64 " to %" PRIu64,
+		       history_function_name(op->function), key, op->client, op->invoked_us, op->returned_us,
+		       op->value, op->found, low, high);
+}
+
+/* Reads in order of their begin, each at the earliest place that explains it and is not before those of reads
+ * answered earlier: if any choice of places fits, this one does. */
+static int judge_reads(struct replay *r)
+{
+	const struct history *whole = r->whole;
+	struct moment *reads =
+		must(calloc(whole->count + 1, sizeof(*reads))); /* place: the operation's number */
+	struct moment *told =
+		must(calloc(whole->count + 1, sizeof(*told))); /* by answer; place: the operation's number */
+	size_t count = 0, told_at = 0;
+	uint64_t floor = 0;
+	struct calendar c;
+	calendar_make(r, &c);
+	for (size_t i = 0; i < whole->count; i++) {
+		const struct history_op *op = &whole->ops[i];
+		if (op->outcome == HISTORY_OK && is_read(op)) {
+			reads[count] = (struct moment){op->invoked_us, i};
+			told[count++] = (struct moment){op->returned_us, i};
+		}
+	}
+	qsort(reads, count, sizeof(*reads), by_time);
+	qsort(told, count, sizeof(*told), by_time);
+	int rc = 0;
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		const struct history_op *op = &whole->ops[reads[i].place];
+		for (; told_at < count && told[told_at].t < op->invoked_us; told_at++) {
+			uint64_t place = r->places[told[told_at].place];
+			floor = place > floor ? place : floor;
+		}
+		size_t done = before(c.answers, c.answer_count, op->invoked_us);
+		size_t begun = before(c.begins, c.begin_count, op->returned_us + 1);
+		uint64_t low = done == 0 ? 0 : c.answers[done - 1].place;
+		uint64_t high = begun == c.begin_count ? r->place : c.begins[begun].place - 1;
+		low = low > floor ? low : floor;
+		uint64_t at = low;
+		while (at <= high && !model_explains(&r->model, op, at)) {
+			at++;
+		}
+		r->places[reads[i].place] = at;
+		rc = at <= high ? 0 : no_place(r, op, low, high);
+	}
+	free(c.answers);
+	free(c.begins);
+	free(reads);
+	free(told);
+	return rc;
+}
+
+int replay_check(const struct history *log, const struct history *whole, struct err *err)
+{
+	struct replay r = {.log = log, .whole = whole, .err = err};
+	ledger_init(&r.ledger);
+	model_init(&r.model);
+	model_answer_init(&r.answer);
+	map_init(&r.ids);
+	r.places = must(calloc(whole->count + 1, sizeof(*r.places)));
+	for (size_t i = 0; i < whole->count; i++) {
+		if (whole->ops[i].id != NULL && *whole->ops[i].id != '\0') {
+			map_put(&r.ids, slice_str(whole->ops[i].id), &whole->ops[i]);
+		}
+	}
+	int rc = replay_log(&r);
+	rc = rc == 0 ? judge_presence(&r) : rc;
+	rc = rc == 0 ? judge_writes(&r) : rc;
+	rc = rc == 0 ? judge_reads(&r) : rc;
+	free(r.places);
+	free(r.records);
+	map_fini(&r.ids);
+	model_answer_fini(&r.answer);
+	model_fini(&r.model);
+	ledger_fini(&r.ledger);
+	return rc;
+}
