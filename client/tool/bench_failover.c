@@ -4,12 +4,14 @@
  *     ┌────────┐ strike: kill, stop  ┌──────┐ a write acknowledged by another ┌──────┐
  *  ┌─►│ STEADY ├────────────────────►│ DOWN ├────────────────────────────────►│ BACK ├─┐
  *  │  └───┬────┘                     └──────┘                                 └──────┘ │
- *  │      │ strike: transfer, restart ┌─────────┐ a while later                        │ revived
- *  │      └──────────────────────────►│ WATCHED ├──────────┐                           │
- *  │                                  └─────────┘          ▼                           │
- *  │                                              ┌────────────┐                       │
- *  └──────────────────────────────────────────────┤ SETTLING   │◄──────────────────────┘
- *                                                 └────────────┘
+ *  │      │ strike: transfer, restart ┌─────────┐ the process has ended                │
+ *  │      └──────────────────────────►│ WATCHED ├───────────────────┐                  │
+ *  │                                  └────┬────┘                   ▼                  │
+ *  │           leadership was handed over  │                ┌───────────┐    revived   │
+ *  │                                       │                │ RETURNING │◄─────────────┘
+ *  │      a while later ┌──────────┐       │                └─────┬─────┘
+ *  └────────────────────┤ SETTLING │◄──────┴──────────────────────┘ its port answers
+ *                       └──────────┘
  * kill and stop measure from the strike to the first write that somebody else
  * acknowledged; transfer and restart the longest silence between two
  * acknowledgements until the node is back, because nothing need fall silent at all. */
@@ -39,7 +41,14 @@ static const struct {
 		       {"transfer", "times leadership handed over"},
 		       {"restart", "times a node restarted, one after the other"}};
 
-enum failover_state { FAILOVER_STEADY, FAILOVER_DOWN, FAILOVER_BACK, FAILOVER_WATCHED, FAILOVER_SETTLING };
+enum failover_state {
+	FAILOVER_STEADY,
+	FAILOVER_DOWN,
+	FAILOVER_BACK,
+	FAILOVER_WATCHED,
+	FAILOVER_RETURNING,
+	FAILOVER_SETTLING
+};
 
 struct failover {
 	struct bench bench;
@@ -54,6 +63,8 @@ struct failover {
 	struct tally_call transfer;
 	uint64_t transfers_failed;
 	struct env_timer timer;
+	struct env_stream *probe; /* of the node that returns */
+	bool answers;
 };
 
 static void failover_ack_cb(void *owner, uint64_t started_us, unsigned attempts)
@@ -130,6 +141,44 @@ static void failover_strike(struct failover *failover)
 
 /* ---- and what follows ---- */
 
+static void failover_settle(struct failover *failover)
+{
+	failover->state = FAILOVER_SETTLING;
+	env_timer_start(&failover->timer, SETTLE_MS);
+}
+
+static void probe_opened_cb(void *owner, int status)
+{
+	struct failover *failover = owner;
+	failover->answers = status == 0;
+	if (failover->answers) {
+		env_stream_close(failover->probe);
+	}
+}
+
+static void probe_data_cb(void *owner, struct slice bytes) {}
+
+static void probe_closed_cb(void *owner, int status)
+{
+	struct failover *failover = owner;
+	failover->probe = NULL;
+	if (failover->state == FAILOVER_RETURNING && failover->answers) {
+		failover_settle(failover);
+	} else if (failover->state == FAILOVER_RETURNING) {
+		env_timer_start(&failover->timer, AGAIN_MS);
+	}
+}
+
+/* A node that starts slowly must not be missing already when the next is struck. */
+static void failover_probe(struct failover *failover)
+{
+	static const struct env_stream_events events = {
+		.opened = probe_opened_cb, .data = probe_data_cb, .closed = probe_closed_cb};
+	const struct bench *bench = &failover->bench;
+	failover->probe =
+		env_connect(bench->env, bench->local.nodes[failover->node].client, &events, failover);
+}
+
 static void failover_revive(struct failover *failover)
 {
 	if (failover->mode == MODE_STOP) {
@@ -137,8 +186,8 @@ static void failover_revive(struct failover *failover)
 	} else if (failover->mode != MODE_TRANSFER) {
 		local_revive(&failover->bench.local, failover->node);
 	}
-	failover->state = FAILOVER_SETTLING;
-	env_timer_start(&failover->timer, SETTLE_MS);
+	failover->state = FAILOVER_RETURNING;
+	failover_probe(failover);
 }
 
 static void failover_settled(struct failover *failover)
@@ -179,6 +228,9 @@ static void failover_timer_cb(struct env_timer *timer)
 		return;
 	case FAILOVER_BACK:
 		failover_revive(failover);
+		return;
+	case FAILOVER_RETURNING:
+		failover_probe(failover);
 		return;
 	case FAILOVER_SETTLING:
 		failover_settled(failover);
