@@ -59,7 +59,8 @@ static void record(struct load_client *client)
 	if (op->outcome == HISTORY_OK && !client->load->workload->answer(client, tally_call_value(call))) {
 		client->load->nonsense = true;
 		snprintf(client->load->nonsense_text, sizeof(client->load->nonsense_text),
-		         "client %u: an answer that makes no sense to function %d", client->id, (int)op->function);
+			 "client %u: an answer that makes no sense to function %d", client->id,
+			 (int)op->function);
 	}
 	history_add(&client->load->history, op);
 }
@@ -92,72 +93,20 @@ static int open_clients(struct load *load, struct err *err)
 	return 0;
 }
 
-/* ---- what the run was worth ---- */
-
-struct fault {
-	uint64_t t_us;
-	char name[64];
-};
-
-static int by_u64(const void *a, const void *b)
+static void report(const struct load *load)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
-
-/* The longest time without an acknowledgement within [from, to]. */
-static uint64_t longest_gap(const uint64_t *oks, size_t count, uint64_t from, uint64_t to)
-{
-	uint64_t last = from, gap = 0;
-	for (size_t i = 0; i < count && oks[i] <= to; i++) {
-		if (oks[i] > last) {
-			gap = oks[i] - last > gap ? oks[i] - last : gap;
-			last = oks[i];
-		}
-	}
-	return to - last > gap ? to - last : gap;
-}
-
-static void report_gaps(const uint64_t *oks, size_t count, const char *path, uint64_t end)
-{
-	FILE *in = path != NULL ? fopen(path, "r") : NULL;
-	struct fault fault, last = {0};
-	while (in != NULL) {
-		bool more = fscanf(in, "%" SCNu64 " %63s", &fault.t_us, fault.name) == 2;
-		if (last.t_us != 0 && last.t_us < end) {
-			uint64_t until = more && fault.t_us < end ? fault.t_us : end;
-			printf("gap %s %.3f s\n", last.name,
-			       (double)longest_gap(oks, count, last.t_us, until) / 1e6);
-		}
-		last = fault;
-		if (!more) {
-			fclose(in);
-			break;
-		}
-	}
-}
-
-static void report(struct load *load, const char *faults)
-{
-	uint64_t *oks = malloc((load->history.count + 1) * sizeof(*oks));
-	size_t ok = 0, fail = 0, info = 0, repeats = 0;
+	size_t counts[3] = {0}, repeats = 0;
 	for (size_t i = 0; i < load->history.count; i++) {
 		const struct history_op *op = &load->history.ops[i];
-		if (op->outcome == HISTORY_OK) {
-			oks[ok++] = op->returned_us;
-		}
-		fail += op->outcome == HISTORY_FAIL;
-		info += op->outcome == HISTORY_INFO;
+		counts[op->outcome]++;
 		repeats += op->attempts > 1;
 	}
-	qsort(oks, ok, sizeof(*oks), by_u64);
-	printf("load workload=%s operations=%zu ok=%zu fail=%zu unknown=%zu repeated=%zu ok_per_s=%.0f\n",
-	       load->workload->name, load->history.count, ok, fail, info, repeats, (double)ok / (double)load->seconds);
-	report_gaps(oks, ok, faults, load->ends_us);
-	free(oks);
+	printf("load workload=%s operations=%zu ok=%zu fail=%zu unknown=%zu repeated=%zu\n",
+	       load->workload->name, load->history.count, counts[HISTORY_OK], counts[HISTORY_FAIL],
+	       counts[HISTORY_INFO], repeats);
 }
 
-static int run(struct load *load, const char *history_path, const char *faults, struct err *err)
+static int run(struct load *load, const char *history_path, struct err *err)
 {
 	struct tally_sync *sync = tally_sync_open(&load->options, err->text, sizeof(err->text));
 	int rc = sync == NULL ? ERR_INVALID : load->workload->prepare(load, sync, err);
@@ -171,7 +120,7 @@ static int run(struct load *load, const char *history_path, const char *faults, 
 	rc = open_clients(load, err);
 	if (rc == 0) {
 		uv_run(&load->loop, UV_RUN_DEFAULT);
-		report(load, faults);
+		report(load);
 		rc = load->workload->judge(load, sync, err);
 	}
 	FILE *out = history_path != NULL ? fopen(history_path, "w") : NULL;
@@ -199,20 +148,21 @@ static const struct workload *find_workload(const char *name)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: nemesis-load --servers a,b,c --workload register|append|sale [--clients N] [--seconds S]\n"
-	                "       [--timeout-ms T] [--pause-ms P] [--seed S] [--history FILE] [--faults FILE]\n");
+	fprintf(stderr, "usage: nemesis-load --servers a,b,c --workload register|append|sale [--clients N] "
+			"[--seconds S]\n"
+			"       [--timeout-ms T] [--pause-ms P] [--seed S] [--history FILE]\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"servers", 1, 0, 's'}, {"workload", 1, 0, 'w'}, {"clients", 1, 0, 'c'}, {"seconds", 1, 0, 't'},
-		{"timeout-ms", 1, 0, 'o'}, {"pause-ms", 1, 0, 'p'}, {"seed", 1, 0, 'r'}, {"history", 1, 0, 'h'},
-		{"faults", 1, 0, 'f'}, {0},
+		{"servers", 1, 0, 's'}, {"workload", 1, 0, 'w'},   {"clients", 1, 0, 'c'},
+		{"seconds", 1, 0, 't'}, {"timeout-ms", 1, 0, 'o'}, {"pause-ms", 1, 0, 'p'},
+		{"seed", 1, 0, 'r'},    {"history", 1, 0, 'h'},    {0},
 	};
 	struct load load = {.client_count = 10, .seconds = 10, .timeout_ms = 5000, .pause_ms = 10, .seed = 1};
-	const char *history_path = NULL, *faults = NULL;
+	const char *history_path = NULL;
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (option) {
 		case 's':
@@ -239,9 +189,6 @@ int main(int argc, char **argv)
 		case 'h':
 			history_path = optarg;
 			break;
-		case 'f':
-			faults = optarg;
-			break;
 		default:
 			return usage();
 		}
@@ -254,7 +201,7 @@ int main(int argc, char **argv)
 	prng_init(&load.prng, load.seed);
 	history_init(&load.history);
 	uv_loop_init(&load.loop);
-	int rc = run(&load, history_path, faults, &err);
+	int rc = run(&load, history_path, &err);
 	printf("verdict %s%s%s\n", rc == 0 ? "holds" : "BROKEN", rc == 0 ? "" : ": ", err.text);
 	uv_loop_close(&load.loop);
 	history_fini(&load.history);

@@ -30,12 +30,14 @@ sub start_load {
 	unlink $out;
 	$load = spawn( 'load', { out => $out }, in_ns( 'h', "$build/nemesis-load", '--servers', servers(), '--workload', $option{workload},
 			'--clients', $option{clients}, '--seconds', $option{time}, '--seed', $option{seed},
-			'--history', "$world{dir}/history.jsonl", '--faults', "$world{dir}/faults" ) );
+			'--history', "$world{dir}/history.jsonl" ) );
 	my $until = now_us() + 30e6;
 	while ( slurp($out) !~ /^ready/m ) {
 		die "nemesis: the load did not start:\n" . slurp($out) if now_us() > $until || reap($load);
-		sleep 0.1;
+		sleep 0.05;
 	}
+	$world{load_began_us} = now_us();
+	$world{load_end_us}   = now_us() + $option{time} * 1e6;
 	return;
 }
 

@@ -59,16 +59,39 @@ sub start_node {
 	$pid{$i} = spawn( "node $i", { out => node_log($i), cwd => "$world{dir}/cwd$i" },
 		qw(prlimit --core=unlimited setpriv --pdeathsig KILL), in_ns( $i, @{ $wrap{$i} // [] }, ( @env ? ( 'env', @env ) : () ),
 			"$build/tallyd", '--id', $i, '--name', "n$i", '--dir', node_dir($i),
-			'--listen', address($i) . ':7401', '--peer-listen', address($i) . ':7501', @members ) );
+			'--listen', address($i) . ':7401', '--peer-listen', address($i) . ':7501', '--core-dumps', 'yes', @members ) );
 	return;
 }
 
 sub signal_node { my ( $i, $signal ) = @_; kill $signal, $pid{$i} if $pid{$i}; return }
 
+sub exit_text {
+	my ($status) = @_;
+	return 'exit status ' . WEXITSTATUS($status) unless WIFSIGNALED($status);
+	return 'signal ' . WTERMSIG($status) . ( $status & 128 ? ' with a core' : '' );
+}
+
+# A node ended, and not by our hand.
+sub ended {
+	my ( $i, $status ) = @_;
+	my $how = exit_text($status);
+	if ( $may_stop{$i} ) {
+		say_line("node $i stopped, as it must: $how");
+		unlink glob "$world{dir}/cwd$i/*core*"; # fatal() aborts
+		return;
+	}
+	failure("node $i ended and nobody ordered it: $how");
+	say_line("node $i ended and nobody ordered it ($how); the end of its log:");
+	my @lines = split /\n/, slurp( node_log($i) );
+	say_line("    $_") for @lines > 5 ? @lines[ -5 .. -1 ] : @lines;
+	return;
+}
+
 sub kill_node {
 	my ($i) = @_;
 	my $pid = delete $pid{$i} or return;
 	kill_process( $pid, 'KILL' );
+	ended( $i, $? ) if $? != 9; # it was quicker
 	return;
 }
 
@@ -86,27 +109,11 @@ sub stop_node {
 	return ( $?, 10 );
 }
 
-sub exit_text {
-	my ($status) = @_;
-	return 'exit status ' . WEXITSTATUS($status) unless WIFSIGNALED($status);
-	return 'signal ' . WTERMSIG($status) . ( $status & 128 ? ' with a core' : '' );
-}
-
-# A node that ended although nobody asked it to.
 sub watch_nodes {
 	for my $i ( nodes_up() ) {
 		next unless reap( $pid{$i} );
-		my $how = exit_text($?);
 		delete $pid{$i};
-		if ( $may_stop{$i} ) {
-			say_line("node $i stopped, as it must: $how");
-			unlink glob "$world{dir}/cwd$i/*core*"; # fatal() aborts
-			next;
-		}
-		failure("node $i ended and nobody ordered it: $how");
-		say_line("node $i ended and nobody ordered it ($how); the end of its log:");
-		my @lines = split /^/, slurp( node_log($i) );
-		print map {"    $_"} @lines > 5 ? @lines[ -5 .. -1 ] : @lines;
+		ended( $i, $? );
 	}
 	return;
 }
@@ -144,6 +151,7 @@ sub check_nodes {
 	for my $i ( 1 .. $world{nodes} ) {
 		for my $line ( split /^/, slurp( node_log($i) ) ) {
 			my $report = $line =~ /Sanitizer|runtime error:|Assertion/;
+			chomp $line;
 			failure("node $i says: $line") if $report || ( $line =~ /^fatal:/ && !$excused{$i} );
 		}
 		failure("node $i left a core: $_") for glob "$world{dir}/cwd$i/*core*";

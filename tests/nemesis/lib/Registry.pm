@@ -19,7 +19,7 @@ use World;
 use Network;
 use Nodes;
 
-our @EXPORT = qw(fault fault_names fault_row fault_needs fault_prepare fault_run strike unstrike);
+our @EXPORT = qw(fault fault_names fault_missing fault_row fault_needs fault_prepare fault_run strike unstrike);
 
 my %rows;
 
@@ -56,6 +56,14 @@ sub fault_prepare {
 	return;
 }
 
+# Kinds that were asked for and never struck.
+sub fault_missing {
+	my (@kinds) = @_;
+	my %struck = map { $_->{kind} => 1 } @{ $world{events} };
+	my %missing = map { $_->{name} => 1 } grep { !$struck{ $_->{name} } } map { rows_of($_) } @kinds;
+	return sort keys %missing;
+}
+
 # The moment at which a fault takes effect; detail is whom it hits and how hard.
 sub strike {
 	my ( $event, $detail ) = @_;
@@ -76,8 +84,9 @@ sub unstrike {
 sub fault_run {
 	my ($kinds) = @_;
 	my ( $hold, @events ) = (0);
+	my $group = ++$world{fault_groups};
 	for my $row ( rows_of($kinds) ) {
-		my $event = { kind => $row->{name}, row => $row };
+		my $event = { kind => $row->{name}, group => $group, row => $row };
 		push @events, $event;
 		$row->{begin}->($event);
 		my ( $from, $to ) = @{ $row->{hold} // [ 0, 0 ] };

@@ -23,7 +23,11 @@ my %processes;       # pid => name, of what was spawned and not yet reaped
 my $started_by = $$; # a child that dies between fork and exec undoes nothing
 
 sub now_us { return int( clock_gettime(CLOCK_MONOTONIC) * 1e6 ) }
-sub say_line { printf "[%6.1f s] %s\n", ( now_us() - ( $world{began_us} // now_us() ) ) / 1e6, join '', @_; return }
+# Progress, for people.
+sub say_line {
+	printf { $world{progress} // \*STDOUT } "[%6.1f s] %s\n", ( now_us() - ( $world{began_us} // now_us() ) ) / 1e6, join '', @_;
+	return;
+}
 
 # The run has failed, and goes on.
 sub failure { my ($text) = @_; push @{ $world{failures} }, $text; return }
