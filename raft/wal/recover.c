@@ -46,11 +46,29 @@ static int corrupt(struct recovery *r, uint64_t number, uint64_t offset, const c
 
 /* ---- the files ---- */
 
+/* Left by an earlier life: used again, as far as they are wanted. */
+static bool take_free(struct recovery *r, const char *name)
+{
+	unsigned long long number;
+	int length = 0;
+	if (sscanf(name, "%16llx.free%n", &number, &length) != 1 || length != 21 || name[length] != '\0') {
+		return false;
+	}
+	struct wal_pool *pool = &r->wal->pool;
+	if (pool->count < WAL_POOL) {
+		pool->names[pool->count++] = number;
+	}
+	return true;
+}
+
 static int visit_name(void *owner, const char *name)
 {
 	struct recovery *r = owner;
 	unsigned long long number;
 	int length = 0;
+	if (take_free(r, name)) {
+		return 0;
+	}
 	if (sscanf(name, "%16llx.log%n", &number, &length) != 1 || length != 20 || name[length] != '\0') {
 		return 0;
 	}

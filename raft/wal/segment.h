@@ -1,8 +1,11 @@
 /* One segment of the log: bytes, nothing that touches the world.
  *
- * A log is a directory of files "%016llx.log", numbered without a gap. Each is
- * zeroed ahead of use to its whole size, so that a sync of new records carries
- * data only. Nothing is ever overwritten: a truncation is a record of its own.
+ * A log is a directory of files "%016llx.log", numbered without a gap. Each has
+ * its whole size before it is used, so that a sync of new records carries data
+ * only: it was zeroed, or it is an older segment that was trimmed (in between a
+ * file "%016llx.free"). What such a file still holds is no record here, for the
+ * checksums say for which segment a record was made. Nothing that counts is ever
+ * overwritten: a truncation is a record of its own.
  *
  * Integers are little-endian. A segment begins with a head of 96 bytes, written
  * together with its first group of records (at a start of the node: after them):

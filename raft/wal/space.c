@@ -1,11 +1,15 @@
-/* Room for the log: the next segment is zeroed ahead, the oldest are removed. */
+/* Room for the log: the next segment is made ready ahead, from one that was trimmed or from zeroes.
+ *
+ *   trimmed --rename--> K.free --rename--> N.log, the spare ----> active ----> trimmed
+ *                         ^                  ^
+ *   once, at the start ---+  zeroes          +--- zeroes, when nothing is free
+ *
+ * What an old segment holds is no record of the new one: their checksums are seeded with the number of the
+ * segment they were written for (segment.h), and a number is never given twice to the same file. */
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "raft/wal/wal_private.h"
-
-/* ---- the next segment ---- */
 
 /* In steps, so that a sync of the log meanwhile does not wait for all of it. */
 int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step)
@@ -22,14 +26,79 @@ int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step)
 	return status;
 }
 
+/* ---- one more, against the time before the first trim ---- */
+
+static void pool_run(struct env_work *work)
+{
+	struct wal_pool *pool = list_entry(work, struct wal_pool, work);
+	struct wal *wal = pool->wal;
+	char path[WAL_PATH_BYTES];
+	wal_free_path(wal, WAL_FRESH, path);
+	struct env_file *file;
+	unsigned flags = ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE;
+	pool->status = env_file_open(wal->config.env, path, flags, &file);
+	if (pool->status != 0) {
+		return;
+	}
+	pool->status = wal_zero(file, wal->config.segment_bytes, WAL_ZERO_BYTES);
+	env_file_close(file);
+	if (pool->status == 0) {
+		pool->status = env_dir_sync(wal->config.env, wal->dir);
+	}
+}
+
+/* A failure is not told: it costs nothing but time, and whoever needs the next segment will meet it. */
+static void pool_done(struct env_work *work)
+{
+	struct wal_pool *pool = list_entry(work, struct wal_pool, work);
+	pool->busy = false;
+	if (pool->status == 0 && pool->count < WAL_POOL) {
+		pool->names[pool->count++] = WAL_FRESH;
+	}
+	wal_close_tick(pool->wal);
+}
+
+static void pool_fill(struct wal *wal)
+{
+	struct wal_pool *pool = &wal->pool;
+	if (pool->filled || wal->failed || wal->closing) {
+		return;
+	}
+	pool->filled = true;
+	if (pool->count > 0) {
+		return;
+	}
+	pool->busy = true;
+	pool->work.run = pool_run;
+	pool->work.done = pool_done;
+	env_lane_submit(wal->space_lane, &pool->work);
+}
+
+/* ---- the next segment ---- */
+
+/* On the lane. An old file keeps its blocks: only what it is short of is zeroed. */
+static int spare_open(struct wal_spare *spare)
+{
+	struct wal *wal = spare->wal;
+	char path[WAL_PATH_BYTES], free_path[WAL_PATH_BYTES];
+	wal_path(wal, spare->number, path);
+	if (spare->reuses) {
+		wal_free_path(wal, spare->reused, free_path);
+		int status = env_rename(wal->config.env, free_path, path);
+		if (status != 0) {
+			return status;
+		}
+		spare->reuses = false;
+	}
+	unsigned flags = ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE;
+	return env_file_open(wal->config.env, path, flags, &spare->file);
+}
+
 static void spare_run(struct env_work *work)
 {
 	struct wal_spare *spare = list_entry(work, struct wal_spare, work);
 	struct wal *wal = spare->wal;
-	char path[WAL_PATH_BYTES];
-	wal_path(wal, spare->number, path);
-	unsigned flags = ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE;
-	spare->status = spare->file == NULL ? env_file_open(wal->config.env, path, flags, &spare->file) : 0;
+	spare->status = spare->file == NULL ? spare_open(spare) : 0;
 	if (spare->status != 0) {
 		return;
 	}
@@ -49,6 +118,7 @@ static void spare_done(struct env_work *work)
 		spare->ready = true;
 		spare->no_space = false;
 		wal_flush(wal);
+		pool_fill(wal);
 	} else if (spare->status == ERR_NO_SPACE) {
 		if (!spare->no_space) {
 			log_event(wal->config.log, LOG_ERROR, "log_no_space",
@@ -86,128 +156,12 @@ void wal_spare_prepare(struct wal *wal, uint64_t bytes)
 	spare->ready = false;
 	spare->number = wal_active(wal)->number + 1;
 	spare->bytes = bytes;
+	struct wal_pool *pool = &wal->pool;
+	if (spare->file == NULL && !spare->reuses && pool->count > 0) {
+		spare->reuses = true;
+		spare->reused = pool->names[--pool->count];
+	}
 	spare->work.run = spare_run;
 	spare->work.done = spare_done;
 	env_lane_submit(wal->space_lane, &spare->work);
-}
-
-/* ---- the oldest segments ---- */
-
-static struct wal_segment *segment_after(const struct wal *wal, const struct wal_segment *segment)
-{
-	return segment->link.next == &wal->segments
-		       ? NULL
-		       : list_entry(segment->link.next, struct wal_segment, link);
-}
-
-uint64_t wal_trim_point(const struct wal *wal, uint64_t durable, uint64_t kept, uint64_t keep_bytes)
-{
-	uint64_t bytes = 0;
-	list_for_each (link, &wal->segments) {
-		bytes += list_entry(link, struct wal_segment, link)->end;
-	}
-	uint64_t first = wal->first_index;
-	list_for_each (link, &wal->segments) {
-		const struct wal_segment *segment = list_entry(link, struct wal_segment, link);
-		const struct wal_segment *next = segment_after(wal, segment);
-		if (next == NULL || segment->highest > durable) {
-			break;
-		}
-		bytes -= segment->end;
-		/* The entry that the slowest member has stays: the next one is sent behind it. */
-		if (segment->highest >= kept && bytes < keep_bytes) {
-			break;
-		}
-		first = next->first_index > first ? next->first_index : first;
-	}
-	/* The entry before the first is the database's: its term and chain are asked for. */
-	return first > durable + 1 ? durable + 1 : first;
-}
-
-static void removal_run(struct env_work *work)
-{
-	struct wal_removal *removal = list_entry(work, struct wal_removal, work);
-	struct wal *wal = removal->wal;
-	removal->removed = 0;
-	while (removal->removed < removal->count) {
-		char path[WAL_PATH_BYTES];
-		wal_path(wal, removal->first + removal->removed, path);
-		int status = env_unlink(wal->config.env, path);
-		/* One after the other: what is left after a crash, or when one cannot be removed, has no gap.
-		 */
-		if ((status != 0 && status != ERR_NOT_FOUND) ||
-		    env_dir_sync(wal->config.env, wal->dir) != 0) {
-			return;
-		}
-		removal->removed++;
-	}
-}
-
-static void removal_done(struct env_work *work)
-{
-	struct wal_removal *removal = list_entry(work, struct wal_removal, work);
-	removal->busy = false;
-	removal->first += removal->removed;
-	removal->count -= removal->removed;
-	if (removal->count > 0) {
-		log_event(removal->wal->config.log, LOG_WARN, "log_not_removed",
-			  "segment=%llu it is tried again with the next ones",
-			  (unsigned long long)removal->first);
-	}
-	wal_close_tick(removal->wal);
-}
-
-static void forget_before(struct wal *wal, uint64_t first)
-{
-	wal->base_term = wal_term_of(wal, first - 1);
-	size_t gone = 0;
-	while (gone + 1 < wal->term_count && wal->terms[gone + 1].first_index <= first) {
-		gone++;
-	}
-	if (gone > 0) {
-		memmove(wal->terms, wal->terms + gone, (wal->term_count - gone) * sizeof(*wal->terms));
-		wal->term_count -= gone;
-	}
-	gone = 0;
-	while (gone < wal->change_count && wal->changes[gone] < first) {
-		gone++;
-	}
-	if (gone > 0) {
-		memmove(wal->changes, wal->changes + gone,
-			(wal->change_count - gone) * sizeof(*wal->changes));
-		wal->change_count -= gone;
-	}
-	wal->first_index = first;
-}
-
-void wal_trim(struct wal *wal, uint64_t first)
-{
-	struct wal_removal *removal = &wal->removal;
-	if (removal->busy || first <= wal->first_index || wal->failed || wal->closing || !wal->started) {
-		return;
-	}
-	assert(first - 1 <= wal->floor);
-	recent_shrink(&wal->recent, 0, first - 1);
-	forget_before(wal, first);
-	uint64_t oldest = list_entry(wal->segments.next, struct wal_segment, link)->number;
-	assert(removal->count == 0 || removal->first + removal->count == oldest);
-	removal->first = oldest - removal->count;
-	for (;;) {
-		struct wal_segment *segment = list_entry(wal->segments.next, struct wal_segment, link);
-		if (segment_after(wal, segment) == NULL || segment->highest >= first) {
-			break;
-		}
-		list_remove(&segment->link);
-		free(segment);
-		wal->segment_count--;
-		removal->count++;
-	}
-	if (removal->count == 0) {
-		return;
-	}
-	removal->busy = true;
-	removal->work.run = removal_run;
-	removal->work.done = removal_done;
-	/* Behind the reads, on their lane: none finds its segment gone. */
-	env_lane_submit(wal->read_lane, &removal->work);
 }

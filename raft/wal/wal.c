@@ -43,6 +43,11 @@ void wal_path(const struct wal *wal, uint64_t number, char out[WAL_PATH_BYTES])
 	snprintf(out, WAL_PATH_BYTES, "%s/%016llx.log", wal->dir, (unsigned long long)number);
 }
 
+void wal_free_path(const struct wal *wal, uint64_t name, char out[WAL_PATH_BYTES])
+{
+	snprintf(out, WAL_PATH_BYTES, "%s/%016llx.free", wal->dir, (unsigned long long)name);
+}
+
 struct wal_segment *wal_active(const struct wal *wal)
 {
 	assert(!list_empty(&wal->segments));
@@ -197,7 +202,7 @@ int wal_open(const struct wal_config *config, struct wal **opened, struct err *e
 	histogram_init(&wal->sync_us);
 	recent_init(&wal->recent, 1, (struct chain){0, 0});
 	wal->first_index = 1;
-	wal->group.wal = wal->spare.wal = wal->removal.wal = wal;
+	wal->group.wal = wal->spare.wal = wal->removal.wal = wal->pool.wal = wal;
 	env_timer_init(config->env, &wal->quiet, wal_quiet_cb);
 	env_timer_init(config->env, &wal->space_retry, wal_space_retry_cb);
 	env_turn_init(config->env, &wal->close_turn, close_turn_cb);
@@ -248,7 +253,7 @@ void wal_close(struct wal *wal, void (*closed)(void *owner))
 /* What waits and finds no segment to go to stays unwritten: nobody was told otherwise. */
 void wal_close_tick(struct wal *wal)
 {
-	if (wal->closing && !wal->group.busy && !wal->spare.busy && !wal->removal.busy &&
+	if (wal->closing && !wal->group.busy && !wal->spare.busy && !wal->removal.busy && !wal->pool.busy &&
 	    list_empty(&wal->reads)) {
 		env_turn_arm(&wal->close_turn);
 	}

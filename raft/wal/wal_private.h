@@ -13,6 +13,8 @@
 #define WAL_SPACE_RETRY_MS 1000 /* after "no space" for the next segment */
 #define WAL_GROUP_BYTES MIB(4)  /* a group closes at this size */
 #define WAL_ZERO_BYTES MIB(1)   /* zeroed and synced at a time */
+#define WAL_POOL 4              /* trimmed segments that wait to be used again */
+#define WAL_FRESH 0 /* in the name of a free file that was never a segment: their numbers begin at 1 */
 
 /* Something to be written: an entry, a truncation or a mark. */
 struct wal_op {
@@ -77,7 +79,19 @@ struct wal_spare {
 	struct wal *wal;
 	bool busy, ready, no_space;
 	uint64_t number, bytes; /* wanted size */
+	bool reuses;
+	uint64_t reused; /* the free file that becomes it, as long as that has its old name */
 	struct env_file *file;
+	int status;
+};
+
+/* Files "%016llx.free" that wait to be the next segment. */
+struct wal_pool {
+	struct env_work work; /* makes the first one */
+	struct wal *wal;
+	bool busy, filled;
+	uint64_t names[WAL_POOL];
+	size_t count;
 	int status;
 };
 
@@ -86,7 +100,10 @@ struct wal_removal {
 	struct wal *wal;
 	bool busy;
 	uint64_t first, count; /* numbers; what could not be removed waits here for the next trim */
+	uint64_t wanted;       /* how many of them may wait to be used again */
 	uint64_t removed;      /* by the work item */
+	uint64_t freed[WAL_POOL];
+	size_t freed_count;
 };
 
 struct wal {
@@ -121,6 +138,7 @@ struct wal {
 	struct wal_group group;
 	struct wal_spare spare;
 	struct wal_removal removal;
+	struct wal_pool pool;
 	struct list reads;
 	struct env_lane *lane, *space_lane, *read_lane;
 	struct env_timer quiet, space_retry;
@@ -130,6 +148,7 @@ struct wal {
 };
 
 void wal_path(const struct wal *wal, uint64_t number, char out[WAL_PATH_BYTES]);
+void wal_free_path(const struct wal *wal, uint64_t name, char out[WAL_PATH_BYTES]);
 struct wal_segment *wal_active(const struct wal *wal);
 struct wal_segment *wal_segment_add(struct wal *wal, uint64_t number, uint64_t first_index);
 void wal_fail(struct wal *wal, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -147,7 +166,8 @@ void wal_close_tick(struct wal *wal);
 
 /* recover.c: fills an empty wal from the directory and opens a new segment. */
 int wal_recover(struct wal *wal, struct err *err);
-/* space.c: makes the next segment ready, of at least this size, unless that is under way. */
+/* space.c (trim.c has wal_trim): makes the next segment ready, of at least this size, unless that is under
+ * way. */
 void wal_spare_prepare(struct wal *wal, uint64_t bytes);
 /* Zeroes and syncs a file up to bytes, step by step; blocking. */
 int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step);

@@ -525,6 +525,56 @@ static void test_no_space(void)
 	disk_free(disk);
 }
 
+static unsigned files_named(struct disk *disk, const char *ending)
+{
+	unsigned count = 0;
+	for (size_t i = 0; disk_name(disk, i) != NULL; i++) {
+		count += strstr(disk_name(disk, i), ending) != NULL;
+	}
+	return count;
+}
+
+/* Writes count entries and gives up what is behind them, as a database does that makes them durable. */
+static void write_and_trim(struct story *story, unsigned count)
+{
+	append(story, count);
+	disk_env_run(story->env);
+	wal_set_floor(story->wal, story->durable);
+	wal_trim(story->wal, wal_trim_point(story->wal, story->durable, story->durable, 0));
+	disk_env_run(story->env);
+}
+
+static void test_reuse(void)
+{
+	struct disk *disk = disk_new(9);
+	struct story story;
+	struct err err = {0};
+	story_init(&story, disk, KIB(4));
+	story_open(&story, NULL);
+	disk_env_run(story.env);
+	is_int(files_named(disk, ".free"), 1, "a new log has a segment beyond the next one");
+	write_and_trim(&story, 300);
+	unsigned free_files = files_named(disk, ".free"), segments = files_named(disk, ".log");
+	ok(free_files > 1 && free_files <= 4 && segments <= 2, "trimmed segments wait to be used again: %u of %u",
+	   free_files, segments);
+	disk_fill(disk, true);
+	for (unsigned i = 0; i < 30; i++) {
+		write_and_trim(&story, 40);
+	}
+	is_int(story.durable, 1500, "on a full disk a log that is trimmed goes on in its old segments");
+	story_close(&story);
+	disk_fill(disk, false);
+	ok(story_open(&story, &err) == 0 && holds(&story, 1500), "and is read again, whatever lies behind its end: %s",
+	   err.text);
+	disk_fill(disk, true);
+	for (unsigned i = 0; i < 10; i++) {
+		write_and_trim(&story, 40);
+	}
+	is_int(story.durable, 1900, "free segments of an earlier life are used");
+	story_close(&story);
+	disk_free(disk);
+}
+
 static void test_another_log(void)
 {
 	struct disk *disk = disk_new(8);
@@ -648,6 +698,7 @@ int main(void)
 	test_bit_rot();
 	test_failures();
 	test_no_space();
+	test_reuse();
 	test_another_log();
 	test_random();
 	return tap_done();

@@ -1,0 +1,153 @@
+/* The oldest segments: which of them may go, and where they go. Some wait under another name to be the next
+ * one (space.c), the others are removed. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "raft/wal/wal_private.h"
+
+static struct wal_segment *segment_after(const struct wal *wal, const struct wal_segment *segment)
+{
+	return segment->link.next == &wal->segments
+		       ? NULL
+		       : list_entry(segment->link.next, struct wal_segment, link);
+}
+
+uint64_t wal_trim_point(const struct wal *wal, uint64_t durable, uint64_t kept, uint64_t keep_bytes)
+{
+	uint64_t bytes = 0;
+	list_for_each (link, &wal->segments) {
+		bytes += list_entry(link, struct wal_segment, link)->end;
+	}
+	uint64_t first = wal->first_index;
+	list_for_each (link, &wal->segments) {
+		const struct wal_segment *segment = list_entry(link, struct wal_segment, link);
+		const struct wal_segment *next = segment_after(wal, segment);
+		if (next == NULL || segment->highest > durable) {
+			break;
+		}
+		bytes -= segment->end;
+		/* The entry that the slowest member has stays: the next one is sent behind it. */
+		if (segment->highest >= kept && bytes < keep_bytes) {
+			break;
+		}
+		first = next->first_index > first ? next->first_index : first;
+	}
+	/* The entry before the first is the database's: its term and chain are asked for. */
+	return first > durable + 1 ? durable + 1 : first;
+}
+
+/* ---- on the lane ---- */
+
+/* From its place in the log: to the free ones as long as some are wanted, else for good. */
+static int removal_step(struct wal_removal *removal, uint64_t number)
+{
+	struct wal *wal = removal->wal;
+	char path[WAL_PATH_BYTES], free_path[WAL_PATH_BYTES];
+	wal_path(wal, number, path);
+	if (removal->freed_count == removal->wanted) {
+		return env_unlink(wal->config.env, path);
+	}
+	wal_free_path(wal, number, free_path);
+	int status = env_rename(wal->config.env, path, free_path);
+	if (status == 0) {
+		removal->freed[removal->freed_count++] = number;
+	}
+	return status;
+}
+
+static void removal_run(struct env_work *work)
+{
+	struct wal_removal *removal = list_entry(work, struct wal_removal, work);
+	struct wal *wal = removal->wal;
+	removal->removed = 0;
+	removal->freed_count = 0;
+	while (removal->removed < removal->count) {
+		int status = removal_step(removal, removal->first + removal->removed);
+		/* One after the other: what is left after a crash, or when one cannot be removed, has no gap.
+		 */
+		if ((status != 0 && status != ERR_NOT_FOUND) ||
+		    env_dir_sync(wal->config.env, wal->dir) != 0) {
+			return;
+		}
+		removal->removed++;
+	}
+}
+
+/* ---- on the loop ---- */
+
+static void removal_done(struct env_work *work)
+{
+	struct wal_removal *removal = list_entry(work, struct wal_removal, work);
+	struct wal_pool *pool = &removal->wal->pool;
+	removal->busy = false;
+	for (size_t i = 0; i < removal->freed_count && pool->count < WAL_POOL; i++) {
+		pool->names[pool->count++] = removal->freed[i];
+	}
+	removal->first += removal->removed;
+	removal->count -= removal->removed;
+	if (removal->count > 0) {
+		log_event(removal->wal->config.log, LOG_WARN, "log_not_removed",
+			  "segment=%llu it is tried again with the next ones",
+			  (unsigned long long)removal->first);
+	}
+	wal_close_tick(removal->wal);
+}
+
+static void forget_before(struct wal *wal, uint64_t first)
+{
+	wal->base_term = wal_term_of(wal, first - 1);
+	size_t gone = 0;
+	while (gone + 1 < wal->term_count && wal->terms[gone + 1].first_index <= first) {
+		gone++;
+	}
+	if (gone > 0) {
+		memmove(wal->terms, wal->terms + gone, (wal->term_count - gone) * sizeof(*wal->terms));
+		wal->term_count -= gone;
+	}
+	gone = 0;
+	while (gone < wal->change_count && wal->changes[gone] < first) {
+		gone++;
+	}
+	if (gone > 0) {
+		memmove(wal->changes, wal->changes + gone,
+			(wal->change_count - gone) * sizeof(*wal->changes));
+		wal->change_count -= gone;
+	}
+	wal->first_index = first;
+}
+
+void wal_trim(struct wal *wal, uint64_t first)
+{
+	struct wal_removal *removal = &wal->removal;
+	if (removal->busy || first <= wal->first_index || wal->failed || wal->closing || !wal->started) {
+		return;
+	}
+	assert(first - 1 <= wal->floor);
+	recent_shrink(&wal->recent, 0, first - 1);
+	forget_before(wal, first);
+	uint64_t oldest = list_entry(wal->segments.next, struct wal_segment, link)->number;
+	assert(removal->count == 0 || removal->first + removal->count == oldest);
+	removal->first = oldest - removal->count;
+	for (;;) {
+		struct wal_segment *segment = list_entry(wal->segments.next, struct wal_segment, link);
+		if (segment_after(wal, segment) == NULL || segment->highest >= first) {
+			break;
+		}
+		list_remove(&segment->link);
+		free(segment);
+		wal->segment_count--;
+		removal->count++;
+	}
+	if (removal->count == 0) {
+		return;
+	}
+	/* A segment that was cut short or made for one long entry is not worth keeping; nearly all are whole.
+	 */
+	removal->wanted = WAL_POOL - wal->pool.count;
+	removal->busy = true;
+	removal->work.run = removal_run;
+	removal->work.done = removal_done;
+	/* Behind the reads, on their lane: none finds its segment gone. */
+	env_lane_submit(wal->read_lane, &removal->work);
+}
