@@ -1,5 +1,9 @@
 #include "store/options.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/limits.h"
 
 #define LEVELS 7
@@ -33,6 +37,21 @@ static void tune_reads(const struct store_config *config, rocksdb_options_t *opt
 	rocksdb_block_based_options_destroy(table);
 }
 
+/* Whether files in dir can be written around the page cache. */
+static bool writes_direct(const char *dir)
+{
+	char path[4096];
+	if (snprintf(path, sizeof(path), "%s/direct.probe", dir) >= (int)sizeof(path)) {
+		return false;
+	}
+	int fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		close(fd);
+	}
+	unlink(path);
+	return fd >= 0;
+}
+
 /* One core's worth of work at most; young levels uncompressed, for they are rewritten soon. */
 static void tune_real_disk(const struct store_config *config, rocksdb_options_t *options)
 {
@@ -46,7 +65,13 @@ static void tune_real_disk(const struct store_config *config, rocksdb_options_t 
 	rocksdb_options_set_level0_file_num_compaction_trigger(options, 4);
 	rocksdb_options_set_level0_slowdown_writes_trigger(options, 32);
 	rocksdb_options_set_level0_stop_writes_trigger(options, 48);
-	rocksdb_options_set_bytes_per_sync(options, MIB(1));
+	/* Nobody reads a new file at once: through the page cache it would cost a fresh page, a copy and,
+	 * later, a burst of writing that syncs of the log wait behind. */
+	if (writes_direct(config->dir)) {
+		rocksdb_options_set_use_direct_io_for_flush_and_compaction(options, 1);
+	} else {
+		rocksdb_options_set_bytes_per_sync(options, MIB(1));
+	}
 	const int compression[LEVELS] = {rocksdb_no_compression,  rocksdb_no_compression,
 					 rocksdb_lz4_compression, rocksdb_lz4_compression,
 					 rocksdb_lz4_compression, rocksdb_lz4_compression,
