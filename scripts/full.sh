@@ -111,7 +111,7 @@ count_items
 
 # ---- two lanes ----
 (
-	item nemesis tests/nemesis/nemesis suite "$TIER"
+	item nemesis tests/nemesis/nemesis suite "$TIER" --json="$FIGURES/nemesis.json"
 ) &
 (
 	item seeds seeds

@@ -9,7 +9,7 @@ use Exporter qw(import);
 use JSON::PP;
 use World;
 
-our @EXPORT = qw(mark_history make_report print_report print_table report_json);
+our @EXPORT = qw(mark_history make_report join_reports print_report print_table write_json);
 
 # The lines of the faults, between those of the clients, in order of time (docs/history.md).
 sub fault_lines {
@@ -67,98 +67,131 @@ sub quantile {
 	return $values[ $rank < 1 ? 0 : $rank - 1 ];
 }
 
-# For one event: from its begin to the next acknowledged write, and the longest
-# time between two until the next fault begins.
-sub gaps_of {
-	my ( $event, $until_us, $writes ) = @_;
-	my $from = $event->{began_us};
+# Faults that struck together are one: by the first of them, under their joined name.
+sub strokes {
+	my ( %strokes, @order );
+	for my $event ( @{ $world{events} } ) {
+		my $stroke = $strokes{ $event->{group} };
+		if ( !$stroke ) {
+			push @order, $strokes{ $event->{group} } = { kind => $event->{kind}, detail => $event->{detail}, began_us => $event->{began_us} };
+			next;
+		}
+		$stroke->{kind}   .= "+$event->{kind}";
+		$stroke->{detail} .= ", $event->{detail}";
+	}
+	return @order;
+}
+
+# From its begin to the next acknowledged write, and the longest time between two until the next one begins.
+sub add_gaps {
+	my ( $stroke, $until_us, $writes ) = @_;
+	my $from = $stroke->{began_us};
 	my @later = within( $from, $until_us, @{$writes} );
-	my ( $next, $longest, $last ) = ( ( $later[0] // $until_us ) - $from, 0, $from );
+	my ( $longest, $last ) = ( 0, $from );
 	for my $at ( @later, $until_us ) {
 		$longest = $at - $last if $at - $last > $longest;
 		$last = $at;
 	}
-	return { next_s => $next / 1e6, longest_s => $longest / 1e6 };
+	$stroke->{next_ms} = ( ( $later[0] // $until_us ) - $from ) / 1e3;
+	$stroke->{gap_ms}  = $longest / 1e3;
+	return;
 }
 
-sub fault_figures {
-	my ( $end_us, $writes ) = @_;
-	my ( %gaps, @longest );
-	my @events = @{ $world{events} };
-	for my $event (@events) {
-		my ($following) = grep { $_->{group} > $event->{group} } @events;
-		my $gaps = gaps_of( $event, $following ? $following->{began_us} : $end_us, $writes );
-		push @{ $gaps{ $event->{kind} } }, $gaps;
-		push @longest, { seconds => $gaps->{longest_s}, fault => join ' ', grep {length} $event->{kind}, $event->{detail} };
+# By kind, in whole milliseconds.
+sub figures_of {
+	my (@strokes) = @_;
+	my ( %of, %figures );
+	push @{ $of{ $_->{kind} } }, $_ for @strokes;
+	for my $kind ( keys %of ) {
+		my $figures = $figures{$kind} = { count => scalar @{ $of{$kind} } };
+		for my $what (qw(next gap)) {
+			my @ms = map { $_->{"${what}_ms"} } @{ $of{$kind} };
+			$figures->{"${what}_max_ms"} = int( 0.5 + quantile( 1,    @ms ) );
+			$figures->{"${what}_p99_ms"} = int( 0.5 + quantile( 0.99, @ms ) );
+		}
 	}
-	my %faults;
-	for my $kind ( keys %gaps ) {
-		my @next = map { $_->{next_s} } @{ $gaps{$kind} };
-		my @long = map { $_->{longest_s} } @{ $gaps{$kind} };
-		$faults{$kind} = {
-			count => scalar @next, next_max_s => quantile( 1, @next ), next_p99_s => quantile( 0.99, @next ),
-			longest_max_s => quantile( 1, @long ), longest_p99_s => quantile( 0.99, @long ),
-		};
-	}
-	@longest = sort { $b->{seconds} <=> $a->{seconds} } @longest;
-	return ( \%faults, [ splice @longest, 0, 5 ] );
+	return \%figures;
 }
 
 sub rate { my ( $count, $us ) = @_; return $us > 0 ? $count * 1e6 / $us : 0 }
 
-# Of a run whose clients have ended: option is what was asked for.
+# Of a run whose clients have ended; asked is what the run was asked for.
 sub make_report {
-	my ($option) = @_;
+	my ($asked) = @_;
 	my $history = read_history();
-	my @events = @{ $world{events} };
 	my ( $began, $quiet_end, $end ) = @world{qw(load_began_us quiet_end_us load_end_us)};
-	my ( $faults, $longest ) = fault_figures( $end, $history->{writes} );
+	my @strokes = strokes();
+	for my $at ( 0 .. $#strokes ) {
+		add_gaps( $strokes[$at], $at < $#strokes ? $strokes[ $at + 1 ]{began_us} : $end, $history->{writes} );
+	}
 	my %count = map { $_ => $history->{count}{$_} // 0 } qw(ok fail info);
 	my $operations = $count{ok} + $count{fail} + $count{info};
 	$began += 500_000; # connections are made, caches are cold
 	my $quiet = rate( scalar within( $began, $quiet_end, @{ $history->{acks} } ), $quiet_end - $began );
 	my $fire  = rate( scalar within( $quiet_end, $end, @{ $history->{acks} } ), $end - $quiet_end );
+	my $struck = @{ $world{events} };
 	return {
-		( map { $_ => $option->{$_} } qw(workload faults nodes clients time seed) ),
+		( map { $_ => $asked->{$_} } qw(workload nodes clients time seed) ), kinds => $asked->{faults},
 		operations => $operations, ok => $count{ok}, fail => $count{fail}, unknown => $count{info},
 		unknown_percent => $operations ? 100 * $count{info} / $operations : 0,
 		quiet_per_s => $quiet, fire_per_s => $fire, fire_percent => $quiet ? 100 * $fire / $quiet : 0,
-		faults_struck => scalar @events, faults_per_minute => 60 * rate( scalar @events, $end - $quiet_end ),
-		by_fault => $faults, longest => $longest,
+		struck => $struck, struck_per_minute => 60 * rate( $struck, $end - $quiet_end ),
+		strokes => \@strokes, faults => figures_of(@strokes),
 	};
+}
+
+# Of all runs of a suite.
+sub join_reports {
+	my (@reports) = @_;
+	return { faults => figures_of( map { @{ $_->{strokes} } } @reports ), runs => \@reports };
+}
+
+sub print_faults {
+	my ($report) = @_;
+	say_line('ms without an acknowledged write: to the next one after the fault; the longest until the next fault');
+	say_line( sprintf '  %-26s %5s  %8s %8s  %8s %8s', 'fault', 'times', 'next p99', 'max', 'gap p99', 'max' );
+	for my $kind ( sort keys %{ $report->{faults} } ) {
+		say_line( sprintf '  %-26s %5d  %8d %8d  %8d %8d', $kind,
+			@{ $report->{faults}{$kind} }{qw(count next_p99_ms next_max_ms gap_p99_ms gap_max_ms)} );
+	}
+	return;
 }
 
 sub print_report {
 	my ($report) = @_;
-	say_line('without an acknowledged write, in s: to the next one after the fault; the longest until the next fault');
-	say_line( sprintf '  %-14s %5s  %8s %8s  %8s %8s', 'fault', 'times', 'next p99', 'max', 'long p99', 'max' );
-	for my $kind ( sort keys %{ $report->{by_fault} } ) {
-		say_line( sprintf '  %-14s %5d  %8.3f %8.3f  %8.3f %8.3f', $kind,
-			@{ $report->{by_fault}{$kind} }{qw(count next_p99_s next_max_s longest_p99_s longest_max_s)} );
-	}
-	say_line( sprintf '  %.3f s: %s', @{$_}{qw(seconds fault)} ) for @{ $report->{longest} };
+	print_faults($report);
+	my @longest = sort { $b->{gap_ms} <=> $a->{gap_ms} } @{ $report->{strokes} };
+	say_line( sprintf '  %.0f ms after %s', $_->{gap_ms}, join ' ', grep {length} @{$_}{qw(kind detail)} )
+		for splice @longest, 0, 3;
 	say_line( sprintf 'goodput %.0f/s under faults, %.0f %% of the %.0f/s before them; %d faults, %.1f a minute',
-		@{$report}{qw(fire_per_s fire_percent quiet_per_s faults_struck faults_per_minute)} );
+		@{$report}{qw(fire_per_s fire_percent quiet_per_s struck struck_per_minute)} );
 	say_line( sprintf '%d operations: %d ok, %d failed, %d unknown (%.2f %%)',
 		@{$report}{qw(operations ok fail unknown unknown_percent)} );
 	return;
 }
 
-sub report_json {
-	my ($what) = @_;
-	return JSON::PP->new->canonical->pretty->encode($what);
+# To the file that --json names, or to standard output.
+sub write_json {
+	my ( $path, $report ) = @_;
+	my $text = JSON::PP->new->canonical->pretty->encode($report);
+	if ( $path eq '' ) { print $text; return }
+	open my $out, '>', $path or die "nemesis: $path: $!\n";
+	print $out $text;
+	close $out or die "nemesis: $path: $!\n";
+	return;
 }
 
-# One line a run, at the end of a suite.
+# One line a run, at the end of a suite, and the faults of all.
 sub print_table {
 	my (@reports) = @_;
-	say_line( sprintf '%-9s %-34s %6s %8s %8s %8s %7s %8s  %s', 'workload', 'faults', 'ok/s', '% quiet', 'a minute', 'next max', 'longest',
+	print_faults( join_reports(@reports) );
+	say_line( sprintf '%-8s %-52s %5s %7s %8s %8s %7s %8s  %s', 'workload', 'faults', 'ok/s', '% quiet', 'a minute', 'next max', 'gap max',
 		'unknown', 'verdict' );
 	for my $report (@reports) {
-		my @rows = values %{ $report->{by_fault} };
-		say_line( sprintf '%-9s %-34s %6.0f %8.0f %8.1f %8.3f %7.3f %6.2f %%  %s', @{$report}{qw(workload faults fire_per_s fire_percent)},
-			$report->{faults_per_minute}, quantile( 1, map { $_->{next_max_s} } @rows ),
-			quantile( 1, map { $_->{longest_max_s} } @rows ), $report->{unknown_percent},
+		my @strokes = @{ $report->{strokes} };
+		say_line( sprintf '%-8s %-52s %5.0f %7.0f %8.1f %8.0f %7.0f %6.2f %%  %s', @{$report}{qw(workload kinds fire_per_s fire_percent)},
+			$report->{struck_per_minute}, quantile( 1, map { $_->{next_ms} } @strokes ),
+			quantile( 1, map { $_->{gap_ms} } @strokes ), $report->{unknown_percent},
 			@{ $report->{failures} } ? "FAILED ($report->{kept})" : 'holds' );
 	}
 	return;
