@@ -8,21 +8,21 @@ mkdir -p "$FULL_LOGS"
 RESULTS=$FULL_LOGS/results # lines `pass NAME` and `fail NAME`; lanes are processes of their own
 : >"$RESULTS"
 
+how_far() { # name log
+	say "$1: $(last_line "$2")"
+}
+
 item() { # name command...
-	local name=$1 log=$FULL_LOGS/$1.log from pid status
+	local name=$1 log=$FULL_LOGS/$1.log from status
 	shift
 	from=$(date +%s)
 	step "$name: begins"
 	"$@" >"$log" 2>&1 </dev/null &
-	pid=$!
-	while sleep 1 && kill -0 "$pid" 2>/dev/null; do
-		[ $((($(date +%s) - from) % 60)) != 59 ] || step "$name: $(tail -n 1 "$log" | cut -c 1-100)"
-	done
-	wait "$pid"
+	wait_telling "$!" 60 how_far "$name" "$log"
 	status=$?
 	if [ "$status" = 0 ]; then
 		echo "pass $name" >>"$RESULTS"
-		step "$name: passed in $(($(date +%s) - from)) s: $(tail -n 1 "$log" | cut -c 1-100)"
+		step "$name: passed in $(($(date +%s) - from)) s: $(last_line "$log")"
 	else
 		echo "fail $name" >>"$RESULTS"
 		say "  FAILED: $name (status $status); the end of $log:"

@@ -37,11 +37,34 @@ installed() { # name; libraft-dev counts from 0.22.1 on
 	[ "$1" != libraft-dev ] || dpkg --compare-versions "$version" ge 0.22.1
 }
 
+# Waits for a process and tells every so many seconds what a command prints. Its status. Ctrl-C ends both: the
+# shell lets what runs behind it ignore that.
+wait_telling() { # pid seconds command...
+	local pid=$1 every=$2 told status
+	shift 2
+	told=$(date +%s)
+	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.2
+		if [ $(($(date +%s) - told)) -ge "$every" ]; then
+			step "$("$@")"
+			told=$(date +%s)
+		fi
+	done
+	wait "$pid"
+	status=$?
+	trap - INT TERM
+	return "$status"
+}
+
+last_line() { tail -n 1 "$1" | tr -c '[:print:]\n' ' ' | cut -c 1-90; }
+
 # Runs a command with its output in a file that is shown only when it fails.
 quietly() { # log command...
 	local log=$1
 	shift
-	"$@" >"$log" 2>&1 </dev/null && return 0
+	"$@" >"$log" 2>&1 </dev/null &
+	wait_telling "$!" 10 last_line "$log" && return 0
 	tail -n 30 "$log" >&2
 	return 1
 }
@@ -74,6 +97,8 @@ setup_packages() {
 	done
 	[ -n "$missing" ] || return 0
 	[ -r /etc/debian_version ] || die "this is not Debian: install$missing by hand and run again"
+	# The question for a password, if there is one, before anything goes to a file.
+	as_root true || die "must install packages, and sudo says no:$missing"
 	log=$(mktemp)
 	step "installing$missing"
 	export DEBIAN_FRONTEND=noninteractive
@@ -102,24 +127,20 @@ setup_packages() {
 	done
 }
 
-# Waits for a long make and says how many files are compiled so far.
+compiled() { # log total dir
+	local count
+	count=$(grep -c '^  CC ' "$1")
+	[ "$count" -ge "$2" ] && say "building into $3: linking" || say "building into $3: $count of $2"
+}
+
 build_with_progress() { # dir
-	local dir=$1 log=$1/make.log total pid count last=0
+	local dir=$1 log=$1/make.log total
 	total=$(cd "$dir" && make -n 2>/dev/null | grep -c 'echo "  CC ' || true)
 	if [ "${total:-0}" -gt 0 ]; then
 		step "building into $dir: $total files"
 	fi
-	(cd "$dir" && make -j"$(nproc)") >"$log" 2>&1 </dev/null &
-	pid=$!
-	while kill -0 "$pid" 2>/dev/null; do
-		sleep 0.5
-		count=$(grep -c '^  CC ' "$log" || true)
-		if [ $((count - last)) -ge 50 ]; then
-			step "building into $dir: $count of $total"
-			last=$count
-		fi
-	done
-	if ! wait "$pid"; then
+	make -C "$dir" -j"$(nproc)" >"$log" 2>&1 </dev/null &
+	if ! wait_telling "$!" 5 compiled "$log" "$total" "$dir"; then
 		grep -E -B2 -A8 'error|Error' "$log" | head -n 40 >&2
 		die "the build failed; the whole output is in $log"
 	fi

@@ -88,9 +88,18 @@ int sale_allot(struct bench *bench, const char *campaign, uint64_t units, uint64
 
 /* ---- the kill ---- */
 
+/* What happens once is a line of its own; progress goes on below it. */
+static void sale_tell(struct sale *sale, const char *what)
+{
+	bench_progress_end(sale->bench);
+	fprintf(stderr, "sale: %4.1f s  %s n%zu\n",
+		(double)(env_now_us(sale->bench->env) - sale->started_us) / 1e6, what, sale->killed_node + 1);
+}
+
 static void sale_revival_cb(struct env_timer *timer)
 {
 	struct sale *sale = list_entry(timer, struct sale, revival);
+	sale_tell(sale, "starting it again:");
 	local_revive(&sale->bench->local, sale->killed_node);
 	sale->back_us = env_now_us(sale->bench->env);
 }
@@ -110,6 +119,7 @@ static void sale_kill(struct sale *sale)
 	sale->killed_at_sale = sale->counts[SALE_SOLD];
 	sale->under_way_at_kill = sale->under_way;
 	sale->last_answer_us = sale->killed_us;
+	sale_tell(sale, "KILL -9 of the leader:");
 	env_timer_start(&sale->revival, REVIVE_MS);
 }
 
@@ -232,11 +242,12 @@ static void sale_arrivals_cb(struct env_timer *timer)
 		sale->shown_us = now_us;
 		char sold[32];
 		char refused[32];
-		bench_progress(sale->bench, "sale: %4.1f s  sold %s  refused %s  under way %llu",
+		char under_way[32];
+		bench_progress(sale->bench, "sale: %4.1f s  sold %s  refused %s  under way %s",
 			       (double)(now_us - sale->started_us) / 1e6,
 			       print_count(sale->counts[SALE_SOLD], sold, sizeof(sold)),
 			       print_count(sale->counts[SALE_REFUSED], refused, sizeof(refused)),
-			       (unsigned long long)sale->under_way);
+			       print_count(sale->under_way, under_way, sizeof(under_way)));
 	}
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/tool/nodes.h"
+#include "client/tool/print.h"
 #include "client/tool/sale.h"
 
 #define PAGE "1000"
@@ -176,11 +177,13 @@ static void judge_bytes(struct sale *sale)
 int sale_judge(struct sale *sale)
 {
 	char from[64];
+	char rooms[2][32];
 	int64_t rows = PAGE_ROWS;
 	snprintf(from, sizeof(from), "%s", sale->prefix);
 	while (rows == PAGE_ROWS) {
-		bench_progress(sale->bench, "reading back: %llu orders",
-			       (unsigned long long)sale->verdict.rows);
+		bench_progress(sale->bench, "reading back: %s of %s orders",
+			       print_count(sale->verdict.rows, rooms[0], 32),
+			       print_count(sale->counts[SALE_SOLD], rooms[1], 32));
 		rows = judge_page(sale, from);
 	}
 	bench_progress_end(sale->bench);
