@@ -117,6 +117,7 @@ count_items
 	item seeds seeds
 ) &
 wait
+item lineage perl tests/scenario/lineage.pl
 item build-fuzz build_fuzz
 fuzz_lane 0 2 &
 fuzz_lane 1 2 &

@@ -78,8 +78,8 @@ void puppet_log_fini(struct puppet_log *log);
 void puppet_send(struct puppet *puppet, const struct puppet_log *log, uint64_t term, size_t from,
 		 size_t count, uint64_t commit_index);
 
-/* Runs body in a child process, without core file, for at most 20 s; what it prints goes to standard error.
- * True when it returned true: not when it was killed by an assertion, a fault or the alarm. */
+/* Runs body in a child process, without core file, for at most five minutes; what it prints goes to standard
+ * error. True when it returned true: not when it was killed by an assertion, a fault or the alarm. */
 bool survives(bool (*body)(void *owner), void *owner);
 
 #endif /* TESTS_SCENARIO_SMALL_WORLD_H */
