@@ -13,16 +13,19 @@ use Time::HiRes qw(sleep);
 use World;
 use Network;
 
-our @EXPORT = qw(forget_nodes node_wrap node_env node_dir node_log node_pid nodes_up expect_stop start_node kill_node signal_node
+our @EXPORT = qw(forget_nodes node_wrap node_option node_env node_dir node_log node_pid nodes_up expect_stop start_node kill_node signal_node
 	stop_node watch_nodes wait_for servers leader some_node victim others shuffled check_nodes exit_text);
 
-my ( %pid, %wrap, %env, %dir, %may_stop, %excused );
+my ( %pid, %wrap, %option, %env, %dir, %may_stop, %excused );
 
 # Another run begins.
-sub forget_nodes { %{$_} = () for \( %pid, %wrap, %env, %dir, %may_stop, %excused ); return }
+sub forget_nodes { %{$_} = () for \( %pid, %wrap, %option, %env, %dir, %may_stop, %excused ); return }
 
 # The command is put in front of tallyd's; it must exec the rest, for the process is the node.
 sub node_wrap { my ( $i, @words ) = @_; push @{ $wrap{$i} }, @words; return }
+
+# More settings on tallyd's command line.
+sub node_option { my ( $i, @words ) = @_; push @{ $option{$i} }, @words; return }
 
 # LD_PRELOADs of several faults add up.
 sub node_env {
@@ -59,7 +62,8 @@ sub start_node {
 	$pid{$i} = spawn( "node $i", { out => node_log($i), cwd => "$world{dir}/cwd$i" },
 		qw(prlimit --core=unlimited setpriv --pdeathsig KILL), in_ns( $i, @{ $wrap{$i} // [] }, ( @env ? ( 'env', @env ) : () ),
 			"$build/tallyd", '--id', $i, '--name', "n$i", '--dir', node_dir($i),
-			'--listen', address($i) . ':7401', '--peer-listen', address($i) . ':7501', '--core-dumps', 'yes', @members ) );
+			'--listen', address($i) . ':7401', '--peer-listen', address($i) . ':7501', '--core-dumps', 'yes', @members,
+			@{ $option{$i} // [] } ) );
 	return;
 }
 

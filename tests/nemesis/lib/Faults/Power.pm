@@ -89,6 +89,63 @@ fault name => 'power-all', text => 'the power of all nodes fails at the same mom
 	},
 	end => sub { my ($event) = @_; start_node($_) for @{ $event->{nodes} } };
 
+fault name => 'badsync', text => 'a sync fails and loses bytes for good: the node stops, and starts again',
+	needs   => \&power_needs,
+	prepare => \&power_disks,
+	hold    => [ 0.5, 1.5 ],
+	begin   => sub {
+		my ($event) = @_;
+		my $i = $event->{node} = victim();
+		expect_stop($i);
+		power_ask( $i, 'fail sync' );
+		strike( $event, "n$i" );
+	},
+	end => sub {
+		my ($event) = @_;
+		my $i = $event->{node};
+		for ( 1 .. 100 ) { wait_for(0.1) if node_pid($i) }
+		failure("badsync: node $i lived on after a sync had failed") if node_pid($i);
+		kill_node($i);
+		power_ask( $i, 'fail none' );
+		power_cut( 'all', $i );
+		start_node($i);
+	};
+
+fault name => 'badread', text => 'a node cannot read its disk: it does not start; then it can',
+	needs   => \&power_needs,
+	prepare => \&power_disks,
+	begin   => sub {
+		my ($event) = @_;
+		my $i = $event->{node} = victim();
+		kill_node($i);
+		power_cut( 'all', $i );
+		power_ask( $i, 'fail read' );
+		start_node($i);
+		expect_stop($i);
+		strike( $event, "n$i" );
+		for ( 1 .. 100 ) { wait_for(0.1) if node_pid($i) }
+		failure("badread: node $i runs without having read anything") if node_pid($i);
+		say_line( "n$i says: ", ( split /\n/, slurp( node_log($i) ) )[-1] );
+	},
+	end => sub {
+		my ($event) = @_;
+		power_ask( $event->{node}, 'fail none' );
+		kill_node( $event->{node} );
+		start_node( $event->{node} );
+	};
+
+fault name => 'slowsync', text => 'every sync of a node takes 200 ms longer, and all else on its disk waits for it',
+	needs   => \&power_needs,
+	prepare => \&power_disks,
+	hold    => [ 3, 5 ],
+	begin   => sub {
+		my ($event) = @_;
+		my $i = $event->{node} = victim();
+		power_ask( $i, 'delay 200' );
+		strike( $event, "n$i" );
+	},
+	end => sub { my ($event) = @_; power_ask( $event->{node}, 'delay 0' ) };
+
 fault name => 'lie', text => 'a canary: syncs do nothing until the power of all fails; the judges must find what is lost',
 	needs   => \&power_needs,
 	prepare => \&power_disks,
