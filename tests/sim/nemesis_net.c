@@ -118,16 +118,26 @@ static void swizzle_end(struct fault *fault)
 	sim_links_healed(fault->nemesis->sim);
 }
 
-/* A leader alone with its clients, and its clock slow: it believes longest that it leads. */
+/* A leader keeps some of its clients and nobody else, and its clock is slow: it believes longest that
+ * it leads, while the other clients write where it cannot see it. */
 static void deposed_begin(struct fault *fault)
 {
+	struct sim *sim = fault->nemesis->sim;
+	struct shops *shops = fault->nemesis->shops;
 	int leader = fleet_leader(fault_fleet(fault));
 	fault->victim = leader >= 0 ? (unsigned)leader : fault_any_member(fault);
+	struct sim_host *victim = fault_host(fault, fault->victim);
 	for (unsigned i = 0; i < fault_fleet(fault)->count; i++) {
 		cut(fault, i, fault->victim, i != fault->victim);
 		cut(fault, fault->victim, i, i != fault->victim);
 	}
-	sim_host_clock_rate(fault_host(fault, fault->victim), 500 + (uint32_t)prng_below(fault_chance(fault), 500));
+	bool all = prng_chance(fault_chance(fault), 3, 4); /* who reads what it holds back waits */
+	for (unsigned j = 0; j < shops->count; j++) {
+		bool blind = j != SHOP_WINDOW && (all || prng_chance(fault_chance(fault), 1, 2));
+		sim_link(sim, shops->list[j].host, victim)->cut |= blind;
+		sim_link(sim, victim, shops->list[j].host)->cut |= blind;
+	}
+	sim_host_clock_rate(victim, 500);
 }
 static void deposed_end(struct fault *fault)
 {

@@ -191,6 +191,9 @@ static void draw_work(struct worker *w)
 	struct prng *prng = sim_prng(shops->sim);
 	int64_t epoch = (int64_t)(shops->started / KEY_OPS);
 	uint64_t die = prng_below(prng, 100);
+	if (w->shop->number == SHOP_WINDOW) {
+		die = die < 50 ? 25 : 70; /* looks at registers and lists, buys nothing */
+	}
 	if (die < 25) {
 		prepare(w, WORK_SET, epoch * REGISTERS + (int64_t)prng_below(prng, REGISTERS));
 	} else if (die < 50) {

@@ -13,6 +13,9 @@
 #define SHOPS_MAX 8
 #define SHOP_WORKERS_MAX 8
 #define SHOP_COUNTERS 3
+/* The number of the client that only reads: answers come in order, so one that also writes would see
+ * nothing any more of a leader that can commit nothing. */
+#define SHOP_WINDOW 0
 
 struct shops;
 struct shop;
