@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define GOES_ON_CALLS 180
+
 static struct replica_stats stats_of(const struct group_member *member)
 {
 	struct replica_stats stats;
@@ -63,6 +65,44 @@ static void test_header_of_the_new_log(void)
 	ok(good, "RedisRaft 42: a trimmed log starts where it was cut, after a kill at every step, and so "
 		 "does the next one");
 	ok(cuts >= 8, "the power went inside %u disk calls of the trimming", cuts);
+}
+
+/* Segments that were trimmed are used again; the database is flushed in the middle. */
+static void test_log_goes_on(void)
+{
+	unsigned cuts = 0;
+	bool good = true;
+	for (unsigned call = 1; call <= GOES_ON_CALLS && good; call++) {
+		struct small_world *world = small_world_new(1000 + call, 1);
+		struct group_member *member = &world->group.members[0];
+		good = small_world_start(world, 0) && small_world_leader(world) != NULL;
+		small_world_write(world, member, 40, 2000);
+		small_world_flush(member);
+		small_world_run(world, 100);
+		sim_disk_crash_after(world->hosts[0], call);
+		for (unsigned i = 0; i < 4 && !small_world_fallen(world, 0); i++) {
+			small_world_write(world, member, 15, 2000);
+			if (!small_world_fallen(world, 0)) {
+				small_world_flush(member);
+			}
+		}
+		cuts += small_world_fallen(world, 0);
+		small_world_end(world, 0, SIM_KILL_POWER);
+		sim_disk_crash_after(world->hosts[0], 0);
+		small_world_lose_unflushed(member);
+		good = good && small_world_start(world, 0) && small_world_leader(world) != NULL &&
+		       member->applied >= world->group.acknowledged && group_agrees(&world->group);
+		if (!good) {
+			tap_note("the power went in disk call %u: %s; applied %llu of %llu", call,
+				 world->last_line, (unsigned long long)member->applied,
+				 (unsigned long long)world->group.acknowledged);
+		}
+		small_world_free(world);
+	}
+	ok(good,
+	   "RedisRaft 42: a log that goes on in the segments it trimmed loses nothing acknowledged, wherever "
+	   "the power goes");
+	ok(cuts >= GOES_ON_CALLS / 2, "the power went inside %u disk calls on the way", cuts);
 }
 
 /* ---- #52 ---- */
@@ -240,6 +280,7 @@ static void test_first_start_killed(void)
 int main(void)
 {
 	test_header_of_the_new_log();
+	test_log_goes_on();
 	test_compaction_killed();
 	test_log_shorter_than_database();
 	test_first_start_killed();
