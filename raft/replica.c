@@ -376,6 +376,7 @@ void replica_wal_config(struct replica *r, struct wal_config *config)
 void replica_core_init(struct replica *r)
 {
 	memset(&r->core, 0, sizeof(r->core));
+	core_heap_set();
 	if (raft_init(&r->core, NULL, NULL, r->config.id, r->listen[0] != '\0' ? r->listen : "none") != 0) {
 		fatal("out of memory: the consensus core");
 	}

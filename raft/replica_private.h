@@ -153,6 +153,9 @@ struct replica {
 struct replica *replica_new(const struct replica_config *config);
 void replica_wal_config(struct replica *r, struct wal_config *config);
 void replica_core_init(struct replica *r);
+
+/* core_heap.c: before the core allocates anything; again is harmless. */
+void core_heap_set(void);
 /* Truth lost, or nothing can be believed any more: says so once and does nothing afterwards. */
 void replica_fail(struct replica *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct replica_peer *replica_find_peer(struct replica *r, uint64_t id);

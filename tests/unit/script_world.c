@@ -74,7 +74,10 @@ static size_t count_files(const char *const *files)
 int world_push(struct world *w, const char *const *files, struct err *err)
 {
 	size_t count = count_files(files);
-	struct script_file *list = calloc(count, sizeof *list);
+	struct script_file list[64];
+	if (count > 64) {
+		fatal("script_world: %zu files", count);
+	}
 	for (size_t i = 0; i < count; i++) {
 		list[i] = (struct script_file){slice_str(files[2 * i]), slice_str(files[2 * i + 1])};
 	}
@@ -93,7 +96,6 @@ int world_push(struct world *w, const char *const *files, struct err *err)
 			txn_abort(txn);
 		}
 	}
-	free(list);
 	return status;
 }
 
