@@ -5,7 +5,7 @@
 
 FULL_LOGS=build/full
 mkdir -p "$FULL_LOGS"
-RESULTS=$FULL_LOGS/results # lines `pass NAME` and `fail NAME`; lanes are processes of their own
+RESULTS=$FULL_LOGS/results # lines `pass NAME`, `fail NAME`, `skip NAME`; lanes are processes of their own
 : >"$RESULTS"
 
 how_far() { # name log
@@ -23,6 +23,9 @@ item() { # name command...
 	if [ "$status" = 0 ]; then
 		echo "pass $name" >>"$RESULTS"
 		step "$name: passed in $(($(date +%s) - from)) s: $(last_line "$log")"
+	elif [ "$status" = 77 ]; then
+		echo "skip $name" >>"$RESULTS"
+		say "  skipped: $name: $(last_line "$log")"
 	else
 		echo "fail $name" >>"$RESULTS"
 		say "  FAILED: $name (status $status); the end of $log:"
@@ -44,6 +47,7 @@ measure() { # name bench-words...
 count_items() {
 	PASSED=$((PASSED + $(grep -c '^pass' "$RESULTS")))
 	FAILED=$((FAILED + $(grep -c '^fail' "$RESULTS")))
+	SKIPPED=$((SKIPPED + $(grep -c '^skip' "$RESULTS")))
 	: >"$RESULTS"
 	step "so far: $PASSED passed, $FAILED failed, $SKIPPED skipped"
 }
@@ -86,7 +90,7 @@ seeds() {
 	build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs 1
 }
 
-setup_packages clang libclang-rt-dev valgrind strace iproute2 nftables
+setup_packages clang libclang-rt-dev valgrind strace
 
 SEEDS=1000 FUZZ_S=30 KILLS=30 OVERLOAD_S=60 FLASH_S=60
 if [ "$TIER" = soak ]; then

@@ -2,7 +2,9 @@
 # 25 s of a five-node cluster under kill, partition and pause, with registers.
 dir=$(mktemp -d "${TMPDIR:-/var/tmp}/tally-smoke-XXXXXX")
 trap 'rm -rf "$dir"' EXIT
-out=$("$TALLY_SRC/tests/nemesis/nemesis" suite quick --dir "$dir" 2>&1)
+json=$dir/report.json # beside the other figures of a tier, if somebody collects them
+[ ! -d "$TALLY_BUILD/figures" ] || json=$TALLY_BUILD/figures/nemesis.json
+out=$("$TALLY_SRC/tests/nemesis/nemesis" suite quick --dir "$dir" --json="$json" 2>&1)
 status=$?
 printf '%s\n' "$out" | sed 's/^/# /'
 if [ "$status" = 77 ]; then
