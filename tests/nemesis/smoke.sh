@@ -8,7 +8,7 @@ out=$("$TALLY_SRC/tests/nemesis/nemesis" suite quick --dir "$dir" --json="$json"
 status=$?
 printf '%s\n' "$out" | sed 's/^/# /'
 if [ "$status" = 77 ]; then
-	echo "ok 1 # SKIP $(printf '%s\n' "$out" | tail -n 1)"
+	echo "ok 1 # SKIP $(printf '%s\n' "$out" | tail -n 1 | sed "s/^skipped: //")"
 	echo "1..1"
 	exit 0
 fi

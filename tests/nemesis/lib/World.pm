@@ -33,7 +33,7 @@ sub say_line {
 sub failure { my ($text) = @_; push @{ $world{failures} }, $text; return }
 
 # This machine cannot do what was asked.
-sub skip_run { my ($why) = @_; print "skipped: $why\n"; exit 77 }
+sub skip_run { my ($why) = @_; $world{leave_nothing} = 1; print "skipped: $why\n"; exit 77 }
 
 # ---- undoing ----
 
