@@ -1,7 +1,7 @@
 # Sourced by ./check for the tiers `full` and `soak`: what takes longer than a
 # commit may wait. Each item counts as one passed or failed test, tells every minute
-# how far it is, and how long it took. What only computes runs in two lanes side by
-# side; what measures runs alone.
+# how far it is, and how long it took. What measures runs alone; the rest runs in
+# three lanes side by side.
 
 FULL_LOGS=build/full
 mkdir -p "$FULL_LOGS"
@@ -67,16 +67,26 @@ fuzz() { # name seconds: the same body as in make check, under libFuzzer
 		-artifact_prefix="$FULL_LOGS/$name-" "$FULL_LOGS/corpus-$name" "tests/fuzz/corpus/$name"
 }
 
-fuzz_lane() { # first step: every step-th body, from the first
-	local number=0 program name
+# Two at a time.
+fuzz_all() {
+	local program name
 	for program in $(list build fuzz_programs); do
 		name=${program##*fuzz_}
-		if [ $((number % $2)) = "$1" ]; then
-			item "fuzz-$name" fuzz "$name" "$FUZZ_S"
-		fi
-		number=$((number + 1))
+		while [ "$(jobs -r -p | wc -l)" -ge 2 ]; do sleep 1; done
+		item "fuzz-$name" fuzz "$name" "$FUZZ_S" &
 	done
+	wait
 }
+
+# The units (the fuzz bodies have the address sanitizer) and three nodes, with races ending the process.
+thread_sanitizer() (
+	mkdir -p build-tsan && cd build-tsan || return 1
+	[ -e Makefile ] || ../configure --enable-sanitize=thread || return 1
+	make && make check TESTS= || return 1
+	# shellcheck disable=SC2046
+	make -k check-TESTS TESTS="$(make -s print-unit_programs | tr ' ' '\n' | grep -v tests/fuzz/ | tr '\n' ' ')
+		tests/scenario/skeleton.pl tests/scenario/stop.pl"
+)
 
 # The whole tree with the other compiler; warnings are errors there too.
 build_clang() (
@@ -113,33 +123,25 @@ if [ "$TIER" = soak ]; then
 fi
 count_items
 
-# ---- two lanes ----
+# ---- lanes: the nemesis waits for its clock most of the time, the others compute and give way to it ----
 (
 	item nemesis tests/nemesis/nemesis suite "$TIER" --json="$FIGURES/nemesis.json"
-) &
-(
-	item seeds seeds
-) &
-wait
-item lineage perl tests/scenario/lineage.pl
-item build-fuzz build_fuzz
-fuzz_lane 0 2 &
-fuzz_lane 1 2 &
-wait
-count_items
-
-setup_build build-tsan --enable-sanitize=thread
-# shellcheck disable=SC2046
-run_tests build-tsan "units and three nodes under the thread sanitizer" "$(nproc)" \
-	$(list build-tsan unit_programs | tr ' ' '\n' | grep -v tests/fuzz/)
-run_tests build-tsan "three nodes under the thread sanitizer" 1 tests/scenario/skeleton.pl tests/scenario/stop.pl
-
-(
-	item valgrind make -C build check-valgrind
-) &
-(
+	item powercut tests/nemesis/powercut --cuts 20
+	[ ! -x tests/nemesis/bitrot ] || item bitrot tests/nemesis/bitrot --files 200 --json="$FIGURES/bitrot.json"
+	item lineage perl tests/scenario/lineage.pl
 	item distcheck make -C build distcheck
+) &
+(
+	renice -n 10 "$BASHPID" >/dev/null
+	item seeds seeds
+	item thread-sanitizer thread_sanitizer
+) &
+(
+	renice -n 10 "$BASHPID" >/dev/null
+	item build-fuzz build_fuzz
+	fuzz_all
 	item build-clang build_clang
+	item valgrind make -C build check-valgrind
 ) &
 wait
 count_items

@@ -37,13 +37,24 @@ installed() { # name; libraft-dev counts from 0.22.1 on
 	[ "$1" != libraft-dev ] || dpkg --compare-versions "$version" ge 0.22.1
 }
 
-# Waits for a process and tells every so many seconds what a command prints. Its status. Ctrl-C ends both: the
-# shell lets what runs behind it ignore that.
+# Ctrl-C ends what runs behind the shell too, which lets it ignore that: every process whose line of parents leads here.
+descendants() {
+	cat /proc/[0-9]*/stat 2>/dev/null | sed 's/ (.*) / x /' | awk -v root="$$" '{ parent[$1] = $4 }
+		END {
+			for (pid in parent) {
+				for (at = parent[pid]; at in parent && at != root; at = parent[at]) { }
+				if (at == root) print pid
+			}
+		}'
+}
+# shellcheck disable=SC2046
+trap 'trap - INT TERM; kill $(descendants) 2>/dev/null; exit 130' INT TERM
+
+# Waits for a process and tells every so many seconds what a command prints. Its status.
 wait_telling() { # pid seconds command...
-	local pid=$1 every=$2 told status
+	local pid=$1 every=$2 told
 	shift 2
 	told=$(date +%s)
-	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		if [ $(($(date +%s) - told)) -ge "$every" ]; then
@@ -52,9 +63,6 @@ wait_telling() { # pid seconds command...
 		fi
 	done
 	wait "$pid"
-	status=$?
-	trap - INT TERM
-	return "$status"
 }
 
 last_line() { tail -n 1 "$1" | tr -c '[:print:]\n' ' ' | cut -c 1-90; }
