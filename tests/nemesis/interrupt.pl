@@ -33,7 +33,7 @@ sub leftovers {
 
 # Interrupts a run some moments behind a line of its output; the run's pid and status.
 sub interrupt {
-	my ( $phase, $signal, $faults, $seconds ) = @_;
+	my ( $phase, $signal, $faults, $seconds, $later ) = @_;
 	my $pid = open my $out, '-|' // die "$!\n";
 	if ( !$pid ) {
 		setpgrp;
@@ -45,7 +45,7 @@ sub interrupt {
 		$text .= $line;
 		last if $line =~ $phase;
 	}
-	sleep rand 0.3;
+	sleep rand( $later // 0.3 );
 	kill $signal, $signal eq 'INT' ? -$pid : $pid; # a terminal tells the whole group
 	$text .= $_ while <$out>;
 	close $out;
@@ -59,7 +59,8 @@ my @phases = (
 	[ 'starting the nodes',     qr/network stands/, 'INT',  $all, 9 ],
 	[ 'before the first fault', qr/are at work/,    'TERM', $all, 9 ],
 	[ 'under two faults',       qr/fault: pause/,   'TERM', "slow-net+pause,$all", 9 ],
-	[ 'while nodes converge',   qr/have ended/,     'INT',  'kill', 8 ],
+	# At once: on an idle machine a third of a second is enough to converge and be judged.
+	[ 'while nodes converge',   qr/have ended/,     'INT',  'kill', 8, 0.001 ],
 );
 for my $phase (@phases) {
 	my ( $name, @how ) = @{$phase};
