@@ -135,10 +135,20 @@ static int write_synced(struct env *env, const char *path, struct slice text)
 	return status;
 }
 
+/* The identity's name, and the directory's own, must survive a power cut. At every start: an earlier one may have
+ * failed between the rename and this. */
+static int names_sync(struct env *env, const char *dir)
+{
+	char parent[PATH_BYTES];
+	parent_of(dir, parent);
+	int status = env_dir_sync(env, dir);
+	return status != 0 ? status : env_dir_sync(env, parent);
+}
+
 static int identity_write(struct env *env, const char *dir, const char *path, const struct identity *identity,
 			  struct err *err)
 {
-	char fresh[PATH_BYTES], parent[PATH_BYTES];
+	char fresh[PATH_BYTES];
 	struct buf text;
 	int status = name_path(fresh, dir, "identity.new", err);
 	if (status != 0) {
@@ -150,17 +160,9 @@ static int identity_write(struct env *env, const char *dir, const char *path, co
 		    FORMAT, identity->cluster_id, identity->node_id, identity->incarnation);
 	buf_appendf(&text, "check %016" PRIx64 "\n", checksum64(buf_slice(&text)));
 	assert(!buf_failed(&text));
-	parent_of(dir, parent);
 	status = write_synced(env, fresh, buf_slice(&text));
 	if (status == 0) {
 		status = env_rename(env, fresh, path);
-	}
-	if (status == 0) {
-		status = env_dir_sync(env, dir);
-	}
-	/* The directory's own name must survive a power cut as well. */
-	if (status == 0) {
-		status = env_dir_sync(env, parent);
 	}
 	buf_fini(&text);
 	return status == 0 ? 0 : err_set(err, status, "%s: cannot be written: %s", path, why(status));
@@ -269,6 +271,9 @@ int identity_open(struct env *env, const char *dir, uint64_t cluster_id, uint64_
 		return err_set(err, status, "%s: cannot be made: %s", lock, why(status));
 	}
 	status = identity_settle(env, dir, path, cluster_id, node_id, bootstrap, identity, err);
+	if (status == 0 && (status = names_sync(env, dir)) != 0) {
+		err_set(err, status, "%s: cannot be made durable: %s", path, why(status));
+	}
 	if (status != 0) {
 		identity_close(identity);
 	}

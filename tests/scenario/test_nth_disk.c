@@ -83,7 +83,7 @@ static uint32_t count_lost(struct stage *s, uint32_t acknowledged)
 static bool life(enum sim_disk_nth kind, uint64_t n, struct sum *sum)
 {
 	struct stage s;
-	stage_open(&s, 77, 1);
+	stage_open(&s, 1000 + n, 1); /* what a power cut leaves is the seed's affair */
 	struct fleet *fleet = &s.fleet;
 	struct member *m = &fleet->members[0];
 	m->config.segment_bytes = KIB(8);
