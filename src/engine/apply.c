@@ -126,8 +126,9 @@ static void keep_configuration(struct apply *apply, struct entry *entry)
 static void tell(struct shard *shard, size_t from, size_t to)
 {
 	struct apply *apply = &shard->apply;
-	assert(!apply->running);
+	assert(!apply->running && !apply->telling);
 	assert(to == from || apply->items[to - 1]->index == apply->meta.index);
+	apply->telling = true;
 	for (size_t i = from; i < to; i++) {
 		struct entry *entry = apply->items[i];
 		assert(entry->index == apply->index + 1 + i - from);
@@ -148,6 +149,7 @@ static void tell(struct shard *shard, size_t from, size_t to)
 		overlay_forget(shard->overlay, apply->index);
 		replica_applied(shard->replica, apply->index);
 	}
+	apply->telling = false;
 }
 
 /* ---- flushing ---- */

@@ -87,6 +87,8 @@ static void batch_restamp(struct shard *shard)
 struct txn *propose_begin(struct shard *shard)
 {
 	assert(propose_ready(shard));
+	/* What was applied never becomes a proposal, or one entry would beget the next for ever. */
+	assert(!shard->apply.telling);
 	if (!overlay_is_open(shard->overlay)) {
 		batch_open(shard);
 	} else if (!shard->stamped && overlay_open_empty(shard->overlay)) {
@@ -116,6 +118,7 @@ static void write_ids(struct shard *shard)
 
 static void propose_entry(struct shard *shard)
 {
+	assert(!shard->apply.telling);
 	struct entry *entry = entry_ref(shard->unproposed); /* the proposal consumes the other reference */
 	int rc = replica_propose(shard->replica, entry, shard->unproposed_stamp);
 	bool as_promised = rc != 0 || entry->index == shard->unproposed_index;

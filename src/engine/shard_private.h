@@ -79,6 +79,7 @@ struct apply {
 	struct env_work work;
 	struct env_timer retry;
 	bool running, closing;
+	bool telling; /* what was applied is being told: nothing is proposed from inside */
 	/* Committed and not yet given to the lane: a ring. */
 	struct entry **queue;
 	size_t head, count, cap;

@@ -2,8 +2,12 @@
 
 #include "tests/lib/tap.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define PATIENCE_US 60000000
 
@@ -118,9 +122,42 @@ void stage_kill(struct stage *stage, unsigned member, enum sim_kill kill, uint64
 static bool converged(void *owner) { return fleet_converged(&((struct stage *)owner)->fleet); }
 bool stage_converges(struct stage *stage) { return sim_run_until(stage->sim, converged, stage, PATIENCE_US); }
 
-uint64_t stage_applied(struct stage *stage, unsigned member)
+struct shard_stats stage_stats(const struct stage *stage, unsigned member)
 {
 	struct shard_stats stats;
 	shard_stats(node_shard(stage->fleet.members[member].node), &stats);
-	return stats.applied_index;
+	return stats;
+}
+
+uint64_t stage_applied(struct stage *stage, unsigned member) { return stage_stats(stage, member).applied_index; }
+
+void stage_cut(struct stage *stage, unsigned member, bool cut)
+{
+	for (unsigned i = 0; i < stage->fleet.count; i++) {
+		const struct sim_host *from = stage->fleet.members[i].host;
+		sim_link(stage->sim, from, stage->fleet.members[member].host)->cut = cut && i != member;
+	}
+}
+
+void stage_heal(struct stage *stage)
+{
+	sim_links_reset(stage->sim);
+	sim_links_healed(stage->sim);
+}
+
+bool stage_asserts(void (*story)(void))
+{
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		const struct rlimit none = {0, 0};
+		setrlimit(RLIMIT_CORE, &none);
+		if (freopen("/dev/null", "w", stdout) != NULL && freopen("/dev/null", "w", stderr) != NULL) {
+			story();
+		}
+		_exit(0);
+	}
+	int status = 0;
+	return child > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGABRT;
 }

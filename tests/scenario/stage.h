@@ -37,5 +37,12 @@ void stage_kill(struct stage *stage, unsigned member, enum sim_kill kill, uint64
 /* All live members have applied the same, within a minute. */
 bool stage_converges(struct stage *stage);
 uint64_t stage_applied(struct stage *stage, unsigned member);
+struct shard_stats stage_stats(const struct stage *stage, unsigned member);
+/* Nothing of what the other members send reaches this one; what it sends still leaves. */
+void stage_cut(struct stage *stage, unsigned member, bool cut);
+/* All links are good again. */
+void stage_heal(struct stage *stage);
+/* Tells a story in a process of its own, mute and without a core file: whether an assertion ended it. */
+bool stage_asserts(void (*story)(void));
 
 #endif /* TESTS_SCENARIO_STAGE_H */
