@@ -9,7 +9,7 @@
  * Standard input takes a line at a time, and each has one line for an answer:
  *   set NAME=NUMBER ...   delay jitter lag rate swap duplicate replay corrupt cut after;
  *                         what is not named is off. Connections that a cut has hit are reset.
- *   counts                what happened since the last set
+ *   counts                what happened so far
  * The end of standard input ends the proxy, so it never survives the nemesis. */
 #include "tests/nemesis/strand.h"
 

@@ -41,7 +41,6 @@ void mischief_set(struct mischief *mischief, const struct strand_settings *setti
 {
 	mischief->settings = *settings;
 	mischief->settings_number++;
-	mischief->counts = (struct strand_counts){0};
 }
 
 static bool chance(struct mischief *mischief, uint32_t of_1000)

@@ -22,8 +22,10 @@ sub needs_redirect {
 }
 
 my %proxies; # node => { to, from }
+my %active;  # node => kind => its settings, of the kinds that are at work
 
 sub start_proxies {
+	%active = ();
 	for my $i ( 1 .. $world{nodes} ) {
 		pipe my $in,   my $to  or die "nemesis: pipe: $!\n";
 		pipe my $from, my $out or die "nemesis: pipe: $!\n";
@@ -47,6 +49,17 @@ sub ask {
 	return $answer;
 }
 
+# How often a proxy has done something.
+sub counted { my ( $i, $what ) = @_; return ask( $i, 'counts' ) =~ /\b$what=(\d+)/ ? $1 : 0 }
+
+# Tells the proxy of a node what all kinds together want.
+sub set_proxy {
+	my ($i) = @_;
+	my %all = map { %{$_} } values %{ $active{$i} };
+	ask( $i, join ' ', 'set', map {"$_=$all{$_}"} sort keys %all );
+	return;
+}
+
 # draw: the settings of this time, as the proxy's words. effect: what it must have counted in the end.
 sub wire_fault {
 	my (%row) = @_;
@@ -58,17 +71,22 @@ sub wire_fault {
 			my ($event) = @_;
 			my $victim = victim() or return;
 			my %set = $row{draw}->();
-			my $words = join ' ', map {"$_=$set{$_}"} sort keys %set;
 			$event->{nodes} = rand() < 0.5 ? [$victim] : [ 1 .. $world{nodes} ];
-			ask( $_, "set $words" ) for @{ $event->{nodes} };
-			strike( $event, ( @{ $event->{nodes} } > 1 ? 'all' : "n$victim" ) . " $words" );
+			for my $i ( @{ $event->{nodes} } ) {
+				$event->{before} += counted( $i, $row{effect} );
+				$active{$i}{ $event->{kind} } = \%set;
+				set_proxy($i);
+			}
+			strike( $event, join ' ', @{ $event->{nodes} } > 1 ? 'all' : "n$victim", map {"$_=$set{$_}"} sort keys %set );
 		},
 		end => sub {
 			my ($event) = @_;
-			my $count = 0;
-			for my $i ( @{ $event->{nodes} // [] } ) {
-				$count += ask( $i, 'counts' ) =~ /$row{effect}=(\d+)/ ? $1 : 0;
-				ask( $i, 'set' );
+			return unless $event->{nodes};
+			my $count = -$event->{before};
+			for my $i ( @{ $event->{nodes} } ) {
+				$count += counted( $i, $row{effect} );
+				delete $active{$i}{ $event->{kind} };
+				set_proxy($i);
 			}
 			say_line("       $event->{kind}: $row{effect} $count");
 			unstrike($event) unless $count;
