@@ -1,7 +1,6 @@
 #include "tests/sim/judge.h"
 
-#include "tests/check/append.h"
-#include "tests/check/linear.h"
+#include "tests/check/verdict.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -9,14 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINEAR_STEPS 2000000
-
-void judge_init(struct judge *judge) { memset(judge, 0, sizeof(*judge)); }
+void judge_init(struct judge *judge)
+{
+	memset(judge, 0, sizeof(*judge));
+	history_init(&judge->history);
+}
 
 void judge_fini(struct judge *judge)
 {
 	free(judge->entries);
 	free(judge->leaders);
+	history_fini(&judge->history);
 }
 
 void judge_fail(struct judge *judge, const char *format, ...)
@@ -66,6 +68,8 @@ void judge_applied(struct judge *judge, unsigned member, const struct entry *ent
 	if (entry->index == judge->entry_count + 1) {
 		judge->entries = grow(judge->entries, judge->entry_count, &judge->entry_cap, sizeof(*judge->entries));
 		judge->entries[judge->entry_count++] = (struct judge_entry){entry->term, entry->chain};
+		history_add_entry(&judge->history, entry->index,
+				  entry->type == ENTRY_COMMAND ? entry_payload(entry) : SLICE_NONE);
 		return;
 	}
 	const struct judge_entry *first = &judge->entries[entry->index - 1];
@@ -105,28 +109,11 @@ void judge_commit(struct judge *judge, unsigned member, uint64_t commit_index)
 	judge->commits[member] = commit_index;
 }
 
-void judge_counter(struct judge *judge, const char *key, uint64_t done, uint64_t unknown, uint64_t value)
+void judge_verdict(struct judge *judge)
 {
-	if (value < done || value > done + unknown) {
-		judge_fail(judge,
-			   "counter %s is %" PRIu64 ", but %" PRIu64 " were acknowledged and %" PRIu64 " are unknown", key,
-			   value, done, unknown);
-	}
-}
-
-void judge_history(struct judge *judge, const struct history *registers, const struct history *lists)
-{
+	struct verdict verdict;
 	struct err err = {0};
-	size_t keys = 0;
-	size_t undecided = 0;
-	if (linear_check(registers, LINEAR_STEPS, &keys, &undecided, &err) == LINEAR_NO) {
-		judge_fail(judge, "registers are not linearizable: %s", err.text);
-	}
-	if (undecided * 20 > keys) {
-		judge_fail(judge, "the linearizability of %zu of %zu keys is undecided", undecided, keys);
-	}
-	enum append_anomaly anomaly = append_check(lists, &err);
-	if (anomaly != APPEND_NONE) {
-		judge_fail(judge, "lists: %s: %s", append_anomaly_name(anomaly), err.text);
+	if (verdict_of(&judge->history, &verdict, &err) != 0) {
+		judge_fail(judge, "%s", err.text);
 	}
 }

@@ -5,8 +5,7 @@
  * During the run: one leader a term; every node applies the same entries at the
  * same index (chain, term), each life in order and without a gap, never
  * beyond what it said before; the applied index of a life never falls.
- * At the end: registers are linearizable, lists strictly serializable, counters
- * counted every acknowledged INCR exactly once, the sale's equations hold. */
+ * At the end: every judge of tests/check, over one history of what all clients saw and what the log holds. */
 #ifndef TESTS_SIM_JUDGE_H
 #define TESTS_SIM_JUDGE_H
 
@@ -29,6 +28,7 @@ struct judge_leader {
 struct judge {
 	bool failed;
 	char failure[1024];
+	struct history history; /* clients add what they saw; entries come from judge_applied */
 	struct judge_entry *entries; /* [index - 1] */
 	uint64_t entry_count, entry_cap;
 	struct judge_leader *leaders; /* by rising term of first sight */
@@ -49,8 +49,7 @@ void judge_applied(struct judge *judge, unsigned member, const struct entry *ent
 void judge_leads(struct judge *judge, unsigned member, uint64_t term);
 void judge_commit(struct judge *judge, unsigned member, uint64_t commit_index);
 
-/* A counter: adds acknowledged, adds with unknown outcome, and what was read at the end. */
-void judge_counter(struct judge *judge, const char *key, uint64_t done, uint64_t unknown, uint64_t value);
-void judge_history(struct judge *judge, const struct history *registers, const struct history *lists);
+/* Hands the history to the judges of tests/check. */
+void judge_verdict(struct judge *judge);
 
 #endif /* TESTS_SIM_JUDGE_H */

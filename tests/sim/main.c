@@ -43,10 +43,11 @@ struct job {
 static _Noreturn void usage(int status)
 {
 	printf("usage: sim [--seeds N] [--from S] [--nodes K] [--minutes M] [--jobs J] [--twice]\n"
-	       "           [--faults KIND,KIND|none] [--replay SEED] [--trace] [--log] [--quiet]\n"
+	       "           [--faults KIND,KIND|none] [--replay SEED] [--trace] [--log] [--quiet] [--history DIR]\n"
 	       "\n"
 	       "Runs N seeds from S, each a cluster of K nodes under faults for M simulated minutes.\n"
 	       "--replay runs one seed in this process; --trace prints every event, --log the nodes' logs.\n"
+	       "--history writes what clients saw and the log to DIR/seed-N.jsonl, for judge-history.\n"
 	       "Faults:");
 	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
 		printf(" %s", nemesis_kind_name(i));
@@ -92,6 +93,8 @@ static void parse(struct plan *plan, int argc, char **argv)
 		} else if (strcmp(argv[i], "--replay") == 0) {
 			plan->run.seed = number(value), i++;
 			plan->replay = true;
+		} else if (strcmp(argv[i], "--history") == 0 && value != NULL) {
+			plan->run.history = value, i++;
 		} else if (strcmp(argv[i], "--faults") == 0 && value != NULL) {
 			plan->run.only = value, i++;
 		} else {

@@ -73,6 +73,7 @@ static void compare_bytes(struct run *run)
 		if (!sim_run_until(run->sim, hash_done, &wait, DRAIN_US) || wait.status != 0) {
 			judge_fail(&run->judge, "n%u gives no hash of its database: %d", i + 1, wait.status);
 		}
+		history_add_hash(&run->judge.history, &(struct history_hash){i + 1, wait.index, wait.hash});
 		if (first.done && first.index == wait.index && !chain_equal(first.hash, wait.hash)) {
 			judge_fail(&run->judge, "the databases differ at index %" PRIu64 " (n%u)", wait.index, i + 1);
 		}
@@ -137,8 +138,7 @@ static void liveness(struct run *run)
 /* A run with a choice of faults of its own need not have seen all that a seed of the swarm must. */
 static void verdict(struct run *run, bool swarm)
 {
-	shops_judge(&run->shops);
-	sale_judge(&run->sale);
+	judge_verdict(&run->judge);
 	if (!swarm) {
 		return;
 	}
@@ -158,6 +158,22 @@ static void verdict(struct run *run, bool swarm)
 	}
 }
 
+static void write_history(const struct run *run, const struct run_options *options)
+{
+	char path[1024];
+	if (options->history == NULL) {
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/seed-%" PRIu64 ".jsonl", options->history, options->seed);
+	FILE *out = fopen(path, "we");
+	if (out == NULL || history_write(&run->judge.history, out) != 0) {
+		fprintf(stderr, "sim: cannot write %s\n", path);
+	}
+	if (out != NULL) {
+		fclose(out);
+	}
+}
+
 static void fill_result(struct run *run, struct run_result *result)
 {
 	result->failed = run->judge.failed;
@@ -169,7 +185,7 @@ static void fill_result(struct run *run, struct run_result *result)
 	result->refused = run->shops.refused;
 	result->retried = run->shops.retried;
 	result->unknown = run->shops.unknown;
-	result->started = run->shops.started;
+	result->started = run->shops.works.started;
 	result->leader_changes = run->judge.leader_changes;
 	result->restarts = run->fleet.restarts;
 	result->truth_lost = run->fleet.truth_lost;
@@ -219,6 +235,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 		verdict(run, options->only == NULL);
 	}
 	fill_result(run, result);
+	write_history(run, options);
 	if (run->judge.failed && !options->log) {
 		fleet_print(&run->fleet);
 	}

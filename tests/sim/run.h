@@ -16,6 +16,7 @@ struct run_options {
 	unsigned nodes;   /* 0: the seed's choice of 3 and 5 */
 	uint64_t minutes; /* of the safety phase; 0: one */
 	const char *only; /* faults, or NULL */
+	const char *history; /* folder to which the history goes, or NULL */
 	bool trace;       /* every event */
 	bool log;         /* log lines of nodes */
 	const struct wares *wares; /* the bundle of the sale; NULL: no sale */

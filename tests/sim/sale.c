@@ -1,6 +1,7 @@
 #include "tests/sim/sale.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,11 @@
 #define CAMPAIGN "11.11"
 #define SKU "phone-x"
 #define PAGE 500
+#define AUDIT_PAGE 200
 #define PAGE_TEXT "500"
+#define SALE_CLIENTS 1000 /* the first buyer's number in the history */
+#define PRICE 199900
+#define PAY_TTL_MS 900000
 #define KEEP_MS 10000 /* a step of the shopkeeper is tried for so long, then again */
 
 static void buyer_next(struct buyer *buyer)
@@ -22,6 +27,7 @@ static void buyer_begins(struct buyer *buyer)
 	assert(!buyer->busy);
 	buyer->busy = true;
 	buyer->sale->busy++;
+	buyer->asked_us = sim_now_us(buyer->sale->sim);
 	buyer->call.data = buyer;
 }
 
@@ -34,50 +40,69 @@ static struct buyer *buyer_ends(struct tally_call *call)
 	return buyer;
 }
 
+/* ---- the record ---- */
+
+static struct history_op op_of_order(const struct sale_order *order, enum history_function function)
+{
+	return (struct history_op){
+		.function = function, .key = order->key, .value = order->units, .expected = order->customer, .code = ""};
+}
+
+/* What was asked with call, and how it ended. */
+static void note(struct buyer *buyer, struct history_op op, const struct tally_call *call)
+{
+	struct sale *sale = buyer->sale;
+	enum tally_outcome outcome = tally_call_outcome(call);
+	op.client = SALE_CLIENTS + (uint32_t)(buyer - sale->buyers);
+	op.invoked_us = buyer->asked_us;
+	op.returned_us = outcome == TALLY_UNKNOWN ? HISTORY_NEVER : sim_now_us(sale->sim);
+	op.outcome = outcome == TALLY_DONE ? HISTORY_OK : outcome == TALLY_UNKNOWN ? HISTORY_INFO : HISTORY_FAIL;
+	op.attempts = tally_call_attempts(call);
+	op.code = tally_call_code(call);
+	op.replayed = tally_call_replayed(call);
+	history_add(&sale->judge->history, &op);
+}
+
 /* ---- buying ---- */
 
-static void note_answer(struct sale *sale, struct sale_order *order, const struct tally_call *call)
+static void note_answer(struct buyer *buyer, const struct tally_call *call)
 {
+	struct sale *sale = buyer->sale;
+	struct sale_order *order = buyer->order;
 	enum tally_outcome outcome = tally_call_outcome(call);
-	if (outcome == TALLY_DONE) {
-		int64_t number = tally_value_int(tally_value_get(tally_call_value(call), "number"), -1);
-		if (order->told == ORDER_SOLD && order->number != number) {
-			judge_fail(sale->judge, "order %s got number %lld, then %lld", order->id, (long long)order->number,
-				   (long long)number);
-		}
-		if (order->told == ORDER_REFUSED) {
-			judge_fail(sale->judge, "order %s was refused, then sold", order->id);
-		}
-		sale->sold += order->told != ORDER_SOLD;
-		sale->replayed += tally_call_replayed(call);
-		order->told = ORDER_SOLD;
-		order->number = number;
-		return;
-	}
+	struct history_op op = op_of_order(order, HISTORY_BUY);
+	const struct tally_value *value = tally_call_value(call);
+	const int64_t told[2] = {tally_value_int(tally_value_get(value, "number"), -1),
+				 tally_value_int(tally_value_get(value, "left"), -1)};
+	op.id = order->id;
+	op.list = told;
+	op.list_count = outcome == TALLY_DONE ? 2 : 0;
+	note(buyer, op, call);
 	sale->unknown += outcome == TALLY_UNKNOWN;
+	if (outcome == TALLY_DONE) {
+		sale->sold += !order->told;
+		sale->replayed += tally_call_replayed(call);
+		order->told = true;
+	}
 	if (outcome != TALLY_REFUSED && outcome != TALLY_CONFLICT) {
 		return; /* retry and unknown: he asks again, or it stays open whether he bought */
 	}
 	const char *code = tally_call_code(call);
 	sale->refused++;
-	sale->sold_out_told = sale->sold_out_told || strcmp(code, "SOLD_OUT") == 0;
-	if (order->told == ORDER_SOLD) {
-		judge_fail(sale->judge, "order %s was sold, then refused with %s", order->id, code);
-	}
+	order->told = true;
 	if (strcmp(code, "SOLD_OUT") != 0 && strcmp(code, "PURCHASE_LIMIT_EXCEEDED") != 0 &&
 	    strcmp(code, "INSUFFICIENT_STOCK") != 0) {
 		judge_fail(sale->judge, "order %s was refused: %s", order->id, tally_call_message(call));
 	}
-	order->told = ORDER_REFUSED;
 }
 
 static void bought_cb(struct tally_call *call)
 {
 	struct buyer *buyer = buyer_ends(call);
 	struct sale_order *order = buyer->order;
-	note_answer(buyer->sale, order, call);
+	note_answer(buyer, call);
 	/* Who was left in the dark mostly asks again under the same id, and who got it sometimes too. */
-	bool dark = order->told == ORDER_UNKNOWN;
+	bool dark = !order->told;
 	bool again = prng_chance(sim_prng(buyer->sale->sim), dark ? 3 : 1, dark ? 4 : 20);
 	if (!again || order->asked > 8) {
 		buyer->order = NULL;
@@ -92,8 +117,9 @@ static struct sale_order *new_order(struct sale *sale)
 	}
 	struct prng *prng = sim_prng(sale->sim);
 	struct sale_order *order = &sale->orders[sale->order_count];
-	snprintf(order->id, sizeof(order->id), "o-%05zu", sale->order_count++);
-	snprintf(order->customer, sizeof(order->customer), "b%u", (unsigned)prng_below(prng, sale->customers));
+	order->key = (int64_t)sale->order_count++;
+	snprintf(order->id, sizeof(order->id), "o-%05" PRId64, order->key);
+	order->customer = (int64_t)prng_below(prng, sale->customers);
 	order->units = 1 + (int64_t)prng_below(prng, 2);
 	return order;
 }
@@ -106,10 +132,12 @@ static void buy(struct buyer *buyer)
 		return;
 	}
 	struct sale_order *order = buyer->order;
+	char customer[24];
+	snprintf(customer, sizeof(customer), "b%" PRId64, order->customer);
 	order->asked++;
 	buyer_begins(buyer);
 	const struct tally_arg args[] = {tally_str("order_id", order->id), tally_str("campaign", CAMPAIGN),
-					 tally_str("sku", SKU), tally_str("customer", order->customer),
+					 tally_str("sku", SKU), tally_str("customer", customer),
 					 tally_int("qty", order->units)};
 	tally_call_start(sale->tally, &buyer->call, "order.flash_buy", args, 5,
 			 200 + (unsigned)prng_below(sim_prng(sale->sim), 6000), bought_cb);
@@ -131,6 +159,7 @@ static bool step_done(struct tally_call *call, const char *step)
 static void pushed_cb(struct tally_call *call)
 {
 	struct sale *sale = ((struct buyer *)call->data)->sale;
+	note(call->data, (struct history_op){.function = HISTORY_OTHER, .id = "push"}, call);
 	if (step_done(call, "the push of the bundle")) {
 		sale->state = SALE_ALLOT;
 	}
@@ -147,15 +176,18 @@ static void push(struct sale *sale)
 		words[count] = sale->wares->sources[i];
 		lens[count++] = sale->wares->lens[i];
 	}
-	char id[TALLY_ID_SIZE];
-	tally_id_make(sale->tally, id);
 	buyer_begins(&sale->buyers[0]);
-	tally_command_start(sale->tally, &sale->buyers[0].call, id, words, lens, count, 0, KEEP_MS, pushed_cb);
+	tally_command_start(sale->tally, &sale->buyers[0].call, "push", words, lens, count, 0, KEEP_MS, pushed_cb);
 }
 
 static void allotted_cb(struct tally_call *call)
 {
 	struct sale *sale = ((struct buyer *)call->data)->sale;
+	const int64_t terms[] = {sale->per_customer, PRICE, PAY_TTL_MS};
+	note(call->data,
+	     (struct history_op){
+		     .function = HISTORY_ALLOT, .id = "a-1", .value = sale->allotted, .list = terms, .list_count = 3},
+	     call);
 	if (!step_done(call, "the allotment")) {
 		return;
 	}
@@ -176,8 +208,8 @@ static void allot(struct sale *sale)
 		tally_int("from_ms", 0),
 		tally_int("until_ms", INT64_C(4000000000000)),
 		tally_int("per_customer", sale->per_customer),
-		tally_int("price", 199900),
-		tally_int("pay_ttl_ms", 900000),
+		tally_int("price", PRICE),
+		tally_int("pay_ttl_ms", PAY_TTL_MS),
 	};
 	buyer_begins(&sale->buyers[0]);
 	tally_call_start(sale->tally, &sale->buyers[0].call, "campaign.allot", args, 9, KEEP_MS, allotted_cb);
@@ -185,30 +217,32 @@ static void allot(struct sale *sale)
 
 /* ---- reading back ---- */
 
-static struct slice text_of(struct sale *sale, const struct tally_value *row, const char *column)
+/* The number behind what our names begin with: "o-00012", "b7". */
+static int64_t number_of(struct sale *sale, const struct tally_value *row, const char *column, size_t prefix)
 {
 	size_t len = 0;
 	const char *text = tally_value_text(tally_value_get(row, column), &len);
-	char *copy = text == NULL ? NULL : strndup(text, len);
-	if (copy == NULL) {
+	if (text == NULL || len <= prefix) {
 		judge_fail(sale->judge, "a row of order has no %s", column);
-		return SLICE_NONE;
+		return -1;
 	}
-	return slice_of(copy, len);
+	return strtoll(text + prefix, NULL, 10);
 }
 
-static void note_row(struct sale *sale, const struct tally_value *row)
+static void note_row(struct sale *sale, const struct tally_value *row, const struct tally_call *call)
 {
-	struct trade_order *order = &sale->rows[sale->row_count];
-	order->order_id = text_of(sale, row, "order_id");
-	if (sale->row_count > 0 && slice_equal(order->order_id, slice_str(sale->from))) {
-		free((void *)(uintptr_t)order->order_id.data); /* the last row of the page before */
-		return;
+	const int64_t number[] = {tally_value_int(tally_value_get(row, "number"), 0)};
+	struct history_op op = {.function = HISTORY_ORDER,
+				.key = number_of(sale, row, "order_id", 2),
+				.value = tally_value_int(tally_value_get(row, "qty"), 0),
+				.expected = number_of(sale, row, "customer", 1),
+				.list = number,
+				.list_count = 1};
+	if (op.key == sale->last_key) {
+		return; /* the last row of the page before */
 	}
-	order->customer = text_of(sale, row, "customer");
-	order->units = tally_value_int(tally_value_get(row, "qty"), 0);
-	order->number = tally_value_int(tally_value_get(row, "number"), 0);
-	sale->row_count++;
+	sale->last_key = op.key;
+	note(&sale->buyers[0], op, call);
 }
 
 static void rows_cb(struct tally_call *call)
@@ -219,15 +253,14 @@ static void rows_cb(struct tally_call *call)
 		return;
 	}
 	size_t count = tally_value_count(rows);
-	for (size_t i = 0; i < count && sale->row_count < SALE_ORDERS_MAX; i++) {
-		note_row(sale, tally_value_at(rows, i));
+	for (size_t i = 0; i < count; i++) {
+		note_row(sale, tally_value_at(rows, i), call);
 	}
 	if (count < PAGE) {
 		sale->state = SALE_CAMPAIGN;
 		return;
 	}
-	struct slice last = sale->rows[sale->row_count - 1].order_id;
-	snprintf(sale->from, sizeof(sale->from), "%.*s", (int)last.len, last.data);
+	snprintf(sale->from, sizeof(sale->from), "o-%05" PRId64, sale->last_key);
 }
 
 static void campaign_cb(struct tally_call *call)
@@ -235,7 +268,7 @@ static void campaign_cb(struct tally_call *call)
 	struct sale *sale = ((struct buyer *)call->data)->sale;
 	const struct tally_value *row = tally_call_value(call);
 	if (step_done(call, "ROW campaign")) {
-		sale->trade.campaign_out = tally_value_int(tally_value_get(row, "out"), -1);
+		sale->stock[STOCK_OUT] = tally_value_int(tally_value_get(row, "out"), -1);
 		sale->state = SALE_STATUS;
 	}
 }
@@ -247,14 +280,40 @@ static void status_cb(struct tally_call *call)
 	if (!step_done(call, "campaign.status")) {
 		return;
 	}
-	struct trade *trade = &sale->trade;
-	trade->allotted = tally_value_int(tally_value_get(row, "allotted"), -1);
-	trade->avail = tally_value_int(tally_value_get(row, "avail"), -1);
-	trade->held = tally_value_int(tally_value_get(row, "held"), -1);
-	trade->committed = tally_value_int(tally_value_get(row, "committed"), -1);
-	trade->shipped = tally_value_int(tally_value_get(row, "shipped"), -1);
-	trade->returned = tally_value_int(tally_value_get(row, "returned"), -1);
-	sale->state = SALE_READ;
+	static const char *const names[STOCK_OUT] = {"allotted", "avail", "held", "committed", "shipped", "returned"};
+	for (size_t i = 0; i < STOCK_OUT; i++) {
+		sale->stock[i] = tally_value_int(tally_value_get(row, names[i]), -1);
+	}
+	note(call->data,
+	     (struct history_op){.function = HISTORY_STOCK, .list = sale->stock, .list_count = STOCK_FIELDS}, call);
+	sale->state = SALE_AUDIT;
+}
+
+/* The bundle's own audit of P1-P4, Q1 and the order numbers, page by page. */
+static void audited_cb(struct tally_call *call)
+{
+	struct sale *sale = ((struct buyer *)call->data)->sale;
+	const struct tally_value *page = tally_call_value(call);
+	if (!step_done(call, "audit.check")) {
+		return;
+	}
+	const struct tally_value *violations = tally_value_get(page, "violations"), *first = tally_value_at(violations, 0);
+	size_t len = 0;
+	const char *resume = tally_value_text(tally_value_get(page, "resume"), &len);
+	if (tally_value_type(violations) != TALLY_LIST || tally_value_count(violations) > 0) {
+		const char *rule = tally_value_text(tally_value_get(first, "rule"), NULL);
+		judge_fail(sale->judge, "audit.check: %zu violations, the first of %s: %lld, must be %lld",
+			   tally_value_count(violations), rule == NULL ? "?" : rule,
+			   (long long)tally_value_int(tally_value_get(first, "actual"), 0),
+			   (long long)tally_value_int(tally_value_get(first, "expected"), 0));
+	}
+	sale->audited += (uint64_t)tally_value_int(tally_value_get(page, "checked"), 0);
+	free(sale->resume);
+	sale->resume = resume == NULL ? NULL : strndup(resume, len);
+	sale->state = resume == NULL ? SALE_READ : SALE_AUDIT;
+	if (resume == NULL && sale->audited == 0) {
+		judge_fail(sale->judge, "audit.check looked at nothing");
+	}
 }
 
 static void read_words(struct sale *sale, const char *const *words, size_t count, tally_call_cb cb)
@@ -270,6 +329,8 @@ static void read_words(struct sale *sale, const char *const *words, size_t count
 static void read_step(struct sale *sale)
 {
 	const struct tally_arg args[] = {tally_str("campaign", CAMPAIGN)};
+	const struct tally_arg audit[] = {tally_int("limit", AUDIT_PAGE),
+					  tally_str("resume", sale->resume == NULL ? "" : sale->resume)};
 	switch (sale->state) {
 	case SALE_ROWS:
 		read_words(sale, (const char *const[]){"ROWS", "order", sale->from, "LIMIT", PAGE_TEXT}, 5, rows_cb);
@@ -280,6 +341,11 @@ static void read_step(struct sale *sale)
 	case SALE_STATUS:
 		buyer_begins(&sale->buyers[0]);
 		tally_call_start(sale->tally, &sale->buyers[0].call, "campaign.status", args, 1, KEEP_MS, status_cb);
+		break;
+	case SALE_AUDIT:
+		buyer_begins(&sale->buyers[0]);
+		tally_call_start(sale->tally, &sale->buyers[0].call, "audit.check", audit, sale->resume == NULL ? 1 : 2, KEEP_MS,
+				 audited_cb);
 		break;
 	default:
 		break;
@@ -317,8 +383,8 @@ void sale_init(struct sale *sale, struct fleet *fleet, struct judge *judge, cons
 	sale->buyer_count = 2 + (unsigned)prng_below(prng, SALE_BUYERS_MAX - 1);
 	sale->think_us = 50000 * (uint64_t)sale->buyer_count * (1 + prng_below(prng, 4));
 	sale->orders = calloc(SALE_ORDERS_MAX, sizeof(*sale->orders));
-	sale->rows = calloc(SALE_ORDERS_MAX, sizeof(*sale->rows));
-	if (sale->orders == NULL || sale->rows == NULL) {
+	sale->last_key = -1;
+	if (sale->orders == NULL) {
 		fatal("out of memory for a sale");
 	}
 	char servers[256];
@@ -349,11 +415,7 @@ void sale_fini(struct sale *sale)
 	}
 	client_free(sale->tally);
 	sim_env_free(sale->env);
-	for (size_t i = 0; i < sale->row_count; i++) {
-		free((void *)(uintptr_t)sale->rows[i].order_id.data);
-		free((void *)(uintptr_t)sale->rows[i].customer.data);
-	}
-	free(sale->rows);
+	free(sale->resume);
 	free(sale->orders);
 }
 
@@ -370,40 +432,4 @@ void sale_read(struct sale *sale)
 	sale->state = SALE_ROWS;
 	snprintf(sale->from, sizeof(sale->from), "o");
 	buyer_next(&sale->buyers[0]);
-}
-
-void sale_judge(struct sale *sale)
-{
-	struct trade *trade = &sale->trade;
-	if (trade->allotted == 0) {
-		return; /* never opened */
-	}
-	if (trade->allotted != sale->allotted) {
-		judge_fail(sale->judge, "the sale: %lld units were allotted, the campaign says %lld", (long long)sale->allotted,
-			   (long long)trade->allotted);
-	}
-	struct trade_ack *acks = calloc(sale->order_count + 1, sizeof(*acks));
-	if (acks == NULL) {
-		fatal("out of memory for a sale");
-	}
-	size_t count = 0;
-	for (size_t i = 0; i < sale->order_count; i++) {
-		const struct sale_order *order = &sale->orders[i];
-		if (order->told != ORDER_UNKNOWN) {
-			acks[count++] = (struct trade_ack){slice_str(order->id), slice_str(order->customer), order->units,
-							   order->number, order->told == ORDER_REFUSED};
-		}
-	}
-	trade->per_customer = sale->per_customer;
-	trade->demand_left = sale->sold_out_told;
-	trade->orders = sale->rows;
-	trade->order_count = sale->row_count;
-	trade->acks = acks;
-	trade->ack_count = count;
-	struct trade_verdict verdict;
-	struct err err = {0};
-	if (trade_check(trade, &verdict, &err) != 0) {
-		judge_fail(sale->judge, "the sale: %s", err.text);
-	}
-	free(acks);
 }

@@ -6,71 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_OPS 120 /* requests after which registers and lists move on */
-#define REGISTERS 3
-#define LISTS 2
-#define LIST_VALUES_MAX 1024
-
-enum work_kind { WORK_SET, WORK_GET, WORK_APPEND, WORK_LIST, WORK_INCR, WORK_COUNT };
-
 static void work_next(struct worker *w);
-static void answered_cb(struct tally_call *call);
-
-/* ---- what an answer says ---- */
-
-/* "1,22,333," → numbers. False when it is not that. */
-static bool parse_list(const char *text, size_t len, int64_t *list, size_t *count)
-{
-	*count = 0;
-	int64_t number = 0;
-	bool digits = false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == ',' && digits && *count < LIST_VALUES_MAX) {
-			list[(*count)++] = number;
-			number = 0;
-			digits = false;
-		} else if (text[i] >= '0' && text[i] <= '9') {
-			number = number * 10 + (text[i] - '0');
-			digits = true;
-		} else {
-			return false;
-		}
-	}
-	return !digits;
-}
-
-static void note_value(struct worker *w, const struct tally_value *value)
-{
-	struct judge *judge = w->shop->shops->judge;
-	size_t len = 0;
-	const char *text = value == NULL ? NULL : tally_value_text(value, &len);
-	if (w->kind == WORK_GET) {
-		w->op.found = text != NULL;
-		w->op.value = text == NULL ? 0 : strtoll(text, NULL, 10);
-	} else if (w->kind == WORK_COUNT) {
-		w->shop->shops->counters[w->counter].value = text == NULL ? 0 : strtoull(text, NULL, 10);
-		w->shop->shops->counters[w->counter].read = true;
-	} else if (w->kind == WORK_LIST) {
-		int64_t list[LIST_VALUES_MAX];
-		w->part.count = 0;
-		if (text != NULL && !parse_list(text, len, list, &w->part.count)) {
-			judge_fail(judge, "%s reads as garbage: %.200s", w->key, text);
-		}
-		w->part.list = list;
-		history_add(&w->shop->shops->lists, &w->op);
-		w->part.list = NULL;
-	}
-}
-
-static void record(struct worker *w)
-{
-	struct shops *shops = w->shop->shops;
-	if (w->kind == WORK_SET || w->kind == WORK_GET) {
-		history_add(&shops->registers, &w->op);
-	} else if (w->kind == WORK_APPEND || (w->kind == WORK_LIST && w->op.outcome != HISTORY_OK)) {
-		history_add(&shops->lists, &w->op);
-	}
-}
 
 static void count_outcome(struct worker *w, enum tally_outcome outcome)
 {
@@ -79,10 +15,6 @@ static void count_outcome(struct worker *w, enum tally_outcome outcome)
 	shops->refused += outcome == TALLY_REFUSED || outcome == TALLY_CONFLICT;
 	shops->retried += outcome == TALLY_RETRY;
 	shops->unknown += outcome == TALLY_UNKNOWN;
-	if (w->kind == WORK_INCR) {
-		shops->counters[w->counter].done += outcome == TALLY_DONE;
-		shops->counters[w->counter].unknown += outcome == TALLY_UNKNOWN;
-	}
 	if (outcome != TALLY_DONE) {
 		return;
 	}
@@ -92,141 +24,88 @@ static void count_outcome(struct worker *w, enum tally_outcome outcome)
 	shops->last_done_us = now;
 }
 
+/* Who was left in the dark is asked about again, by another client and so mostly over another node; sometimes
+ * also what was answered: the answer must be the same. */
+static void ask_again_later(struct worker *w, enum tally_outcome outcome)
+{
+	struct shops *shops = w->shop->shops;
+	bool dark = outcome == TALLY_UNKNOWN;
+	if (!work_repeats(&w->work) || (!dark && outcome != TALLY_DONE)) {
+		return;
+	}
+	if (shops->again_count < SHOP_AGAIN_MAX && prng_chance(sim_prng(shops->sim), dark ? 3 : 1, dark ? 4 : 30)) {
+		shops->again[shops->again_count++] = (struct again){w->work, w->shop->number};
+	}
+}
+
 static void answered_cb(struct tally_call *call)
 {
 	struct worker *w = call->data;
 	struct shops *shops = w->shop->shops;
 	enum tally_outcome outcome = tally_call_outcome(call);
+	char name[24], line[96];
 	w->busy = false;
 	shops->busy--;
-	w->op.outcome = outcome == TALLY_DONE ? HISTORY_OK : outcome == TALLY_UNKNOWN ? HISTORY_INFO : HISTORY_FAIL;
-	w->op.returned_us = outcome == TALLY_UNKNOWN ? HISTORY_NEVER : sim_now_us(shops->sim);
-	w->op.attempts = tally_call_attempts(call);
-	w->op.code = tally_call_code(call);
+	work_name(&w->work, name, sizeof(name));
 	if (outcome == TALLY_REFUSED) {
-		judge_fail(shops->judge, "%s was refused: %s", w->key, tally_call_message(call));
+		judge_fail(shops->judge, "%s was refused: %s", name, tally_call_message(call));
 	}
-	if (outcome == TALLY_DONE) {
-		note_value(w, tally_call_value(call));
+	if (!work_end(&w->work, call, sim_now_us(shops->sim), &shops->judge->history)) {
+		judge_fail(shops->judge, "the answer to %s is garbage", name);
 	}
-	record(w);
+	shops->works.bank_open = shops->works.bank_open || (w->work.kind == WORK_BANK && outcome == TALLY_DONE);
+	shops->works.ring_laid = shops->works.ring_laid || (w->work.kind == WORK_RING && outcome == TALLY_DONE);
+	shops->replayed += tally_call_replayed(call);
 	count_outcome(w, outcome);
-	char line[96];
-	snprintf(line, sizeof(line), "%s %d %d", w->key, w->kind, (int)outcome);
+	snprintf(line, sizeof(line), "%s %d %d", name, (int)w->work.kind, (int)outcome);
 	sim_trace(shops->sim, w->shop->host, "answer", slice_str(line));
 	if (w->final && outcome == TALLY_DONE) {
 		shops->final_done++;
 		w->final = false;
 	}
+	ask_again_later(w, outcome);
 	work_next(w);
 }
 
 /* ---- asking ---- */
-
-static void command(struct worker *w, const char *const *words, size_t count, bool read, unsigned timeout_ms)
-{
-	size_t lens[4];
-	for (size_t i = 0; i < count; i++) {
-		lens[i] = strlen(words[i]);
-	}
-	char id[TALLY_ID_SIZE];
-	tally_id_make(w->shop->tally, id);
-	tally_command_start(w->shop->tally, &w->call, read ? NULL : id, words, lens, count, read ? TALLY_READ : 0,
-			    timeout_ms, answered_cb);
-}
 
 static void ask(struct worker *w, unsigned timeout_ms)
 {
 	struct shops *shops = w->shop->shops;
 	w->busy = true;
 	shops->busy++;
-	shops->started++;
+	shops->works.started++;
 	w->call.data = w;
-	w->op.client = w->shop->number * SHOP_WORKERS_MAX + (uint32_t)(w - w->shop->workers);
-	w->op.invoked_us = sim_now_us(shops->sim);
-	w->op.returned_us = HISTORY_NEVER;
-	size_t key_len = strlen(w->key);
-	size_t text_len = strlen(w->text);
-	switch (w->kind) {
-	case WORK_SET:
-		tally_set_start(w->shop->tally, &w->call, w->key, key_len, w->text, text_len, timeout_ms, answered_cb);
-		break;
-	case WORK_GET:
-	case WORK_LIST:
-	case WORK_COUNT:
-		tally_get_start(w->shop->tally, &w->call, w->key, key_len, timeout_ms, answered_cb);
-		break;
-	case WORK_APPEND:
-		command(w, (const char *const[]){"APPEND", w->key, w->text}, 3, false, timeout_ms);
-		break;
-	case WORK_INCR:
-		command(w, (const char *const[]){"INCR", w->key}, 2, false, timeout_ms);
-		break;
-	}
+	w->work.op.client = w->shop->number * SHOP_WORKERS_MAX + (uint32_t)(w - w->shop->workers);
+	w->work.op.invoked_us = sim_now_us(shops->sim);
+	w->work.op.returned_us = HISTORY_NEVER;
+	work_ask(&w->work, w->shop->tally, &w->call, timeout_ms, answered_cb);
 }
 
-static void prepare(struct worker *w, int kind, int64_t key)
+/* A request of another client that is to be asked again. */
+static bool take_again(struct worker *w)
 {
 	struct shops *shops = w->shop->shops;
-	w->kind = kind;
-	w->op = (struct history_op){.key = key, .code = "", .function = kind == WORK_GET ? HISTORY_READ : HISTORY_WRITE};
-	w->text[0] = '\0';
-	if (kind == WORK_SET || kind == WORK_APPEND) {
-		w->op.value = (int64_t)++shops->unique;
-		snprintf(w->text, sizeof(w->text), kind == WORK_SET ? "%" PRId64 : "%" PRId64 ",", w->op.value);
+	for (unsigned i = 0; i < shops->again_count; i++) {
+		if (shops->again[i].shop != w->shop->number) {
+			w->work = shops->again[i].work;
+			shops->again[i] = shops->again[--shops->again_count];
+			shops->repeated++;
+			return true;
+		}
 	}
-	if (kind == WORK_APPEND || kind == WORK_LIST) {
-		w->op.function = HISTORY_TXN;
-		w->part = (struct history_part){.append = kind == WORK_APPEND, .key = key, .value = w->op.value};
-		w->op.parts = &w->part;
-		w->op.part_count = 1;
-	}
-	char letter = kind == WORK_SET || kind == WORK_GET ? 'r' : kind == WORK_APPEND || kind == WORK_LIST ? 'l' : 'c';
-	snprintf(w->key, sizeof(w->key), "%c%" PRId64, letter, key);
+	return false;
 }
 
-static void draw_work(struct worker *w)
-{
-	struct shops *shops = w->shop->shops;
-	struct prng *prng = sim_prng(shops->sim);
-	int64_t epoch = (int64_t)(shops->started / KEY_OPS);
-	uint64_t die = prng_below(prng, 100);
-	if (w->shop->number == SHOP_WINDOW) {
-		die = die < 50 ? 25 : 70; /* looks at registers and lists, buys nothing */
-	}
-	if (die < 25) {
-		prepare(w, WORK_SET, epoch * REGISTERS + (int64_t)prng_below(prng, REGISTERS));
-	} else if (die < 50) {
-		prepare(w, WORK_GET, epoch * REGISTERS + (int64_t)prng_below(prng, REGISTERS));
-	} else if (die < 70) {
-		prepare(w, WORK_APPEND, epoch * LISTS + (int64_t)prng_below(prng, LISTS));
-	} else if (die < 85) {
-		prepare(w, WORK_LIST, epoch * LISTS + (int64_t)prng_below(prng, LISTS));
-	} else {
-		w->counter = (unsigned)prng_below(prng, SHOP_COUNTERS);
-		prepare(w, WORK_INCR, w->counter);
-	}
-}
-
-/* The next key to read back; false when all were handed out. */
+/* The next thing to read back; false when all were handed out. */
 static bool draw_final(struct worker *w)
 {
 	struct shops *shops = w->shop->shops;
 	if (!shops->reading_back || shops->final_at == shops->final_count) {
 		return false;
 	}
-	int64_t at = (int64_t)shops->final_at++;
-	int64_t registers = shops->final_epochs * REGISTERS;
-	int64_t lists = shops->final_epochs * LISTS;
+	w->final_number = shops->final_at++;
 	w->final = true;
-	if (at < registers) {
-		prepare(w, WORK_GET, at);
-	} else if (at < registers + lists) {
-		prepare(w, WORK_LIST, at - registers);
-	} else {
-		w->counter = (unsigned)(at - registers - lists);
-		prepare(w, WORK_COUNT, w->counter);
-	}
 	return true;
 }
 
@@ -239,10 +118,14 @@ static void next_fire(struct sim_event *event)
 		return;
 	}
 	if (shops->open) {
-		draw_work(w);
+		if (w->shop->number == SHOP_WINDOW) {
+			work_draw_read(&w->work, &shops->works, sim_prng(shops->sim));
+		} else if (!prng_chance(sim_prng(shops->sim), 1, 2) || !take_again(w)) {
+			work_draw(&w->work, &shops->works, sim_prng(shops->sim));
+		}
 		ask(w, 200 + (unsigned)prng_below(sim_prng(shops->sim), 6000));
 	} else if (w->final || draw_final(w)) {
-		prepare(w, w->kind, w->op.key);
+		work_final(&w->work, &shops->final, w->final_number);
 		ask(w, 5000);
 	}
 }
@@ -282,12 +165,8 @@ static void worker_dies(struct worker *w)
 	}
 	w->busy = false;
 	shops->busy--;
-	w->op.outcome = HISTORY_INFO;
-	record(w);
+	work_lose(&w->work, &shops->judge->history);
 	shops->unknown++;
-	if (w->kind == WORK_INCR) {
-		shops->counters[w->counter].unknown++;
-	}
 }
 
 static void shop_end(struct shop *shop, enum sim_kill kill)
@@ -327,8 +206,6 @@ void shops_init(struct shops *shops, struct fleet *fleet, struct judge *judge, u
 	shops->count = count;
 	shops->think_us = think_us;
 	shops->open = true;
-	history_init(&shops->registers);
-	history_init(&shops->lists);
 	for (unsigned i = 0; i < count; i++) {
 		struct shop *shop = &shops->list[i];
 		char name[16];
@@ -353,8 +230,6 @@ void shops_fini(struct shops *shops)
 		shop_end(&shops->list[i], SIM_KILL_PROCESS);
 		sim_event_cancel(shops->sim, &shops->list[i].start);
 	}
-	history_fini(&shops->registers);
-	history_fini(&shops->lists);
 }
 
 void shops_close(struct shops *shops) { shops->open = false; }
@@ -363,8 +238,8 @@ void shops_read_back(struct shops *shops)
 {
 	assert(!shops->open && shops->busy == 0);
 	shops->reading_back = true;
-	shops->final_epochs = (int64_t)(shops->started / KEY_OPS) + 1;
-	shops->final_count = (size_t)shops->final_epochs * (REGISTERS + LISTS) + SHOP_COUNTERS;
+	shops->final = shops->works; /* what is asked from now on are reads of no new keys */
+	shops->final_count = work_final_count(&shops->final);
 	for (unsigned i = 0; i < shops->count; i++) {
 		for (unsigned j = 0; shops->list[i].tally != NULL && j < shops->list[i].worker_count; j++) {
 			work_next(&shops->list[i].workers[j]);
@@ -373,14 +248,3 @@ void shops_read_back(struct shops *shops)
 }
 
 bool shops_are_read(const struct shops *shops) { return shops->final_done == shops->final_count; }
-
-void shops_judge(struct shops *shops)
-{
-	judge_history(shops->judge, &shops->registers, &shops->lists);
-	for (unsigned i = 0; i < SHOP_COUNTERS; i++) {
-		const struct shop_counter *counter = &shops->counters[i];
-		char key[16];
-		snprintf(key, sizeof(key), "c%u", i);
-		judge_counter(shops->judge, key, counter->done, counter->unknown, counter->value);
-	}
-}

@@ -1,18 +1,16 @@
 /* The clients of a simulated run: hosts on which libtally runs, each with some
- * workers that ask one thing after the other, and the record of what they saw.
- *
- * Keys: registers "r<n>" (SET of unique numbers, GET), lists "l<n>" (APPEND of
- * unique numbers, GET), counters "c<n>" (INCR). Registers and lists move on to fresh
- * keys after a while, so that each key's history stays short enough to judge. */
+ * workers that ask one thing after the other. What they ask is work.h's; what they saw
+ * goes to the judge's history. Some of it is asked again, under the same id, by another of them. */
 #ifndef TESTS_SIM_SHOP_H
 #define TESTS_SIM_SHOP_H
 
 #include "client/client.h"
 #include "tests/sim/fleet.h"
+#include "tests/sim/work.h"
 
 #define SHOPS_MAX 8
 #define SHOP_WORKERS_MAX 8
-#define SHOP_COUNTERS 3
+#define SHOP_AGAIN_MAX 64
 /* The number of the client that only reads: answers come in order, so one that also writes would see
  * nothing any more of a leader that can commit nothing. */
 #define SHOP_WINDOW 0
@@ -26,11 +24,8 @@ struct worker {
 	struct tally_call call;
 	bool busy;
 	bool final; /* reads back at the end, again until it is told */
-	int kind;
-	struct history_op op;
-	struct history_part part;
-	unsigned counter;
-	char key[24], text[48];
+	size_t final_number;
+	struct work work;
 };
 
 struct shop {
@@ -44,9 +39,10 @@ struct shop {
 	struct sim_event start;
 };
 
-struct shop_counter {
-	uint64_t done, unknown, value;
-	bool read;
+/* To be asked again, by any shop but this. */
+struct again {
+	struct work work;
+	unsigned shop;
 };
 
 struct shops {
@@ -57,16 +53,16 @@ struct shops {
 	unsigned count;
 	bool open;       /* workers ask on */
 	unsigned busy;
-	uint64_t unique; /* the next value */
 	unsigned think_us;
-	struct history registers, lists;
-	struct shop_counter counters[SHOP_COUNTERS];
-	uint64_t acknowledged, refused, retried, unknown, started, restarts;
+	struct works works;
+	struct again again[SHOP_AGAIN_MAX];
+	unsigned again_count;
+	uint64_t acknowledged, refused, retried, unknown, restarts, repeated, replayed;
 	uint64_t last_done_us, longest_gap_us;
 	uint64_t healed_us; /* when the faults ended for good */
-	/* reading back: every register, list and counter that may have been touched */
+	/* reading back: everything that may have been touched */
 	bool reading_back;
-	int64_t final_epochs;
+	struct works final;
 	size_t final_at, final_count, final_done;
 };
 
@@ -80,7 +76,5 @@ void shops_close(struct shops *shops);
 /* Closed and no longer busy: reads every key back, each until it is told. */
 void shops_read_back(struct shops *shops);
 bool shops_are_read(const struct shops *shops);
-/* Hands what was seen to the judge. */
-void shops_judge(struct shops *shops);
 
 #endif /* TESTS_SIM_SHOP_H */

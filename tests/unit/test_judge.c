@@ -7,7 +7,7 @@
 
 static struct entry *entry_at(uint64_t index, uint64_t term, uint64_t mark)
 {
-	struct entry *entry = entry_new(ENTRY_COMMAND, SLICE_LIT("x"));
+	struct entry *entry = entry_new(ENTRY_BARRIER, SLICE_LIT("x"));
 	entry->index = index;
 	entry->term = term;
 	entry->chain = (struct chain){index, mark};
@@ -87,67 +87,89 @@ static void test_roles(void)
 	judge_fini(&judge);
 }
 
-static void test_counters(void)
+/* What a node tells while it lives, and what it may not tell. */
+static void test_lives(void)
 {
 	struct judge judge;
 	judge_init(&judge);
-	judge_counter(&judge, "c", 10, 0, 10);
-	judge_counter(&judge, "c", 10, 3, 12);
-	ok(!judge.failed, "acknowledged once each, unknown at most once");
-	judge_counter(&judge, "c", 10, 3, 9);
-	ok(judge.failed, "an acknowledged INCR that is lost is found");
+	apply(&judge, 0, 1, 1, 0);
+	apply(&judge, 0, 2, 1, 0);
+	judge_started(&judge, 0);
+	apply(&judge, 0, 1, 1, 0);
+	apply(&judge, 0, 2, 1, 0);
+	apply(&judge, 0, 3, 2, 0);
+	ok(!judge.failed, "a node that comes back older than it was replays and goes on");
+	judge_started(&judge, 0);
+	apply(&judge, 0, 3, 2, 7);
+	ok(judge.failed, "one that replays another entry than it applied in a former life is found");
 	judge_fini(&judge);
+
 	judge_init(&judge);
-	judge_counter(&judge, "c", 10, 0, 11);
-	ok(judge.failed, "one that happened twice is found");
+	apply(&judge, 0, 1, 1, 0);
+	apply(&judge, 0, 2, 1, 0);
+	apply(&judge, 1, 1, 1, 0);
+	judge_started(&judge, 1);
+	apply(&judge, 1, 4, 1, 0);
+	ok(judge.failed, "a node that begins beyond the common log is found");
+	judge_fini(&judge);
+
+	judge_init(&judge);
+	apply(&judge, 0, 1, 3, 0);
+	apply(&judge, 0, 2, 3, 0);
+	apply(&judge, 0, 1, 3, 0);
+	ok(judge.failed, "an applied index that falls within a life is found");
+	judge_fini(&judge);
+
+	judge_init(&judge);
+	judge_fail(&judge, "first %d", 1);
+	judge_fail(&judge, "second %d", 2);
+	is_str(judge.failure, "first 1", "the first failure is kept");
 	judge_fini(&judge);
 }
 
-static void test_histories(void)
+static void test_history(void)
 {
 	struct judge judge;
-	struct history registers, lists;
 	judge_init(&judge);
-	history_init(&registers);
-	history_init(&lists);
-	const struct history_op write = {.invoked_us = 1, .returned_us = 2, .function = HISTORY_WRITE, .key = 1, .value = 5, .code = ""};
-	struct history_op read = {
-		.invoked_us = 3, .returned_us = 4, .client = 1, .function = HISTORY_READ, .key = 1, .value = 5, .found = true, .code = ""};
-	history_add(&registers, &write);
-	history_add(&registers, &read);
-	judge_history(&judge, &registers, &lists);
+	apply(&judge, 0, 1, 1, 0);
+	apply(&judge, 1, 1, 1, 0);
+	ok(judge.history.entry_count == 1 && judge.history.entries[0].index == 1,
+	   "an entry goes into the history once");
+	judge_fini(&judge);
+
+	judge_init(&judge);
+	const struct history_op write = {.invoked_us = 1,
+					 .returned_us = 2,
+					 .function = HISTORY_WRITE,
+					 .key = 1,
+					 .value = 5,
+					 .code = ""};
+	struct history_op read = {.invoked_us = 3,
+				  .returned_us = 4,
+				  .client = 1,
+				  .function = HISTORY_READ,
+				  .key = 1,
+				  .value = 5,
+				  .found = true,
+				  .code = ""};
+	history_add(&judge.history, &write);
+	history_add(&judge.history, &read);
+	judge_verdict(&judge);
 	ok(!judge.failed, "a read of what was written is innocent");
 	read.invoked_us = 5;
 	read.returned_us = 6;
 	read.found = false;
-	history_add(&registers, &read);
-	judge_history(&judge, &registers, &lists);
+	history_add(&judge.history, &read);
+	judge_verdict(&judge);
 	ok(judge.failed, "a stale read is found");
 	judge_fini(&judge);
-
-	judge_init(&judge);
-	history_fini(&registers);
-	history_init(&registers);
-	struct history_part part = {.append = true, .key = 1, .value = 7};
-	struct history_op txn = {.invoked_us = 1, .returned_us = 2, .function = HISTORY_TXN, .parts = &part, .part_count = 1, .code = ""};
-	history_add(&lists, &txn);
-	const int64_t none[1] = {0};
-	part = (struct history_part){.key = 1, .list = none, .count = 0};
-	txn.invoked_us = 3;
-	txn.returned_us = 4;
-	history_add(&lists, &txn);
-	judge_history(&judge, &registers, &lists);
-	ok(judge.failed, "an acknowledged append that is not in the list is found");
-	judge_fini(&judge);
-	history_fini(&registers);
-	history_fini(&lists);
 }
 
 int main(void)
 {
 	test_applied();
 	test_roles();
-	test_counters();
-	test_histories();
+	test_lives();
+	test_history();
 	return tap_done();
 }
