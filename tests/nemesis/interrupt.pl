@@ -8,8 +8,7 @@ use POSIX qw(WNOHANG);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $src   = $ENV{TALLY_SRC}   // '.';
-my $build = $ENV{TALLY_BUILD} // "$src/build";
+my $src = $ENV{TALLY_SRC} // '.';
 my $dir = tempdir( CLEANUP => 1, DIR => $ENV{TMPDIR} // '/var/tmp' );
 $ENV{TMPDIR} = $dir;
 
@@ -53,12 +52,13 @@ sub interrupt {
 }
 
 # With as much to be undone as the machine can do.
-my $all = join ',', 'slow-net', 'clock-back', -x "$build/powerfs" && -w '/dev/fuse' ? 'power' : ();
+my %possible = map { /^(\S+) (?!.*\(not here)/ ? ( $1 => 1 ) : () } split /^/, `'$src/tests/nemesis/nemesis' faults`;
+my ( $some, $more ) = map { join ',', 'pause', grep { $possible{$_} } @{$_} } [qw(slow-net clock-back power)], [qw(reorder full)];
 my @phases = (
-	[ 'making the network',     qr/, seed /,        'TERM', $all, 9 ],
-	[ 'starting the nodes',     qr/network stands/, 'INT',  $all, 9 ],
-	[ 'before the first fault', qr/are at work/,    'TERM', $all, 9 ],
-	[ 'under two faults',       qr/fault: pause/,   'TERM', "slow-net+pause,$all", 9 ],
+	[ 'making the network',     qr/, seed /,        'TERM', $some, 9 ],
+	[ 'starting the nodes',     qr/network stands/, 'INT',  $more, 9 ],
+	[ 'before the first fault', qr/are at work/,    'TERM', $some, 9 ],
+	[ 'under two faults',       qr/fault: pause/,   'TERM', $possible{'slow-net'} ? "slow-net+$some" : $some, 9 ],
 	# At once: on an idle machine a third of a second is enough to converge and be judged.
 	[ 'while nodes converge',   qr/have ended/,     'INT',  'kill', 8, 0.001 ],
 );
