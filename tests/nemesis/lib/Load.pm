@@ -28,7 +28,7 @@ sub start_load {
 	my (%option) = @_;
 	my $out = "$world{dir}/load.out";
 	unlink $out;
-	$load = spawn( 'load', { out => $out }, in_ns( 'h', "$build/nemesis-load", '--servers', servers(), '--workload', $option{workload},
+	$load = spawn( 'load', { out => $out }, qw(setpriv --pdeathsig KILL), in_ns( 'h', "$build/nemesis-load", '--servers', servers(), '--workload', $option{workload},
 			'--clients', $option{clients}, '--seconds', $option{time}, '--seed', $option{seed},
 			'--history', "$world{dir}/history.jsonl" ) );
 	my $until = now_us() + 30e6;

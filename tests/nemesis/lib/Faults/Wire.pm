@@ -82,9 +82,14 @@ sub wire_fault {
 		end => sub {
 			my ($event) = @_;
 			return unless $event->{nodes};
-			my $count = -$event->{before};
+			my $count = 0;
+			for ( 1 .. 50 ) { # rare bits on a calm line
+				$count = -$event->{before};
+				$count += counted( $_, $row{effect} ) for @{ $event->{nodes} };
+				last if $count;
+				wait_for(0.1);
+			}
 			for my $i ( @{ $event->{nodes} } ) {
-				$count += counted( $i, $row{effect} );
 				delete $active{$i}{ $event->{kind} };
 				set_proxy($i);
 			}
