@@ -137,8 +137,8 @@ static int run(struct load *load, const char *history_path, struct err *err)
 
 static const struct workload *find_workload(const char *name)
 {
-	const struct workload *all[] = {&workload_register, &workload_append, &workload_sale};
-	for (size_t i = 0; i < 3; i++) {
+	const struct workload *all[] = {&workload_register, &workload_append, &workload_sale, &workload_bank, &workload_ring};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		if (strcmp(all[i]->name, name) == 0) {
 			return all[i];
 		}
@@ -148,7 +148,7 @@ static const struct workload *find_workload(const char *name)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: nemesis-load --servers a,b,c --workload register|append|sale [--clients N] "
+	fprintf(stderr, "usage: nemesis-load --servers a,b,c --workload register|append|sale|bank|ring [--clients N] "
 			"[--seconds S]\n"
 			"       [--timeout-ms T] [--pause-ms P] [--seed S] [--history FILE]\n");
 	return 2;

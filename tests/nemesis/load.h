@@ -36,7 +36,7 @@ struct workload {
 	/* After the clients: final reads through sync, then judges. 0, or the broken demand in err. */
 	int (*judge)(struct load *load, struct tally_sync *sync, struct err *err);
 };
-extern const struct workload workload_register, workload_append, workload_sale;
+extern const struct workload workload_register, workload_append, workload_sale, workload_bank, workload_ring;
 
 struct load {
 	uv_loop_t loop;

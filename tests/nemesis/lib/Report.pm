@@ -50,7 +50,7 @@ sub read_history {
 		next if $type ne 'ok';
 		my ($t) = $line =~ /"t_us":(\d+)/ or next;
 		push @acks, $t;
-		push @writes, $t if $line =~ /"f":"(?:write|cas|buy|append)"/;
+		push @writes, $t if $line =~ /"f":"(?:write|cas|buy|append|move|swap)"/;
 	}
 	@acks   = sort { $a <=> $b } @acks;
 	@writes = sort { $a <=> $b } @writes;
