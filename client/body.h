@@ -39,7 +39,6 @@ struct tally {
 	size_t channel_count;
 	unsigned connections, pipeline_max;
 	bool meta; /* TALLY META ON for each connection */
-	char user[LIMIT_REQUEST_ID + 1];
 	struct compass compass;
 	struct prng prng;
 	struct id_maker ids;

@@ -113,7 +113,6 @@ static void client_turn_cb(struct env_turn *turn)
 
 static int client_fill(struct tally *tally, const struct tally_options *options, struct err *err)
 {
-	const char *user = options->user != NULL ? options->user : "default";
 	if (options->servers == NULL) {
 		return err_set(err, ERR_INVALID, "no server address was given");
 	}
@@ -121,10 +120,6 @@ static int client_fill(struct tally *tally, const struct tally_options *options,
 		return err_set(err, ERR_INVALID, "at most %u connections and %u requests under way on each",
 			       CLIENT_CONNECTIONS_MAX, CLIENT_PIPELINE_MAX);
 	}
-	if (strlen(user) > LIMIT_REQUEST_ID) {
-		return err_set(err, ERR_INVALID, "the user's name is over %d bytes", LIMIT_REQUEST_ID);
-	}
-	memcpy(tally->user, user, strlen(user) + 1);
 	tally->connections = options->connections != 0 ? options->connections : 1;
 	/* HELLO and a STATUS take places too. */
 	tally->pipeline_max = options->pipeline_max != 0 ? options->pipeline_max : CLIENT_PIPELINE_DEFAULT;

@@ -38,7 +38,6 @@ struct tally_options {
 	const char *servers;       /* "host:port,host:port": client ports, any of the cluster */
 	unsigned connections;      /* to the leader; 0 means 1. Requests are spread over them */
 	unsigned pipeline_max;     /* requests under way a connection before starts queue; 0 means 1024 */
-	const char *user;          /* scope of request ids; NULL means "default" */
 	bool meta;                 /* ask the server to tell index and node with each answer: tally_call_meta */
 	bool direct;               /* for tools that ask one node: the first of servers that answers, whoever leads */
 };

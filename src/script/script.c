@@ -312,8 +312,12 @@ int script_prepare(struct script_host *host, struct txn *txn, struct arena *aren
 	}
 	const struct procedure *procedure = status == 0 ? bundle_procedure(bundle, name) : NULL;
 	if (procedure == NULL) {
-		return refuse(reply, CODE_NO_SUCH_PROCEDURE,
-			      arena_printf(arena, "\"procedure\":%s", quoted(arena, name)));
+		return refuse(
+			reply, CODE_NO_SUCH_PROCEDURE,
+			arena_printf(arena,
+				     "\"procedure\":%s,\"reason\":\"no active bundle has it: push one that "
+				     "does (tally script push DIR), or see tally script list\"",
+				     quoted(arena, name)));
 	}
 	struct script_call *call = arena_zalloc(arena, sizeof *call);
 	call->host = host;

@@ -157,7 +157,10 @@ static void arguments(void)
 	is_int(run_with("args = { a = id }", "", NULL, NULL), ERR_DENIED, "a missing argument is refused");
 	says("\"argument\":\"a\",\"reason\":\"is missing\"", "and named");
 	is_int(world_call(&w, "q", NULL), ERR_DENIED, "an unknown procedure (row 75)");
-	says("-NO_SUCH_PROCEDURE {\"outcome\":\"refused\",\"procedure\":\"q\"}", "is named");
+	says("-NO_SUCH_PROCEDURE {\"outcome\":\"refused\",\"procedure\":\"q\",\"reason\":\"no active bundle "
+	     "has it: push one that does "
+	     "(tally script push DIR), or see tally script list\"}",
+	     "is named, with what to do");
 	ends("return { v = call.qyt }", "SCRIPT_ERROR", "a mistyped argument");
 	says("no argument 'qyt'", "is told");
 }

@@ -618,6 +618,57 @@ static void test_max_clients(void)
 	house_close(&house);
 }
 
+/* ---- bounds of the whole node ---- */
+
+/* So many requests cannot be made here in a moment: the node's count is told of them. */
+static void test_node_requests(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house), other = client_open(&house);
+	say(&house, fd, "SET a 1\r\n");
+	house.node->calls.taken += LIMIT_NODE_REQUESTS - 1;
+	say(&house, other, "PING\r\n");
+	ok(silent(&house, other), "with LIMIT_NODE_REQUESTS under way a further request is not taken up");
+	house.node->calls.taken -= LIMIT_NODE_REQUESTS / 2 - 10;
+	straw_answer(0, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n", "those under way are answered");
+	ok(silent(&house, other), "and it waits on until there are half as many");
+	say(&house, fd, "SET a 2\r\n");
+	house.node->calls.taken -= LIMIT_NODE_REQUESTS - LIMIT_NODE_REQUESTS / 2 + 9;
+	straw_answer(1, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n", "when an answer makes it fewer than that");
+	hear(&house, other, "+PONG\r\n", "it is taken up, without a further word of its client");
+	close(fd);
+	close(other);
+	house_close(&house);
+}
+
+static void test_node_input(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int small = client_open(&house), large = client_open(&house);
+	say(&house, small, "*2\r\n$3\r\nGET\r\n$1\r\n");
+	house.node->listener.input_bytes += LIMIT_NODE_INPUT;
+	static char half[KIB(80)];
+	memset(half, 'v', sizeof half - 1);
+	static const char head[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$200000\r\n";
+	memcpy(half, head, sizeof head - 1);
+	say(&house, large, half);
+	hear(&house, large, "-ERR Protocol error: too big request\r\n",
+	     "with LIMIT_NODE_INPUT unread, who has half of a long request there is refused");
+	hear_end(&house, large, "and closed");
+	say(&house, small, "k\r\n");
+	is_str(straw.words[straw.count - 1], "GET k", "a short request is taken all the same");
+	house.node->listener.input_bytes -= LIMIT_NODE_INPUT;
+	close(large);
+	await_clients(&house, 1);
+	is_int(house.node->listener.input_bytes, 0, "what the closed one had sent counts no longer");
+	close(small);
+	house_close(&house);
+}
+
 /* ---- stopping ---- */
 
 static void stopped_cb(void *owner)
@@ -685,6 +736,8 @@ int main(void)
 	test_foreign();
 	test_slow_reader();
 	test_max_clients();
+	test_node_requests();
+	test_node_input();
 	test_stop();
 	test_stop_that_hangs();
 	return tap_done();

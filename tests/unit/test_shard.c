@@ -213,7 +213,10 @@ static void test_once(void)
 	ask_end(&a);
 	is_str(world_ask(&w, "GET n"), "$1||1||", "and happened once");
 	is_str(world_ask(&w, "once id1 incr n"), ":1||", "spelling does not matter");
-	is_str(world_ask(&w, "ONCE id1 INCR m"), "-IDEMPOTENCY_KEY_REUSED {\"outcome\":\"refused\"}||",
+	is_str(world_ask(&w, "ONCE id1 INCR m"),
+	       "-IDEMPOTENCY_KEY_REUSED {\"outcome\":\"refused\",\"reason\":\"the id was used for another "
+	       "request: make a new id for this "
+	       "one\"}||",
 	       "other content is an error");
 	is_str(world_ask(&w, "SET s text"), "+OK||", "(a string)");
 	is_str(world_ask(&w, "ONCE id2 INCR s"), "-ERR value is not an integer or out of range||",
