@@ -93,6 +93,7 @@ static void refused(struct member *m, const struct err *err)
 	}
 	if (err->code == ERR_CORRUPT && wounded) {
 		m->state = MEMBER_LOST;
+		m->why = *err;
 		return;
 	}
 	fleet_start_in(fleet, m->number, 2000000);

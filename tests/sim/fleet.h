@@ -27,6 +27,7 @@ struct member {
 	struct log log;
 	char lines[FLEET_LOG_LINES][200];
 	size_t line_count;
+	struct err why; /* it is LOST: what it said */
 	struct env *env;
 	struct node *node;
 	struct sim_event start, bury;

@@ -3,7 +3,7 @@
  * Each seed runs in a process of its own, so that a failed assertion is one
  * failed seed. With --twice a second process, with other memory under it, must
  * come to the same trace hash. */
-#include "tests/sim/run.h"
+#include "tests/sim/report.h"
 
 #include "base/limits.h"
 
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,16 +23,8 @@ struct plan {
 	struct run_options run;
 	uint64_t from, seeds;
 	unsigned jobs;
-	bool replay, twice, quiet;
+	bool replay, twice, quiet, json;
 	const char *program, *commit;
-};
-
-struct totals {
-	uint64_t seeds, failed, diverged, voids;
-	uint64_t events, sim_us, acknowledged, refused, retried, unknown, started, leader_changes, restarts, truth_lost,
-		lost;
-	uint64_t sold, sale_refused, sale_unknown, replayed;
-	uint64_t fired[NEMESIS_KINDS_MAX];
 };
 
 struct job {
@@ -43,11 +36,14 @@ struct job {
 static _Noreturn void usage(int status)
 {
 	printf("usage: sim [--seeds N] [--from S] [--nodes K] [--minutes M] [--jobs J] [--twice]\n"
-	       "           [--faults KIND,KIND|none] [--replay SEED] [--trace] [--log] [--quiet] [--history DIR]\n"
+	       "           [--faults KIND,KIND|none] [--halt] [--replay SEED] [--trace] [--log] [--quiet] [--json]\n"
+	       "           [--history DIR]\n"
 	       "\n"
 	       "Runs N seeds from S, each a cluster of K nodes under faults for M simulated minutes.\n"
 	       "--replay runs one seed in this process; --trace prints every event, --log the nodes' logs.\n"
+	       "--halt damages more disks than a cluster can repair: it may stop, it must not lie.\n"
 	       "--history writes what clients saw and the log to DIR/seed-N.jsonl, for judge-history.\n"
+	       "--json: the sums as one object on standard output, all else on standard error.\n"
 	       "Faults:");
 	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
 		printf(" %s", nemesis_kind_name(i));
@@ -78,6 +74,10 @@ static void parse(struct plan *plan, int argc, char **argv)
 			plan->twice = true;
 		} else if (strcmp(argv[i], "--quiet") == 0) {
 			plan->quiet = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
+			plan->json = plan->quiet = true;
+		} else if (strcmp(argv[i], "--halt") == 0) {
+			plan->run.halt = true;
 		} else if (strcmp(argv[i], "--help") == 0) {
 			usage(0);
 		} else if (strcmp(argv[i], "--seeds") == 0) {
@@ -108,56 +108,32 @@ static void parse(struct plan *plan, int argc, char **argv)
 
 static void print_command(const struct plan *plan, uint64_t seed)
 {
-	printf("#   replay: %s --replay %" PRIu64, plan->program, seed);
+	FILE *out = plan->json ? stderr : stdout;
+	fprintf(out, "#   replay: %s --replay %" PRIu64, plan->program, seed);
 	if (plan->run.nodes != 0) {
-		printf(" --nodes %u", plan->run.nodes);
+		fprintf(out, " --nodes %u", plan->run.nodes);
 	}
 	if (plan->run.minutes != 0) {
-		printf(" --minutes %" PRIu64, plan->run.minutes);
+		fprintf(out, " --minutes %" PRIu64, plan->run.minutes);
 	}
 	if (plan->run.only != NULL) {
-		printf(" --faults %s", plan->run.only);
+		fprintf(out, " --faults %s", plan->run.only);
 	}
-	printf(" --log   (commit %s)\n", plan->commit);
+	fprintf(out, "%s --log   (commit %s)\n", plan->run.halt ? " --halt" : "", plan->commit);
 }
 
 static void print_result(const struct plan *plan, uint64_t seed, const struct run_result *r)
 {
 	if (!plan->quiet || r->failed) {
-		printf("%s seed %" PRIu64 " trace %016" PRIx64 " events %" PRIu64 " acked %" PRIu64 " unknown %" PRIu64
+		fprintf(plan->json ? stderr : stdout, "%s seed %" PRIu64 " trace %016" PRIx64 " events %" PRIu64 " acked %" PRIu64 " unknown %" PRIu64
 		       " leaders %" PRIu64 " restarts %" PRIu64 " entries %" PRIu64 " gap %.1fs%s%s\n",
 		       r->failed ? "FAIL" : "ok", seed, r->trace, r->events, r->acknowledged, r->unknown, r->leader_changes,
-		       r->restarts, r->entries, (double)r->longest_gap_us / 1e6, r->failed ? ": " : "", r->failure);
+		       r->restarts, r->entries, (double)r->longest_gap_us / 1e6, r->failed ? ": " : r->halted ? " halted" : "", r->failure);
 	}
 	if (r->failed) {
 		print_command(plan, seed);
 	}
 	fflush(stdout);
-}
-
-static void add_result(struct totals *t, const struct run_result *r)
-{
-	t->seeds++;
-	t->failed += r->failed;
-	t->voids += strncmp(r->failure, "void:", 5) == 0;
-	t->events += r->events;
-	t->sim_us += r->sim_us;
-	t->acknowledged += r->acknowledged;
-	t->refused += r->refused;
-	t->retried += r->retried;
-	t->unknown += r->unknown;
-	t->started += r->started;
-	t->leader_changes += r->leader_changes;
-	t->restarts += r->restarts;
-	t->truth_lost += r->truth_lost;
-	t->lost += r->lost;
-	t->sold += r->sold;
-	t->sale_refused += r->sale_refused;
-	t->sale_unknown += r->sale_unknown;
-	t->replayed += r->replayed;
-	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
-		t->fired[i] += r->fired[i];
-	}
 }
 
 /* ---- a seed in a process of its own ---- */
@@ -225,7 +201,7 @@ static uint64_t second_trace(const struct plan *plan, uint64_t seed)
 	if (plan->run.only != NULL) {
 		len += snprintf(command + len, sizeof(command) - (size_t)len, " --faults '%s'", plan->run.only);
 	}
-	snprintf(command + len, sizeof(command) - (size_t)len, " 2>/dev/null");
+	snprintf(command + len, sizeof(command) - (size_t)len, "%s 2>/dev/null", plan->run.halt ? " --halt" : "");
 	FILE *out = popen(command, "r");
 	uint64_t trace = 0;
 	if (out == NULL || fscanf(out, "trace %" SCNx64, &trace) != 1) {
@@ -250,7 +226,8 @@ static void settle(const struct plan *plan, struct job *job, struct totals *tota
 		}
 	}
 	print_result(plan, job->seed, &result);
-	add_result(totals, &result);
+	totals->runs += plan->twice ? 2 : 1;
+	totals_add(totals, &result);
 }
 
 /* A crude but fair pool: the oldest seed is waited for first, so output is in order of seeds. */
@@ -276,29 +253,13 @@ static double seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void print_totals(const struct plan *plan, const struct totals *t, double took)
+/* Of the processes that ran the seeds. */
+static double cpu_seconds(void)
 {
-	double sim_s = (double)t->sim_us / 1e6;
-	printf("# %" PRIu64 " seeds: %" PRIu64 " failed (%" PRIu64 " void), %" PRIu64 " diverged\n", t->seeds, t->failed,
-	       t->voids, t->diverged);
-	printf("# %.2f simulated hours in %.1f s: %.0f times real time on each of %u cores; %.0f events/s; %.2f s a seed and core\n",
-	       sim_s / 3600, took, sim_s / took / plan->jobs, plan->jobs, (double)t->events / took,
-	       took * plan->jobs / (double)(t->seeds == 0 ? 1 : t->seeds));
-	printf("# operations %" PRIu64 ": acknowledged %" PRIu64 ", refused %" PRIu64 ", retry %" PRIu64 ", unknown %" PRIu64
-	       " (%.2f %%)\n",
-	       t->started, t->acknowledged, t->refused, t->retried, t->unknown,
-	       100.0 * (double)t->unknown / (double)(t->started == 0 ? 1 : t->started));
-	printf("# sales: sold %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64 ", replayed %" PRIu64 "\n", t->sold,
-	       t->sale_refused, t->sale_unknown, t->replayed);
-	printf("# leader changes %" PRIu64 ", restarts from disk %" PRIu64 ", fail-stops %" PRIu64 ", members lost to damage %" PRIu64
-	       "\n# faults:",
-	       t->leader_changes, t->restarts, t->truth_lost, t->lost);
-	for (unsigned i = 0; nemesis_kind_name(i) != NULL; i++) {
-		if (t->fired[i] > 0) {
-			printf(" %s %" PRIu64, nemesis_kind_name(i), t->fired[i]);
-		}
-	}
-	printf("\n");
+	struct rusage used;
+	getrusage(RUSAGE_CHILDREN, &used);
+	return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+	       (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 int main(int argc, char **argv)
@@ -325,6 +286,11 @@ int main(int argc, char **argv)
 	struct totals totals = {0};
 	double start = seconds_now();
 	run_all(&plan, &totals);
-	print_totals(&plan, &totals, seconds_now() - start);
+	totals.wall_s = seconds_now() - start;
+	totals.cpu_s = cpu_seconds();
+	totals_print(&totals, plan.json ? stderr : stdout);
+	if (plan.json) {
+		totals_json(&totals, stdout);
+	}
 	return totals.failed == 0 ? 0 : 1;
 }

@@ -116,7 +116,8 @@ static bool named(const char *list, const char *name)
 	return false;
 }
 
-void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *shops, const char *only)
+void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *shops, const char *only,
+		  unsigned frail)
 {
 	memset(nemesis, 0, sizeof(*nemesis));
 	nemesis->sim = fleet->sim;
@@ -126,7 +127,7 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 	nemesis->running = true;
 	sim_links_remember(nemesis->sim);
 	struct prng *prng = sim_prng(nemesis->sim);
-	nemesis->frail_count = (fleet->count - 1) / 2;
+	nemesis->frail_count = frail != 0 ? frail : (fleet->count - 1) / 2;
 	assert(nemesis->frail_count > 0);
 	unsigned first = (unsigned)prng_below(prng, fleet->count);
 	for (unsigned i = 0; i < nemesis->frail_count; i++) {

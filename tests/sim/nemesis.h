@@ -38,8 +38,10 @@ struct nemesis {
 	unsigned frail_count;
 };
 
-/* only: names of kinds, comma-separated, or NULL for the seed's choice. "none" for none. */
-void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *shops, const char *only);
+/* only: names of kinds, comma-separated, or NULL for the seed's choice. "none" for none.
+ * frail: how many disks may be damaged for good; 0: as many as the cluster can lose. */
+void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *shops, const char *only,
+		  unsigned frail);
 /* Ends every fault and heals the world. */
 void nemesis_stop(struct nemesis *nemesis);
 /* All members but a majority are taken away for good (or none, by chance); the rest is started. */

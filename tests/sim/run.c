@@ -7,6 +7,8 @@
 
 #define LIVENESS_US 60000000
 #define DRAIN_US 30000000
+#define SILENCE_US 20000000
+#define GRACE_US 2000000 /* answers that were on their way */
 
 /* What a seed must have seen to count. */
 #define ACKNOWLEDGED_MIN 500
@@ -20,29 +22,37 @@ struct run {
 	struct shops shops;
 	struct sale sale;
 	struct nemesis nemesis;
+	bool may_halt;
 };
 
-static bool run_failed(void *owner) { return ((struct run *)owner)->judge.failed; }
+/* More members are lost to damage than the cluster can spare: it cannot go on, and must not pretend to. */
+static bool halted(const struct run *run)
+{
+	return run->may_halt && fleet_lost(&run->fleet) > (run->fleet.count - 1) / 2;
+}
+static bool over(const struct run *run) { return run->judge.failed || halted(run); }
+
+static bool run_failed(void *owner) { return over(owner); }
 static bool shops_idle(void *owner)
 {
 	struct run *run = owner;
-	return (run->shops.busy == 0 && run->sale.busy == 0) || run->judge.failed;
+	return (run->shops.busy == 0 && run->sale.busy == 0) || over(run);
 }
 static bool acknowledged(void *owner)
 {
 	struct run *run = owner;
-	return run->shops.last_done_us + 1 > run->shops.healed_us || run->judge.failed;
+	return run->shops.last_done_us + 1 > run->shops.healed_us || over(run);
 }
 static bool read_back(void *owner)
 {
 	struct run *run = owner;
 	bool sale_is_read = run->sale.sim == NULL || run->sale.state == SALE_READ;
-	return (shops_are_read(&run->shops) && sale_is_read) || run->judge.failed;
+	return (shops_are_read(&run->shops) && sale_is_read) || over(run);
 }
 static bool converged(void *owner)
 {
 	struct run *run = owner;
-	return fleet_converged(&run->fleet) || run->judge.failed;
+	return fleet_converged(&run->fleet) || over(run);
 }
 
 /* ---- the nodes' bytes ---- */
@@ -90,7 +100,7 @@ static bool did_enough(void *owner)
 	struct run *run = owner;
 	bool enough = run->shops.acknowledged >= ACKNOWLEDGED_MIN && run->judge.leader_changes >= LEADER_CHANGES_MIN &&
 		      run->fleet.restarts >= RESTARTS_MIN && nemesis_idle(&run->nemesis) == NULL;
-	return enough || run->judge.failed;
+	return enough || over(run);
 }
 
 static void safety(struct run *run, const struct run_options *options)
@@ -98,9 +108,38 @@ static void safety(struct run *run, const struct run_options *options)
 	uint64_t minutes = options->minutes == 0 ? 1 : options->minutes;
 	sim_run_until(run->sim, run_failed, run, minutes * 60000000);
 	/* A seed that is hit hard gets longer to do its work. */
-	if (options->only == NULL) {
+	if (options->only == NULL && !halted(run)) {
 		sim_run_until(run->sim, did_enough, run, minutes * 4 * 60000000);
 	}
+}
+
+/* HALT. With any disk open to damage, most members may refuse to start. Then each has said which file is
+ * bad, nothing is acknowledged any more, every request ends, and what was told before holds. */
+static void silence(struct run *run)
+{
+	struct judge *judge = &run->judge;
+	for (unsigned i = 0; i < run->fleet.count; i++) {
+		const struct member *m = &run->fleet.members[i];
+		if (m->why.code != 0 && strstr(m->why.text, m->config.dir) == NULL) {
+			judge_fail(judge, "n%u refuses and does not name what is damaged: %s", i + 1, m->why.text);
+		}
+	}
+	sim_run(run->sim, GRACE_US);
+	uint64_t before = run->shops.acknowledged;
+	sim_run(run->sim, SILENCE_US);
+	if (run->shops.acknowledged != before) {
+		judge_fail(judge, "most members are lost, and yet %" PRIu64 " requests were acknowledged",
+			   run->shops.acknowledged - before);
+	}
+	shops_close(&run->shops);
+	sale_close(&run->sale);
+	uint64_t end = sim_now_us(run->sim) + DRAIN_US;
+	while (run->shops.busy + run->sale.busy > 0 && sim_now_us(run->sim) < end && sim_step(run->sim)) {
+	}
+	if (run->shops.busy + run->sale.busy > 0) {
+		judge_fail(judge, "%u requests never ended", run->shops.busy + run->sale.busy);
+	}
+	judge_verdict(judge);
 }
 
 static void liveness(struct run *run)
@@ -108,7 +147,11 @@ static void liveness(struct run *run)
 	nemesis_stop(&run->nemesis);
 	nemesis_leave_majority(&run->nemesis);
 	run->shops.healed_us = sim_now_us(run->sim);
-	if (!sim_run_until(run->sim, acknowledged, run, LIVENESS_US)) {
+	bool served = sim_run_until(run->sim, acknowledged, run, LIVENESS_US);
+	if (over(run)) {
+		return;
+	}
+	if (!served) {
 		judge_fail(&run->judge, "nothing was acknowledged for %d s after the faults ended", LIVENESS_US / 1000000);
 		return;
 	}
@@ -118,7 +161,7 @@ static void liveness(struct run *run)
 		judge_fail(&run->judge, "%u requests never ended", run->shops.busy + run->sale.busy);
 		return;
 	}
-	if (run->judge.failed) {
+	if (over(run)) {
 		return;
 	}
 	shops_read_back(&run->shops);
@@ -177,6 +220,7 @@ static void write_history(const struct run *run, const struct run_options *optio
 static void fill_result(struct run *run, struct run_result *result)
 {
 	result->failed = run->judge.failed;
+	result->halted = halted(run);
 	memcpy(result->failure, run->judge.failure, sizeof(result->failure));
 	result->trace = sim_trace_hash(run->sim);
 	result->events = sim_event_count(run->sim);
@@ -223,15 +267,19 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	if (options->wares != NULL) {
 		sale_init(&run->sale, &run->fleet, &run->judge, options->wares);
 	}
-	nemesis_init(&run->nemesis, &run->fleet, &run->shops, options->only);
+	run->may_halt = options->halt;
+	nemesis_init(&run->nemesis, &run->fleet, &run->shops, options->only, options->halt ? nodes : 0);
 	safety(run, options);
 	if (!run->judge.failed) {
 		liveness(run);
 	}
-	if (!run->judge.failed) {
+	if (halted(run)) {
+		silence(run);
+	}
+	if (!over(run)) {
 		compare_bytes(run);
 	}
-	if (!run->judge.failed) {
+	if (!over(run)) {
 		verdict(run, options->only == NULL);
 	}
 	fill_result(run, result);

@@ -17,6 +17,7 @@ struct run_options {
 	uint64_t minutes; /* of the safety phase; 0: one */
 	const char *only; /* faults, or NULL */
 	const char *history; /* folder to which the history goes, or NULL */
+	bool halt;        /* any disk may be damaged: see HALT in run.c */
 	bool trace;       /* every event */
 	bool log;         /* log lines of nodes */
 	const struct wares *wares; /* the bundle of the sale; NULL: no sale */
@@ -24,6 +25,7 @@ struct run_options {
 
 struct run_result {
 	bool failed;
+	bool halted; /* more members are lost to damage than the cluster can spare */
 	char failure[1024];
 	uint64_t trace; /* hash */
 	uint64_t events, sim_us, acknowledged, refused, retried, unknown, started;
