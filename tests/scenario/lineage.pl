@@ -34,7 +34,9 @@ sub read_changes {
 		if ( $line =~ /^= (\S+) (\S+) (\S+)$/ ) {
 			push @changes, { row => $1, file => $2, program => $3 };
 		} elsif ( $line =~ /^([~+-]) (.*)$/ ) {
-			$changes[-1]{ { '~' => 'sentence', '-' => 'old', '+' => 'new' }->{$1} } = $2;
+			my ( $what, $text ) = ( { '~' => 'sentence', '-' => 'old', '+' => 'new' }->{$1}, $2 );
+			$text =~ s/\\([nt])/$1 eq 'n' ? "\n" : "\t"/eg;
+			$changes[-1]{$what} = $text;
 		}
 	}
 	return @changes;
