@@ -100,7 +100,7 @@ seeds() {
 	build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs 1
 }
 
-setup_packages clang libclang-rt-dev valgrind strace
+setup_packages clang libclang-rt-dev valgrind strace nbdkit libnbd-bin e2fsprogs
 
 SEEDS=1000 FUZZ_S=30 KILLS=30 OVERLOAD_S=60 FLASH_S=60
 if [ "$TIER" = soak ]; then

@@ -4,8 +4,15 @@
 
 #include "engine/execution.h"
 
-#define UNREADABLE                                                                                           \
-	"the database cannot be read: move this node's data away and restore it from another member"
+static void fail_unreadable(struct shard *shard)
+{
+	struct err err = {0};
+	err_set(&err, ERR_IO,
+		"the database cannot be read: move this node's data away and restore it from another member "
+		"(%s)",
+		store_why(shard->store));
+	shard_fail(shard, err.text);
+}
 
 static void fail(struct shard *shard, struct request *request, int rc)
 {
@@ -16,7 +23,7 @@ static void fail(struct shard *shard, struct request *request, int rc)
 		break;
 	default:
 		release_refuse(shard, request, CODE_LEADER_LOST, NULL);
-		shard_fail(shard, UNREADABLE);
+		fail_unreadable(shard);
 	}
 }
 
@@ -166,7 +173,7 @@ bool execute_background(struct shard *shard, int (*run)(struct shard *shard, str
 	int rc = run(shard, txn);
 	if (rc == ERR_IO || rc == ERR_CORRUPT) {
 		txn_abort(txn);
-		shard_fail(shard, UNREADABLE);
+		fail_unreadable(shard);
 		return false;
 	}
 	if (rc != 0 || !txn_wrote(txn) || !fits(shard, txn)) {

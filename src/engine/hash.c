@@ -30,6 +30,10 @@ static void hash_done(struct env_work *work)
 		log_event(job->shard->log, LOG_ERROR, "hash_failed", "reason=\"%s\"", job->err.text);
 	}
 	job->cb(job->owner, job->status, job->hash, job->index);
+	/* A scan that met a checksum that lies has found what a read would find later. */
+	if (job->status == ERR_CORRUPT || job->status == ERR_IO) {
+		shard_fail(job->shard, job->err.text);
+	}
 	free(job);
 }
 

@@ -1,9 +1,9 @@
 #include <stdlib.h>
 
 #include "store/internal.h"
-#include "store/options.h"
 
 struct store_cursor {
+	struct store *store;
 	rocksdb_readoptions_t *options;
 	rocksdb_iterator_t *iterator;
 	bool backward;
@@ -18,6 +18,7 @@ struct store_cursor *store_cursor_open(struct store *store, struct slice from, s
 	if (cursor == NULL) {
 		fatal("out of memory: a cursor");
 	}
+	cursor->store = store;
 	cursor->backward = backward;
 	cursor->options = rocksdb_readoptions_create();
 	if (from.len > 0) {
@@ -60,7 +61,7 @@ bool store_cursor_next(struct store_cursor *cursor, struct slice *key, struct sl
 		char *message = NULL;
 		rocksdb_iter_get_error(cursor->iterator, &message);
 		if (message != NULL) {
-			cursor->error = options_fail(message, NULL, "scanning");
+			cursor->error = store_read_failed(cursor->store, message);
 		}
 		return false;
 	}

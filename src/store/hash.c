@@ -29,7 +29,7 @@ int store_hash(struct store *store, struct chain *hash, uint64_t *index, struct 
 	store_cursor_close(cursor);
 	buf_fini(&record);
 	if (status != 0) {
-		return err_set(err, status, "cannot read all of %s", store->dir);
+		return err_set(err, status, "cannot read all of %s: %s", store->dir, store_why(store));
 	}
 	*hash = sum;
 	*index = meta.index;

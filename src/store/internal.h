@@ -23,8 +23,12 @@ struct store {
 	/* counted across threads, with atomics */
 	uint64_t applied_index, applied, flushes;
 	bool no_space;
+	char *why; /* of the first read that failed; set once */
 	/* the loop's */
 	uint64_t gets, gets_missed;
 };
+
+/* A read failed: the code of RocksDB's message (freed), kept for store_why. */
+int store_read_failed(struct store *store, char *message);
 
 #endif /* STORE_INTERNAL_H */

@@ -84,7 +84,8 @@ static int read_meta(struct store *store, struct store_meta *meta, struct err *e
 		return 0;
 	}
 	if (status != 0) {
-		return err_set(err, status, "cannot read the meta record of %s", store->dir);
+		return err_set(err, status, "cannot read the meta record of %s: %s", store->dir,
+			       store_why(store));
 	}
 	struct store_meta read;
 	status = meta_decode(pin.value, &read);
@@ -167,6 +168,7 @@ void store_close(struct store *store, bool flush)
 	if (store->owns_env) {
 		rocksdb_env_destroy(store->env);
 	}
+	free(store->why);
 	buf_fini(&store->meta);
 	arena_fini(&store->arena);
 	free(store);
@@ -179,6 +181,25 @@ int store_meta(struct store *store, struct store_meta *meta, struct err *err)
 
 /* ---- reading ---- */
 
+int store_read_failed(struct store *store, char *message)
+{
+	struct err err = {0};
+	int code = options_fail(message, &err, "reading");
+	char *none = NULL;
+	char *text = strdup(err.text);
+	if (!__atomic_compare_exchange_n(&store->why, &none, text, false, __ATOMIC_RELEASE,
+					 __ATOMIC_RELAXED)) {
+		free(text);
+	}
+	return code;
+}
+
+const char *store_why(const struct store *store)
+{
+	const char *why = __atomic_load_n(&store->why, __ATOMIC_ACQUIRE);
+	return why == NULL ? "" : why;
+}
+
 int store_get(struct store *store, struct slice key, struct store_pin *pin)
 {
 	char *message = NULL;
@@ -187,7 +208,7 @@ int store_get(struct store *store, struct slice key, struct store_pin *pin)
 	store->gets++;
 	if (value == NULL) {
 		if (message != NULL) {
-			return options_fail(message, NULL, "reading");
+			return store_read_failed(store, message);
 		}
 		store->gets_missed++;
 		return ERR_NOT_FOUND;

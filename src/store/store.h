@@ -54,6 +54,8 @@ struct store_pin {
 };
 /* 0, ERR_NOT_FOUND, ERR_IO or ERR_CORRUPT. */
 int store_get(struct store *store, struct slice key, struct store_pin *pin);
+/* What RocksDB said of the first read that failed, with the file it names; "" while none has. For any thread. */
+const char *store_why(const struct store *store);
 void store_unpin(struct store_pin *pin);
 
 /* One entry and its meta record, in one atomic write. view: a checked batch, or

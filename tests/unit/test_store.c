@@ -260,6 +260,7 @@ static void test_corruption(void)
 	struct err err = {0};
 	is_int(store_open(&config, &store, &err), ERR_CORRUPT,
 	       "a damaged meta record is noticed at the open");
+	ok(strstr(err.text, ".sst") != NULL, "and the damaged file is named: %s", err.text);
 }
 
 /* A file system of 6 MiB, where a container lets us have one. */
@@ -284,7 +285,8 @@ static void test_indirect(void)
 	struct store *store = open_store(db, NULL);
 	uint64_t durable = 0;
 	apply_one(store, 1);
-	is_int(store_flush(store, &durable, NULL), 0, "a file system without direct writes takes a flush too");
+	is_int(store_flush(store, &durable, NULL), 0,
+	       "a file system without direct writes takes a flush too");
 	store_close(store, false);
 	store = open_store(db, NULL);
 	ok(durable == 1 && holds(store, "key-000001", "value-1"), "and what it took is read again");
