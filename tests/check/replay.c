@@ -7,6 +7,7 @@
 
 #include "tests/check/ledger.h"
 #include "tests/check/model.h"
+#include "tests/check/places.h"
 
 struct replay {
 	const struct history *log, *whole;
@@ -278,64 +279,14 @@ static int replay_log(struct replay *r)
 	return rc;
 }
 
-/* ---- time ---- */
-
-struct moment {
-	uint64_t t, place;
-};
-
-static int by_time(const void *a, const void *b)
-{
-	const struct moment *x = a, *y = b;
-	return x->t < y->t ? -1 : x->t > y->t;
-}
-
-static bool is_read(const struct history_op *op)
-{
-	switch (op->function) {
-	case HISTORY_READ:
-	case HISTORY_COUNT:
-	case HISTORY_BALANCES:
-	case HISTORY_LINKS:
-		return true;
-	case HISTORY_TXN:
-		return op->id == NULL || *op->id == '\0';
-	default:
-		return false;
-	}
-}
-
-static int judge_writes(struct replay *r)
-{
-	const struct history *whole = r->whole;
-	uint32_t *order = must(calloc(r->place + 1, sizeof(*order)));
-	for (size_t i = 0; i < whole->count; i++) {
-		if (r->places[i] != 0) {
-			order[r->places[i] - 1] = (uint32_t)i;
-		}
-	}
-	uint64_t latest = 0;
-	int rc = 0;
-	for (uint64_t i = 0; i < r->place && rc == 0; i++) {
-		const struct history_op *op = &whole->ops[order[i]];
-		if (op->returned_us < latest) {
-			rc = err_set(r->err, ERR_INVALID,
-				     "request %s (%s) was answered before one began that comes before it in "
-				     "the log",
-				     op->id, history_function_name(op->function));
-		}
-		latest = op->invoked_us > latest ? op->invoked_us : latest;
-	}
-	free(order);
-	return rc;
-}
+/* ---- the end ---- */
 
 static int judge_presence(struct replay *r)
 {
 	for (size_t i = 0; i < r->whole->count; i++) {
 		const struct history_op *op = &r->whole->ops[i];
 		bool row = op->function == HISTORY_ORDER || op->function == HISTORY_STOCK;
-		if (op->outcome == HISTORY_OK && !is_read(op) && !row && r->places[i] == 0) {
+		if (op->outcome == HISTORY_OK && !places_is_read(op) && !row && r->places[i] == 0) {
 			return err_set(r->err, ERR_INVALID,
 				       "request %s (%s %" PRId64 ") was acknowledged and is not in the log",
 				       op->id, history_function_name(op->function), op->key);
@@ -349,113 +300,6 @@ static int judge_presence(struct replay *r)
 		}
 	}
 	return 0;
-}
-
-/* Requests in the log by time of their answer, with the last place up to there; by time of their begin, with
- * the first place from there on. */
-struct calendar {
-	struct moment *answers, *begins;
-	size_t answer_count, begin_count;
-};
-
-static void calendar_make(const struct replay *r, struct calendar *c)
-{
-	size_t n = r->whole->count + 1;
-	*c = (struct calendar){must(calloc(n, sizeof(struct moment))), must(calloc(n, sizeof(struct moment))),
-			       0, 0};
-	for (size_t i = 0; i < r->whole->count; i++) {
-		const struct history_op *op = &r->whole->ops[i];
-		if (r->places[i] == 0) {
-			continue;
-		}
-		c->begins[c->begin_count++] = (struct moment){op->invoked_us, r->places[i]};
-		if (op->outcome == HISTORY_OK) {
-			c->answers[c->answer_count++] = (struct moment){op->returned_us, r->places[i]};
-		}
-	}
-	qsort(c->answers, c->answer_count, sizeof(struct moment), by_time);
-	qsort(c->begins, c->begin_count, sizeof(struct moment), by_time);
-	for (size_t i = 1; i < c->answer_count; i++) {
-		uint64_t before = c->answers[i - 1].place;
-		c->answers[i].place = c->answers[i].place > before ? c->answers[i].place : before;
-	}
-	for (size_t i = c->begin_count; i-- > 1;) {
-		uint64_t after = c->begins[i].place;
-		c->begins[i - 1].place = c->begins[i - 1].place < after ? c->begins[i - 1].place : after;
-	}
-}
-
-/* The number of moments before t. */
-static size_t before(const struct moment *moments, size_t count, uint64_t t)
-{
-	size_t low = 0;
-	while (low < count) {
-		size_t middle = low + (count - low) / 2;
-		if (moments[middle].t < t) {
-			low = middle + 1;
-		} else {
-			count = middle;
-		}
-	}
-	return low;
-}
-
-static int no_place(struct replay *r, const struct history_op *op, uint64_t low, uint64_t high)
-{
-	int64_t key = op->function == HISTORY_TXN && op->part_count > 0 ? op->parts[0].key : op->key;
-	return err_set(r->err, ERR_INVALID,
-		       "%s %" PRId64 " of client %u from %" PRIu64 " to %" PRIu64 " us: value %" PRId64
-		       ", found %d is the model's at no place from %" PRIu64 " to %" PRIu64,
-		       history_function_name(op->function), key, op->client, op->invoked_us, op->returned_us,
-		       op->value, op->found, low, high);
-}
-
-/* Reads in order of their begin, each at the earliest place that explains it and is not before those of reads
- * answered earlier: if any choice of places fits, this one does. */
-static int judge_reads(struct replay *r)
-{
-	const struct history *whole = r->whole;
-	struct moment *reads =
-		must(calloc(whole->count + 1, sizeof(*reads))); /* place: the operation's number */
-	struct moment *told =
-		must(calloc(whole->count + 1, sizeof(*told))); /* by answer; place: the operation's number */
-	size_t count = 0, told_at = 0;
-	uint64_t floor = 0;
-	struct calendar c;
-	calendar_make(r, &c);
-	for (size_t i = 0; i < whole->count; i++) {
-		const struct history_op *op = &whole->ops[i];
-		if (op->outcome == HISTORY_OK && is_read(op)) {
-			reads[count] = (struct moment){op->invoked_us, i};
-			told[count++] = (struct moment){op->returned_us, i};
-		}
-	}
-	qsort(reads, count, sizeof(*reads), by_time);
-	qsort(told, count, sizeof(*told), by_time);
-	int rc = 0;
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		const struct history_op *op = &whole->ops[reads[i].place];
-		for (; told_at < count && told[told_at].t < op->invoked_us; told_at++) {
-			uint64_t place = r->places[told[told_at].place];
-			floor = place > floor ? place : floor;
-		}
-		size_t done = before(c.answers, c.answer_count, op->invoked_us);
-		size_t begun = before(c.begins, c.begin_count, op->returned_us + 1);
-		uint64_t low = done == 0 ? 0 : c.answers[done - 1].place;
-		uint64_t high = begun == c.begin_count ? r->place : c.begins[begun].place - 1;
-		low = low > floor ? low : floor;
-		uint64_t at = low;
-		while (at <= high && !model_explains(&r->model, op, at)) {
-			at++;
-		}
-		r->places[reads[i].place] = at;
-		rc = at <= high ? 0 : no_place(r, op, low, high);
-	}
-	free(c.answers);
-	free(c.begins);
-	free(reads);
-	free(told);
-	return rc;
 }
 
 int replay_check(const struct history *log, const struct history *whole, struct err *err)
@@ -473,8 +317,8 @@ int replay_check(const struct history *log, const struct history *whole, struct 
 	}
 	int rc = replay_log(&r);
 	rc = rc == 0 ? judge_presence(&r) : rc;
-	rc = rc == 0 ? judge_writes(&r) : rc;
-	rc = rc == 0 ? judge_reads(&r) : rc;
+	rc = rc == 0 ? places_check_requests(whole, r.places, r.place, err) : rc;
+	rc = rc == 0 ? places_check_reads(whole, r.places, r.place, &r.model, err) : rc;
 	free(r.places);
 	free(r.records);
 	map_fini(&r.ids);
