@@ -204,6 +204,51 @@ my @rows = (
 		my $s = conn();
 		return $s->cmd('SET', $k, 'v') eq 'OK' && $s->cmd('GET', $k) eq 'v' ? '' : 'not kept';
 	}],
+	['34 an empty value', keeps(bulk('SET', 'void', '') . bulk('GET', 'void') . bulk('EXISTS', 'void') . bulk('GET', 'void-not'), "+OK\r\n\$0\r\n\r\n:1\r\n\$-1\r\n")],
+	['36 EXEC of nothing', keeps(bulk('MULTI') . bulk('EXEC'), "+OK\r\n*0\r\n")],
+	['38 MSET of two values of 700 KB', sub {
+		my $s = conn();
+		my $said = $s->cmd('MSET', 'fat1', 'v' x 700000, 'fat2', 'v' x 500000);
+		return $said =~ /^-TOO_LARGE \{"outcome":"refused"/ && !defined $s->cmd('GET', 'fat1') ? '' : "said $said";
+	}, 8 * $RSS_KIB],
+	['39 MSET of one key twice', keeps(bulk('MSET', 'same', '1', 'same', '2') . bulk('GET', 'same'), "+OK\r\n\$1\r\n2\r\n")],
+	['40 one bad command in a queue', sub {
+		my $s = conn();
+		$s->cmd('MULTI');
+		$s->cmd('SET', 'queued40', '1');
+		my $bad = $s->cmd('GET');
+		my $said = $s->cmd('EXEC');
+		return $bad =~ /^-ERR wrong number/ && $said =~ /^-EXECABORT/ && !defined conn()->cmd('GET', 'queued40') ? '' : "said $bad, $said";
+	}],
+	['41 EXEC after the watched key changed', sub {
+		my $s = conn();
+		$s->cmd('WATCH', 'watched41');
+		conn()->cmd('SET', 'watched41', 'other');
+		$s->cmd('MULTI');
+		$s->cmd('SET', 'watched41', 'mine');
+		my $said = $s->cmd('EXEC');
+		return !defined $said && conn()->cmd('GET', 'watched41') eq 'other' ? '' : 'it ran';
+	}],
+	['42 SET XX of an absent key', keeps(bulk('SET', 'absent42', 'v', 'XX') . bulk('EXISTS', 'absent42'), "\$-1\r\n:0\r\n")],
+	['44 INCR of no number', sub {
+		my $s = conn();
+		$s->cmd('SET', 'word44', 'abc');
+		my $said = $s->cmd('INCR', 'word44');
+		return $said =~ /^-ERR value is not an integer/ && $s->cmd('GET', 'word44') eq 'abc' ? '' : "said $said";
+	}],
+	(map { my $t = $_; ["45 EX $t", sub {
+		my $said = conn()->cmd('SET', 'ttl45', 'v', 'EX', $t);
+		return $said =~ /^-ERR (?:invalid expire|value is not)/ ? '' : "said $said";
+	}] } '0', '-1', '9223372036854775807', '9223372036854775808', 'x'),
+	['46 RANGE from behind to', sub { my $said = conn()->cmd('RANGE', 'z', 'a'); return ref $said && @$said == 0 || $said =~ /^-/ ? '' : 'said something' }],
+	(map { my $n = $_; ["47 SCAN COUNT $n", sub { my $said = conn()->cmd('SCAN', '0', 'COUNT', $n); return $said =~ /^-ERR/ ? '' : 'said ' . (ref $said ? 'keys' : $said) }] }
+		'0', '-1', 'x', '9223372036854775808'),
+	(map { my $n = $_; ["48 a cursor made up: $n", sub { my $said = conn()->cmd('SCAN', $n); return ref $said || $said =~ /^-ERR/ ? '' : "said $said" }] }
+		'12345678901234567', '-1', 'x', '99999999999999999999'),
+	['52 a request id of 1970', sub {
+		my $said = conn()->cmd('ONCE', '00000000-0001-7000-8000-000000000001', 'INCR', 'n');
+		return $said =~ /^-ID_TOO_OLD \{"outcome":"refused"/ ? '' : "said $said";
+	}],
 	['37 MSET of 1,025 keys', sub {
 		my $said = conn()->cmd('MSET', map { ("m$_", 'v') } 1 .. 1025);
 		return $said =~ /^-TOO_LARGE/ && !defined conn()->cmd('GET', 'm1') ? '' : "said $said";
@@ -221,7 +266,7 @@ my @rows = (
 	}],
 	['51 a request id twice, other content', sub {
 		my $said = conn()->cmd('ONCE', 'bad-50', 'INCR', 'n51');
-		return $said =~ /^-IDEMPOTENCY_KEY_REUSED \{"outcome":"refused"/ ? '' : "said $said";
+		return $said =~ /^-IDEMPOTENCY_KEY_REUSED \{"outcome":"refused","reason":"/ ? '' : "said $said";
 	}],
 	['52 request ids of no and of 129 bytes', sub {
 		my $s = conn();
