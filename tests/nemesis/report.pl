@@ -15,8 +15,9 @@ my $dir = tempdir( CLEANUP => 1 );
 	dir => $dir, load_began_us => 0, quiet_end_us => 2_500_000, load_end_us => 10_000_000,
 	events => [
 		{ kind => 'kill',      detail => 'n3', group => 1, began_us => 3_050_000, ended_us => 4_000_000 },
-		{ kind => 'partition', detail => 'n1', group => 2, began_us => 6_040_000, ended_us => 8_000_000 },
-		{ kind => 'pause',     detail => '',   group => 2, began_us => 6_060_000 },
+		{ kind => 'isolate',   detail => 'n2', group => 2, began_us => 3_060_000, ended_us => 4_500_000 },
+		{ kind => 'partition', detail => 'n1', group => 3, began_us => 6_040_000, ended_us => 8_000_000 },
+		{ kind => 'pause',     detail => '',   group => 3, began_us => 6_060_000 },
 	],
 );
 open my $out, '>', "$dir/history.jsonl" or die "$!\n";
@@ -37,13 +38,14 @@ close $out;
 my $report = make_report( { workload => 'register', faults => 'kill,partition+pause', time => 10 } );
 my $kill = $report->{faults}{kill};
 is $kill->{next_max_ms}, 950, 'from a fault to the next acknowledged write, reads aside';
-is $kill->{gap_p99_ms},  950, 'which was the longest silence until the next fault';
+is $kill->{gap_p99_ms},  10,  'and the silence until the next fault, which begins in it';
+is $report->{faults}{isolate}{gap_max_ms}, 940, 'who has the rest of it';
 my $both = $report->{faults}{'partition+pause'};
 is_deeply $both, { count => 1, next_max_ms => 60, next_p99_ms => 60, gap_max_ms => 200, gap_p99_ms => 200 },
 	'faults that struck together are one, from the first of them; its longest silence came later';
 is sprintf( '%.1f', $report->{quiet_per_s} ), '10.0', 'goodput of the quiet phase, without its first half second';
 is sprintf( '%.2f', $report->{fire_per_s} ), sprintf( '%.2f', ( 75 - 9 - 1 + 3 ) / 7.5 ), 'goodput under faults, reads too';
-is sprintf( '%.1f', $report->{struck_per_minute} ), '24.0', 'faults a minute of the phase that has them';
+is sprintf( '%.1f', $report->{struck_per_minute} ), '32.0', 'faults a minute of the phase that has them';
 is $report->{unknown}, 1, 'what stayed unknown';
 is $report->{operations}, 93, 'of all that ended or is unknown';
 
@@ -55,8 +57,8 @@ open my $in, '<', "$dir/history.jsonl" or die "$!\n";
 my @lines = map { decode_json($_) } <$in>;
 my @faults = grep { $lines[$_]{type} eq 'nemesis' } 0 .. $#lines;
 is_deeply [ map {"$lines[$_]{fault} $lines[$_]{at}"} @faults ],
-	[ 'kill begin', 'kill end', 'partition begin', 'pause begin', 'partition end' ], 'the history tells the faults';
-ok $lines[ $faults[0] - 1 ]{t_us} <= 3_050_000 && $lines[ $faults[0] + 1 ]{t_us} >= 3_050_000, 'at their place in time';
+	[ 'kill begin', 'isolate begin', 'kill end', 'isolate end', 'partition begin', 'pause begin', 'partition end' ], 'the history tells the faults';
+ok $lines[ $faults[0] - 1 ]{t_us} <= 3_050_000 && $lines[ $faults[0] + 2 ]{t_us} >= 3_050_000, 'at their place in time';
 
 $world{events} = [];
 open $out, '>', "$dir/history.jsonl" or die "$!\n";

@@ -82,17 +82,19 @@ sub strokes {
 	return @order;
 }
 
-# From its begin to the next acknowledged write, and the longest time between two until the next one begins.
+# From its begin to the next acknowledged write, whatever else begins meanwhile, and the
+# longest time between two until the next one begins.
 sub add_gaps {
-	my ( $stroke, $until_us, $writes ) = @_;
+	my ( $stroke, $until_us, $end_us, $writes ) = @_;
 	my $from = $stroke->{began_us};
+	my ($next) = within( $from, $end_us, @{$writes} );
 	my @later = within( $from, $until_us, @{$writes} );
 	my ( $longest, $last ) = ( 0, $from );
 	for my $at ( @later, $until_us ) {
 		$longest = $at - $last if $at - $last > $longest;
 		$last = $at;
 	}
-	$stroke->{next_ms} = ( ( $later[0] // $until_us ) - $from ) / 1e3;
+	$stroke->{next_ms} = ( ( $next // $end_us ) - $from ) / 1e3;
 	$stroke->{gap_ms}  = $longest / 1e3;
 	return;
 }
@@ -122,7 +124,7 @@ sub make_report {
 	my ( $began, $quiet_end, $end ) = @world{qw(load_began_us quiet_end_us load_end_us)};
 	my @strokes = strokes();
 	for my $at ( 0 .. $#strokes ) {
-		add_gaps( $strokes[$at], $at < $#strokes ? $strokes[ $at + 1 ]{began_us} : $end, $history->{writes} );
+		add_gaps( $strokes[$at], $at < $#strokes ? $strokes[ $at + 1 ]{began_us} : $end, $end, $history->{writes} );
 	}
 	my %count = map { $_ => $history->{count}{$_} // 0 } qw(ok fail info);
 	my $operations = $count{ok} + $count{fail} + $count{info};
