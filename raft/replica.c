@@ -522,6 +522,11 @@ static void peer_stats(const struct replica *r, struct replica_peer *peer, struc
 	};
 }
 
+struct replica_position replica_position(const struct replica *r)
+{
+	return (struct replica_position){r->role, r->core.current_term, r->commit_index};
+}
+
 void replica_stats(const struct replica *r, struct replica_stats *stats)
 {
 	struct wal_stats wal;

@@ -168,6 +168,12 @@ struct replica_stats {
 	size_t peer_count;
 };
 void replica_stats(const struct replica *replica, struct replica_stats *stats);
+/* The little of it that may be asked all the time. */
+struct replica_position {
+	enum replica_role role;
+	uint64_t term, commit_index;
+};
+struct replica_position replica_position(const struct replica *replica);
 /* Address of a member by id, or NULL. */
 const char *replica_member_address(const struct replica *replica, uint64_t id);
 

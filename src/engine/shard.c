@@ -341,6 +341,11 @@ void shard_stats(const struct shard *shard, struct shard_stats *stats)
 	stats->overlay_bytes = overlay_bytes(shard->overlay);
 }
 
+struct shard_position shard_position(const struct shard *shard)
+{
+	return (struct shard_position){replica_position(shard->replica), shard->apply.index};
+}
+
 void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry),
 			 void *owner)
 {

@@ -79,6 +79,12 @@ struct shard_stats {
 	uint64_t expired, once_expired;
 };
 void shard_stats(const struct shard *shard, struct shard_stats *stats);
+/* The little of it that may be asked all the time. */
+struct shard_position {
+	struct replica_position replica;
+	uint64_t applied_index;
+};
+struct shard_position shard_position(const struct shard *shard);
 /* Hash over a full scan of the database at the applied index: on a lane; cb once, later. */
 void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index),
 		void *owner);

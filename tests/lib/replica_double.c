@@ -307,6 +307,11 @@ void replica_reply(struct replica *r, uint64_t to_id, uint64_t token, struct sli
 	assert(false);
 }
 
+struct replica_position replica_position(const struct replica *r)
+{
+	return (struct replica_position){r->role, r->term, r->commit_index};
+}
+
 void replica_stats(const struct replica *r, struct replica_stats *stats)
 {
 	memset(stats, 0, sizeof *stats);
