@@ -197,12 +197,11 @@ static void watch_fire(struct sim_event *event)
 		if (!member_alive(m)) {
 			continue;
 		}
-		struct shard_stats stats;
-		shard_stats(node_shard(m->node), &stats);
-		if (stats.replica.role == REPLICA_LEADER) {
-			judge_leads(fleet->judge, i, stats.replica.term);
+		struct shard_position at = shard_position(node_shard(m->node));
+		if (at.replica.role == REPLICA_LEADER) {
+			judge_leads(fleet->judge, i, at.replica.term);
 		}
-		judge_commit(fleet->judge, i, stats.replica.commit_index);
+		judge_commit(fleet->judge, i, at.replica.commit_index);
 	}
 	sim_event_in(fleet->sim, &fleet->watch, WATCH_US);
 }
@@ -216,10 +215,9 @@ int fleet_leader(const struct fleet *fleet)
 		if (!member_alive(m)) {
 			continue;
 		}
-		struct shard_stats stats;
-		shard_stats(node_shard(m->node), &stats);
-		if (stats.replica.role == REPLICA_LEADER && stats.replica.term > term) {
-			term = stats.replica.term;
+		struct shard_position at = shard_position(node_shard(m->node));
+		if (at.replica.role == REPLICA_LEADER && at.replica.term > term) {
+			term = at.replica.term;
 			found = (int)i;
 		}
 	}
@@ -243,12 +241,11 @@ bool fleet_converged(const struct fleet *fleet)
 		if (!member_alive(m)) {
 			continue;
 		}
-		struct shard_stats stats;
-		shard_stats(node_shard(m->node), &stats);
-		if (stats.applied_index != stats.replica.commit_index || (applied != 0 && stats.applied_index != applied)) {
+		struct shard_position at = shard_position(node_shard(m->node));
+		if (at.applied_index != at.replica.commit_index || (applied != 0 && at.applied_index != applied)) {
 			return false;
 		}
-		applied = stats.applied_index;
+		applied = at.applied_index;
 	}
 	return applied != 0;
 }

@@ -34,15 +34,26 @@ static void gave_room(struct sim_stream *s, size_t bytes)
 static void read_data(struct sim_stream *s)
 {
 	/* As recv does: all that is there, up to the buffer's size, in one piece. */
-	uint8_t *buffer = sim_net_allocate(READ_BYTES);
+	size_t there = 0;
+	list_for_each(link, &s->ready)
+	{
+		const struct segment *segment = list_entry(link, struct segment, link);
+		if (segment->kind != SEGMENT_DATA || there >= READ_BYTES) {
+			break;
+		}
+		there += segment->len - segment->taken;
+	}
+	there = there < READ_BYTES ? there : READ_BYTES;
+	assert(there > 0);
+	uint8_t *buffer = sim_net_allocate(there);
 	size_t len = 0;
-	while (!list_empty(&s->ready) && len < READ_BYTES) {
+	while (!list_empty(&s->ready) && len < there) {
 		struct segment *segment = list_entry(s->ready.next, struct segment, link);
 		if (segment->kind != SEGMENT_DATA) {
 			break;
 		}
 		size_t left = segment->len - segment->taken;
-		size_t take = left < READ_BYTES - len ? left : READ_BYTES - len;
+		size_t take = left < there - len ? left : there - len;
 		memcpy(buffer + len, segment->bytes + segment->taken, take);
 		len += take;
 		segment->taken += take;
