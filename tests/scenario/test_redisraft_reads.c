@@ -137,7 +137,7 @@ static void test_new_leader(void)
 	for (unsigned i = 0; i < 3; i++) {
 		if (i != old) {
 			is_str(plain_read(&clients[i], 30000), "new",
-			       "RedisRaft 19: a read at n%u in that moment sees the new value", i + 1);
+			       "RedisRaft 19: a read in that moment sees the new value (at n%u)", i + 1);
 		}
 	}
 	sim_host_resume(s.fleet.members[old].host);
