@@ -155,6 +155,8 @@ int main(int argc, char **argv)
 	struct powerfs fs = {.delay_ms = 0};
 	prng_init(&fs.prng, 1);
 	allow_many_files();
+	setsid(); /* a signal for all that its starter runs must not leave a mount behind; the end of input
+		     ends it */
 	int status = volume_open(&fs.volume, argv[2]);
 	if (status != 0) {
 		fprintf(stderr, "powerfs: %s: %s\n", argv[2], strerror(-status));

@@ -42,9 +42,12 @@ sub make_disk {
 	my ( $i, $image ) = @_;
 	$at{$i} = "$world{dir}/disks/n$i";
 	mkdir $at{$i} or die "nemesis: $at{$i}: $!\n";
-	undo( "loop device of $image", sub { my $loop = loop_of($image); quiet( 'losetup', '-d', $loop ) if $loop } );
+	# Once nbdfuse has ended, nothing but its number tells which loop device was on it.
+	my $loop;
+	undo( "loop device of $image", sub { $loop //= loop_of($image); quiet( 'losetup', '-d', $loop ) if $loop } );
 	must( 'losetup', '-f', $image );
-	$device{$i} = loop_of($image) // die "nemesis: no loop device for $image\n";
+	$loop = loop_of($image) // die "nemesis: no loop device for $image\n";
+	$device{$i} = $loop;
 	must( qw(mkfs.ext4 -q -m 0), $device{$i} );
 	undo( "mount $at{$i}", sub { quiet( 'umount', $at{$i} ) or quiet( 'umount', '-l', $at{$i} ) } );
 	must( 'mount', $device{$i}, $at{$i} );
