@@ -8,7 +8,9 @@
  * written after it was synced. The last group itself may be in memory only, if
  * a sync failed before the process ended. It is therefore written again, into a
  * new segment whose head cuts this one off where the group began; the head
- * follows when the records are durable, so a crash on the way leaves all as it was. */
+ * follows when the records are durable, so a crash on the way leaves all as it was.
+ * When that group is the only one behind the last head, nothing proves the head either: then that
+ * file is renewed first. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -466,25 +468,45 @@ static void cut_before(struct recovery *r)
 	}
 }
 
-/* A process that ended between writing the last head and its sync left it in memory only. The new
- * segment will lean on that head, so it must be on the disk first. */
-static int sync_last(struct recovery *r)
+/* Nothing proves the last head when only one group is behind it: both may be in memory only, and after
+ * a failed sync no further one writes them. The new segment will lean on that head. So they are written
+ * anew, into a file that takes the place of the old one: a cut on the way leaves one or the other. */
+static int renew_last(struct recovery *r)
 {
-	char path[WAL_PATH_BYTES];
+	struct wal *wal = r->wal;
+	char path[WAL_PATH_BYTES], fresh[WAL_PATH_BYTES];
 	struct env_file *file;
-	wal_path(r->wal, r->numbers[r->used - 1], path);
-	int status = env_file_open(r->wal->config.env, path, ENV_FILE_READ | ENV_FILE_WRITE, &file);
+	struct slice bytes;
+	uint64_t number = r->numbers[r->used - 1];
+	if (r->cut_end > SEGMENT_HEAD) {
+		return 0;
+	}
+	int status = read_segment(r, number, wal_active(wal)->end, &bytes);
+	if (status != 0) {
+		return status;
+	}
+	wal_path(wal, number, path);
+	snprintf(fresh, sizeof(fresh), "%s/renewed", wal->dir);
+	status = env_file_open(wal->config.env, fresh, ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE,
+			       &file);
 	if (status == 0) {
-		status = env_file_sync(file);
+		status = env_file_truncate(file, 0);
+		status = status == 0 ? write_and_sync(file, 0, bytes.data, bytes.len) : status;
 		env_file_close(file);
 	}
-	return status == 0 ? 0 : err_set(r->err, status, "cannot sync %s: %s", path, err_name(status));
+	if (status == 0) {
+		status = env_rename(wal->config.env, fresh, path);
+	}
+	if (status == 0) {
+		status = env_dir_sync(wal->config.env, wal->dir);
+	}
+	return status == 0 ? 0 : err_set(r->err, status, "cannot renew %s: %s", path, err_name(status));
 }
 
 static int open_segment(struct recovery *r)
 {
 	struct wal *wal = r->wal;
-	int status = r->used > 0 ? sync_last(r) : 0;
+	int status = r->used > 0 ? renew_last(r) : 0;
 	if (status != 0) {
 		return status;
 	}

@@ -18,6 +18,9 @@ struct inode {
 	size_t len, synced_len, cap;
 	bool *dirty; /* by sector */
 	unsigned refs;
+	struct inode *pair; /* replaced by, or instead of, this one since the directory was synced: one fate
+			       for both */
+	enum { FATE_OPEN, FATE_OLDER, FATE_NEWER } fate;
 };
 
 struct disk {
@@ -57,6 +60,9 @@ struct disk *disk_new(uint64_t seed)
 
 static void inode_free(struct inode *inode)
 {
+	if (inode->pair != NULL) {
+		inode->pair->pair = NULL;
+	}
 	list_remove(&inode->link);
 	free(inode->bytes);
 	free(inode->synced);
@@ -198,6 +204,12 @@ void disk_recover(struct disk *disk, enum disk_loss loss)
 		assert(inode->refs == 0);
 		bool newer =
 			loss == DISK_KEEP_ALL || (loss == DISK_LOSE_SOME && prng_chance(&disk->prng, 1, 2));
+		if (inode->fate != FATE_OPEN) {
+			newer = inode->fate == FATE_NEWER;
+		} else if (inode->pair != NULL) {
+			inode->pair->fate = newer ? FATE_NEWER : FATE_OLDER; /* a rename is one operation */
+		}
+		inode->fate = FATE_OPEN;
 		char *name = newer ? inode->path : inode->durable;
 		if (name[0] == '\0' || find(disk, name) != NULL) {
 			inode_free(inode);
@@ -413,6 +425,10 @@ static int rename_file(struct env *env, const char *from, const char *to)
 	}
 	if (old != NULL) {
 		old->path[0] = '\0';
+		if (old->pair == NULL && inode->pair == NULL) {
+			old->pair = inode;
+			inode->pair = old;
+		}
 	}
 	snprintf(inode->path, sizeof(inode->path), "%s", to);
 	list_remove(&inode->link);
@@ -446,6 +462,7 @@ static int dir_sync(struct env *env, const char *path)
 		struct inode *inode = list_entry(link, struct inode, link);
 		next = link->next;
 		snprintf(inode->durable, sizeof(inode->durable), "%s", inode->path);
+		inode->pair = NULL;
 		if (inode->path[0] == '\0' && inode->refs == 0) {
 			inode_free(inode);
 		}
