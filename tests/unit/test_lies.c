@@ -6,7 +6,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static struct history history;
 
@@ -439,6 +441,33 @@ static void make(char *path, size_t size)
 	snprintf(path, size, "%s/seed-%" PRIu64 ".jsonl", tap_dir(), options.seed);
 }
 
+/* The exit status of build/judge-history. */
+static int judge_program(const char *path)
+{
+	char command[1200];
+	const char *build = getenv("TALLY_BUILD");
+	snprintf(command, sizeof(command), "'%s/judge-history' '%s' >/dev/null 2>&1",
+		 build == NULL ? "." : build, path);
+	int status = system(command);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_program(const char *path)
+{
+	char lie[512];
+	snprintf(lie, sizeof(lie), "%s/lie.jsonl", tap_dir());
+	is_int(judge_program(path), 0, "judge-history accepts the recorded history");
+	read_history(path);
+	leak();
+	FILE *out = fopen(lie, "we");
+	is_int(history_write(&history, out), 0, "a history with a lie is written");
+	history_fini(&history);
+	is_int(judge_program(lie), 1, "judge-history finds the lie");
+	fputs("{\"type\":\"ok\"}\n", out);
+	fclose(out);
+	is_int(judge_program(lie), 2, "and does not judge what it cannot read");
+}
+
 int main(void)
 {
 	char path[512];
@@ -461,5 +490,6 @@ int main(void)
 		tap_note("%s", !planted ? "there was no place for the lie" : rc == 0 ? "accepted" : err.text);
 		history_fini(&history);
 	}
+	test_program(path);
 	return tap_done();
 }
