@@ -49,6 +49,11 @@ sub undo_all {
 	return;
 }
 
+# Whichever program it is that uses this.
+$SIG{$_} = sub { $world{leave_nothing} = 1; say_line('interrupted'); exit 1 }
+	for qw(INT TERM HUP);
+END { my $status = $?; undo_all(); $? = $status }
+
 # ---- commands and processes ----
 
 my $deadly = POSIX::SigSet->new( SIGINT, SIGTERM, SIGHUP );
