@@ -89,6 +89,15 @@ void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record
 	memset(out + RECORD_HEAD + payload.len, 0, padding);
 }
 
+/* Length, kind, type and zeroes are possible: one look, for a segment is searched at every eighth byte. */
+static bool looks_like_head(const uint8_t *at)
+{
+	uint64_t word = bytes_u64(at + 24);
+	uint64_t kind = word >> 32 & 0xff;
+	return word >> 48 == 0 && kind >= RECORD_ENTRY && kind <= RECORD_MARK &&
+	       (uint32_t)word <= LIMIT_ENTRY;
+}
+
 static int head_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset,
 		       struct record *record)
 {
@@ -97,9 +106,8 @@ static int head_decode(struct slice bytes, uint64_t base, uint64_t number, uint6
 	}
 	const uint8_t *at = bytes.data + (offset - base);
 	uint64_t sum = bytes_u64(at);
-	/* Most of what a reader of a whole segment tries is no record: the cheap question first. */
-	bool known = at[28] >= RECORD_ENTRY && at[28] <= RECORD_MARK && bytes_u32(at + 24) <= LIMIT_ENTRY;
-	if (!known || sum != checksum64_at(slice_of(at + 8, RECORD_HEAD - 8), position(number, offset))) {
+	if (!looks_like_head(at) ||
+	    sum != checksum64_at(slice_of(at + 8, RECORD_HEAD - 8), position(number, offset))) {
 		return ERR_CORRUPT;
 	}
 	*record = (struct record){
@@ -161,8 +169,8 @@ bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint
 		return true;
 	}
 	for (uint64_t at = (offset + 7) & ~(uint64_t)7; at + RECORD_HEAD <= segment.len; at += 8) {
-		if (bytes_u64(segment.data + at) == 0) {
-			continue; /* zeroes, nearly always: nothing was written here */
+		if (!looks_like_head(segment.data + at)) {
+			continue;
 		}
 		if (head_decode(segment, 0, number, at, &record) == 0 && record.synced > next_group) {
 			return true;
