@@ -108,6 +108,12 @@ if [ "$TIER" = soak ]; then
 	SEEDS=30000 FUZZ_S=3600 KILLS=200 OVERLOAD_S=60 FLASH_S=3600
 fi
 
+# shellcheck disable=SC2046
+{
+	run_tests build "units as users have them" "$(nproc)" $(list build unit_programs)
+	run_tests build "the harness itself" 1 $(list build long_tests)
+}
+
 # ---- figures: nothing else runs ----
 measure failover-kill failover --kills "$KILLS"
 measure failover-stop failover --mode stop --kills 10
