@@ -80,6 +80,42 @@ static const struct tool_command *find_words(int argc, char **argv, int *words)
 	return argc > 1 ? tool_command_find(argv[1]) : NULL;
 }
 
+/* Options may stand in front of the command too: how many of those words there are. */
+static int count_leading(int argc, char **argv)
+{
+	int at = 1;
+	while (at < argc && strncmp(argv[at], "--", 2) == 0) {
+		bool takes_next = strcmp(argv[at], "--servers") == 0 || strcmp(argv[at], "--timeout") == 0;
+		at += takes_next && at + 1 < argc ? 2 : 1;
+	}
+	return at - 1;
+}
+
+/* Moves the command's words before the options that stood in front of them. */
+static void put_words_first(char **argv, int leading, int words)
+{
+	for (int i = 0; i < words; i++) {
+		char *word = argv[1 + leading + i];
+		memmove(&argv[2 + i], &argv[1 + i], (size_t)leading * sizeof(*argv));
+		argv[1 + i] = word;
+	}
+}
+
+static void tell_unknown(const char *word)
+{
+	size_t len = strlen(word);
+	const char *before = " needs one of:";
+	fprintf(stderr, "tally: \"%s\"", word);
+	for (size_t i = 0; i < tool_command_count; i++) {
+		const char *name = tool_commands[i].name;
+		if (strncmp(name, word, len) == 0 && name[len] == ' ') {
+			fprintf(stderr, "%s%s", before, name + len);
+			before = ",";
+		}
+	}
+	fprintf(stderr, "%s\n", *before == ',' ? "" : " is no command; `tally --help` lists them");
+}
+
 int main(int argc, char **argv)
 {
 	/* A node that goes away is an event of the loop, not the end of the tool. */
@@ -91,16 +127,17 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
 		argv[1] = (char *)(uintptr_t) "version";
 	}
-	int words;
-	const struct tool_command *command = find_words(argc, argv, &words);
+	int leading = count_leading(argc, argv), words;
+	const struct tool_command *command = find_words(argc - leading, argv + leading, &words);
 	if (command == NULL) {
-		if (argc > 1) {
-			fprintf(stderr, "tally: there is no command \"%s%s%s\"\n", argv[1],
-				argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+		if (argc - leading > 1) {
+			tell_unknown(argv[1 + leading]);
+		} else {
+			usage(stderr);
 		}
-		usage(stderr);
 		return TOOL_USAGE;
 	}
+	put_words_first(argv, leading, words);
 	const char *servers = getenv("TALLY_SERVERS");
 	struct tool tool = {.name = command->name,
 			    .servers = servers != NULL ? servers

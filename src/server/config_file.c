@@ -69,18 +69,18 @@ static int read_whole(const char *path, struct buf *text, struct err *err)
 {
 	FILE *file = fopen(path, "re");
 	if (file == NULL) {
-		return err_set(err, ERR_NOT_FOUND, "%s:0: cannot be opened: %m", path);
+		return err_set(err, ERR_NOT_FOUND, "%s: cannot be opened: %m", path);
 	}
 	uint8_t *room = buf_reserve(text, FILE_BYTES_MAX);
 	text->len = fread(room, 1, FILE_BYTES_MAX, file);
 	bool unread = ferror(file) != 0;
 	fclose(file);
 	if (unread) {
-		return err_set(err, ERR_IO, "%s:0: cannot be read", path);
+		return err_set(err, ERR_IO, "%s: cannot be read", path);
 	}
 	return text->len < FILE_BYTES_MAX
 		       ? 0
-		       : err_set(err, ERR_TOO_LARGE, "%s:0: is too large for settings", path);
+		       : err_set(err, ERR_TOO_LARGE, "%s: is too large for settings", path);
 }
 
 int config_file(struct config_reader *reader, const char *path)

@@ -68,6 +68,9 @@ like($json->{meta}{index} // '', qr/^\d+\.\d+$/, 'and its index');
 ($code, $text) = tally('call', 'order.get', 'order_id=nope', '--json');
 is_deeply([$code, (eval { decode_json($text) } // {})->{code}], [3, 'NOT_FOUND'], 'the JSON of a refusal has its code');
 is((run("$build/tally", 'get', 'x', '--servers', '127.0.0.1:1', '--timeout', '200ms'))[0], 5, 'nobody there is exit 5');
+is((run("$build/tally", '--servers', '127.0.0.1:1', '--timeout=200ms', 'get', 'x'))[0], 5, 'options may stand in front of the command');
+like(`$build/tally bench 2>&1`, qr/^tally: "bench" needs one of: flash, .*restart$/, 'half a command tells the other half');
+like(`$build/tally foo bar 2>&1`, qr/^tally: "foo" is no command; /, 'no command at all says so in one line');
 
 # ---- examples ----
 my $servers = $ENV{TALLY_SERVERS};

@@ -103,7 +103,7 @@ static void test_bad_flags(void)
 		 "--nonsense: \"1\" is set, but there is no such key; see tallyd --help"},
 		{{"tallyd", "--id", "1", "--member", "2=a:1,b:2"}, "--member: none has this node's id 1"},
 		{{"tallyd", "--config", "/nowhere/x.conf"},
-		 "/nowhere/x.conf:0: cannot be opened: No such file or directory"},
+		 "/nowhere/x.conf: cannot be opened: No such file or directory"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct node_config config;
