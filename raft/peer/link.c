@@ -146,7 +146,8 @@ void link_flush(struct link *link)
 		batch_write(link, list_entry(full, struct link_batch, siblings));
 	}
 	link->open_bytes = 0;
-	if (link->open != NULL && link->open->bytes.len > 0) {
+	/* The last frame may end in payloads alone. */
+	if (link->open != NULL && (link->open->bytes.len > 0 || link->open->count > 0)) {
 		struct link_batch *batch = link->open;
 		link->open = NULL;
 		batch_write(link, batch);

@@ -308,6 +308,40 @@ static void test_bad_bytes(void)
 	pair_free(pair);
 }
 
+/* As many entries as fit a frame, each sent by reference, none of ours between them. */
+static void test_many_payloads(void)
+{
+	static const uint8_t zeroes[2000];
+	struct pair *pair = pair_new(6);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	struct entry *entries[MESSAGE_ENTRIES_MAX];
+	for (size_t i = 0; i < MESSAGE_ENTRIES_MAX; i++) {
+		entries[i] = entry_new(ENTRY_COMMAND, slice_of(zeroes, sizeof(zeroes)));
+		entries[i]->index = 11 + i;
+		entries[i]->term = 1;
+	}
+	struct link *link = transport_link(a->transport, 2, FRAME_RAFT);
+	struct append_head head = {.term = 1,
+				   .previous_index = 10,
+				   .previous_term = 1,
+				   .chain_known = true,
+				   .count = MESSAGE_ENTRIES_MAX};
+	message_send_append(link, 1, &head, entries);
+	size_t unsent = link_unsent(link);
+	transport_flush(a->transport);
+	ok(unsent > sizeof(zeroes) * MESSAGE_ENTRIES_MAX, "payloads that wait are counted as unsent");
+	run_ms(pair, 5);
+	ok(b->frames == 1 && b->last_type == FRAME_APPEND,
+	   "an append with more payloads than one write takes leaves whole, not with the next frame");
+	for (size_t i = 0; i < MESSAGE_ENTRIES_MAX; i++) {
+		entry_unref(entries[i]);
+	}
+	pair_free(pair);
+}
+
 static void closed_cb(void *owner)
 {
 	((struct end *)owner)->closed = true;
@@ -333,6 +367,7 @@ int main(void)
 	test_silence();
 	test_who_may_come_in();
 	test_bad_bytes();
+	test_many_payloads();
 	test_close();
 	return tap_done();
 }
