@@ -22,6 +22,11 @@ static bool emit(struct replica *r, struct replica_peer *peer, const struct appe
 		 struct entry *const *entries, size_t count, bool chain_known, struct chain chain)
 {
 	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
+	assert(replica_leads(r));
+	assert(job->term == r->core.current_term);
+	assert(count == 0 || entries[0]->index == job->next);
+	assert(count == 0 || entries[0]->term >= job->previous_term);
+	assert(count == 0 || entries[count - 1]->term <= job->term);
 	if (link == NULL || link_unsent(link) > LIMIT_PEER_QUEUE) {
 		r->count.dropped++;
 		return false;
@@ -51,6 +56,7 @@ static bool emit(struct replica *r, struct replica_peer *peer, const struct appe
 static bool emit_run(struct replica *r, struct replica_peer *peer, struct append_job *job,
 		     struct entry *const *entries, size_t count, bool chain_known, struct chain chain)
 {
+	assert(job->next + count <= job->last + 1);
 	while (count > 0) {
 		size_t piece = 0, bytes = 0;
 		while (piece < count && piece < MESSAGE_ENTRIES_MAX &&
@@ -77,6 +83,9 @@ static void read_cb(struct wal_read *read, int status)
 {
 	struct replica_peer *peer = list_entry(read, struct replica_peer, read);
 	struct replica *r = peer->replica;
+	assert(peer->reading);
+	assert(peer->job_count <= REPLICA_JOBS);
+	assert(status == 0 || read->count == 0);
 	peer->reading = false;
 	struct append_job *job = &peer->jobs[0];
 	bool current = peer->job_count > 0 && replica_leads(r) && job->term == r->core.current_term &&
@@ -100,6 +109,8 @@ static void read_cb(struct wal_read *read, int status)
 static bool run_job(struct replica *r, struct replica_peer *peer, struct append_job *job)
 {
 	struct chain chain = {0, 0};
+	assert(job->next > 0);
+	assert(job->next <= job->last + 1);
 	if (job->next > job->last) {
 		bool known = wal_chain_of(r->wal, job->next - 1, &chain);
 		return emit(r, peer, job, NULL, 0, known, chain);
@@ -124,6 +135,7 @@ static bool run_job(struct replica *r, struct replica_peer *peer, struct append_
 
 static void run_jobs(struct replica *r, struct replica_peer *peer)
 {
+	assert(peer->replica == r);
 	while (peer->job_count > 0 && !peer->reading) {
 		struct append_job *job = &peer->jobs[0];
 		bool current =
@@ -150,6 +162,8 @@ static void run_jobs(struct replica *r, struct replica_peer *peer)
 static bool superfluous(struct replica_peer *peer, struct link *link, uint64_t first, uint64_t last)
 {
 	size_t unsent = link->stream == NULL ? 0 : env_stream_unsent(link->stream);
+	assert(first > 0);
+	assert(first <= last + 1);
 	if (last < first) {
 		return unsent > REPLICA_IDLE_UNSENT;
 	}
@@ -162,6 +176,9 @@ void append_send(struct replica *r, struct replica_peer *peer, const struct raft
 	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
 	uint64_t first = args->prev_log_index + 1;
 	uint64_t last = args->prev_log_index + args->n_entries;
+	assert(last <= wal_last_index(r->wal)); /* what the core sends, our log holds */
+	assert(args->term == r->core.current_term);
+	assert(peer->job_count <= REPLICA_JOBS);
 	if (link == NULL || peer->job_count == REPLICA_JOBS || superfluous(peer, link, first, last)) {
 		r->count.dropped++;
 		return;
@@ -207,6 +224,8 @@ static int verify(struct replica *r, struct replica_peer *peer, struct incoming 
 	const struct append_head *head = &in->head;
 	struct chain chain = head->previous_chain, ours;
 	bool known = head->chain_known;
+	assert(head->term >= r->core.current_term);
+	assert(!replica_leads(r) || head->term > r->core.current_term);
 	if (wal_chain_of(r->wal, head->previous_index, &ours)) {
 		if (known && !chain_equal(chain, ours)) {
 			diverged(r, peer, head->previous_index);
@@ -231,6 +250,7 @@ static int verify(struct replica *r, struct replica_peer *peer, struct incoming 
 			    (entry->type == ENTRY_CHANGE && member_check(entry->payload) != 0)) {
 				return ERR_CORRUPT;
 			}
+			assert(in->entries[i] == NULL);
 			in->entries[i] = entry_new(entry->type, entry->payload);
 			in->entries[i]->index = index;
 			in->entries[i]->term = entry->term;
@@ -248,12 +268,15 @@ static void step_pieces(struct replica *r, struct replica_peer *peer, struct inc
 	const struct append_head *head = &in->head;
 	uint64_t previous_term = head->previous_term;
 	uint32_t done = 0;
+	assert(!r->stopped);
+	assert(!r->closing);
 	do {
 		uint32_t count = 0;
 		while (done + count < head->count &&
 		       (count == 0 || in->heads[done + count].type != ENTRY_CHANGE)) {
 			count++;
 		}
+		assert(count > 0 || head->count == 0);
 		struct raft_message message;
 		memset(&message, 0, sizeof(message));
 		message.type = RAFT_APPEND_ENTRIES;
@@ -267,12 +290,14 @@ static void step_pieces(struct replica *r, struct replica_peer *peer, struct inc
 		done += count;
 		previous_term = done > 0 ? in->heads[done - 1].term : previous_term;
 	} while (done < head->count && !r->stopped);
+	assert(done == head->count || r->stopped);
 }
 
 void append_receive(struct replica *r, struct link *from, struct replica_peer *peer,
 		    const struct frame *frame)
 {
 	struct incoming in;
+	assert(from->peer_id == peer->id);
 	if (message_take_append(frame, &in.head, in.heads) != 0) {
 		r->count.frames_bad++;
 		link_drop(from);

@@ -23,7 +23,9 @@ static void arm(struct replica *r, uint64_t deadline_us)
 void replica_forward_start(struct replica *r, struct replica_forward *forward, uint64_t to_id,
 			   struct slice request, uint64_t timeout_ms)
 {
-	assert(forward->cb != NULL && to_id != 0);
+	assert(forward->cb != NULL);
+	assert(to_id != 0);
+	assert(r->started);
 	struct link *link =
 		r->stopped || r->closing ? NULL : transport_link(r->transport, to_id, FRAME_REQUESTS);
 	list_init(&forward->link);

@@ -19,6 +19,7 @@ void handover_end(struct replica *r, int status)
 	if (!r->handover.active) {
 		return;
 	}
+	assert(r->handover.yields || r->handover.cb != NULL);
 	r->handover.active = false;
 	env_timer_stop(&r->handover_timer);
 	if (r->handover.yields) {
@@ -45,6 +46,8 @@ static uint64_t choose(struct replica *r)
 			best_match = match;
 		}
 	}
+	assert(best != r->config.id);
+	assert(best_match <= raft_last_index(&r->core));
 	return best_match == raft_last_index(&r->core) ? best : 0;
 }
 
@@ -99,6 +102,7 @@ void handover_step(struct replica *r)
 void handover_timer_cb(struct env_timer *timer)
 {
 	struct replica *r = list_entry(timer, struct replica, handover_timer);
+	assert(r->handover.active);
 	env_timer_start(timer, HANDOVER_TICK_MS);
 	replica_wake(r);
 }
@@ -107,6 +111,7 @@ void replica_transfer(struct replica *r, uint64_t target_id, uint64_t timeout_ms
 		      void (*cb)(void *owner, int status), void *owner)
 {
 	assert(!r->handover.active || r->handover.yields);
+	assert(cb != NULL);
 	r->handover.yields = false;
 	r->handover.cb = cb;
 	r->handover.owner = owner;

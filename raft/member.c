@@ -54,6 +54,8 @@ void member_decode(struct slice encoded, struct raft_configuration *configuratio
 	if (status != 0) {
 		fatal("a configuration of the cluster cannot be decoded: %s", raft_strerror(status));
 	}
+	assert(configuration->n > 0);
+	assert(configuration->n <= LIMIT_MEMBERS);
 }
 
 void member_encode(const struct replica_member *members, size_t count, struct buf *out)
@@ -99,6 +101,7 @@ unsigned member_voters(const struct raft_configuration *configuration)
 bool member_is_only_voter(struct slice encoded, uint64_t id)
 {
 	struct raft_configuration configuration;
+	assert(id != 0);
 	member_decode(encoded, &configuration);
 	bool only = member_voters(&configuration) == 1 && member_votes(&configuration, id);
 	raft_configuration_close(&configuration);

@@ -13,10 +13,18 @@ _Static_assert(LIMIT_ENTRY <= APPEND_PAYLOAD_MAX, "every entry fits a frame");
 
 /* ---- append ---- */
 
+static bool head_makes_sense(const struct append_head *head)
+{
+	return head->term > 0 && head->previous_term <= head->term &&
+	       (head->previous_index == 0) == (head->previous_term == 0) &&
+	       head->count <= MESSAGE_ENTRIES_MAX && head->previous_index < UINT64_MAX - MESSAGE_ENTRIES_MAX;
+}
+
 void message_send_append(struct link *link, uint64_t stamp_ms, const struct append_head *head,
 			 struct entry *const *entries)
 {
 	assert(head->count <= MESSAGE_ENTRIES_MAX);
+	assert(head_makes_sense(head)); /* who receives it asks the same */
 	struct buf *out = link_out(link);
 	size_t begin = frame_begin(out, FRAME_APPEND, stamp_ms);
 	size_t bytes = APPEND_HEAD + head->count * APPEND_ENTRY;
@@ -36,6 +44,8 @@ void message_send_append(struct link *link, uint64_t stamp_ms, const struct appe
 	at += APPEND_HEAD;
 	for (uint32_t i = 0; i < head->count; i++, at += APPEND_ENTRY) {
 		const struct entry *entry = entries[i];
+		assert(entry->index == head->previous_index + 1 + i);
+		assert(entry->term <= head->term);
 		bytes_put_u64(at, entry->term);
 		bytes_put_u64(at + 8, entry->chain.low);
 		bytes_put_u64(at + 16, entry->chain.high);
@@ -43,19 +53,13 @@ void message_send_append(struct link *link, uint64_t stamp_ms, const struct appe
 		at[28] = entry->type;
 		payload_bytes += entry->len;
 	}
+	assert(payload_bytes <= APPEND_PAYLOAD_MAX);
 	out->len += bytes;
 	frame_end(out, begin, payload_bytes);
 	for (uint32_t i = 0; i < head->count; i++) {
 		link_out_entry(link, entries[i]);
 	}
 	link_out_done(link);
-}
-
-static bool head_makes_sense(const struct append_head *head)
-{
-	return head->term > 0 && head->previous_term <= head->term &&
-	       (head->previous_index == 0) == (head->previous_term == 0) &&
-	       head->count <= MESSAGE_ENTRIES_MAX && head->previous_index < UINT64_MAX - MESSAGE_ENTRIES_MAX;
 }
 
 int message_take_append(const struct frame *frame, struct append_head *head, struct append_entry *entries)
@@ -104,6 +108,7 @@ int message_take_append(const struct frame *frame, struct append_head *head, str
 
 static void put_append_result(struct buf *out, const struct raft_append_entries_result *m)
 {
+	assert(m->term > 0);
 	buf_append_u64(out, m->term);
 	buf_append_u64(out, m->rejected);
 	buf_append_u64(out, m->last_log_index);
@@ -134,6 +139,9 @@ static bool take_append_result(struct slice body, struct raft_append_entries_res
 
 static void put_vote(struct buf *out, const struct raft_request_vote *m)
 {
+	assert(m->term > 0);
+	assert(m->candidate_id != 0);
+	assert(m->last_log_term <= m->term);
 	buf_append_u64(out, m->term);
 	buf_append_u64(out, m->candidate_id);
 	buf_append_u64(out, m->last_log_index);
@@ -226,6 +234,7 @@ bool message_send(struct link *link, uint64_t stamp_ms, const struct raft_messag
 	if (type == 0) {
 		return false;
 	}
+	assert(link_ready(link));
 	struct buf *out = link_out(link);
 	size_t begin = frame_begin(out, type, stamp_ms);
 	switch (message->type) {
@@ -282,6 +291,9 @@ int message_take(const struct frame *frame, uint64_t from_id, struct raft_messag
 
 void message_send_probe(struct link *link, uint64_t stamp_ms, uint8_t type, uint64_t term, uint64_t round)
 {
+	assert(type == FRAME_PROBE || type == FRAME_ECHO);
+	assert(link_ready(link));
+	assert(term > 0);
 	struct buf *out = link_out(link);
 	size_t begin = frame_begin(out, type, stamp_ms);
 	buf_append_u64(out, term);
@@ -304,6 +316,8 @@ int message_take_probe(const struct frame *frame, uint64_t *term, uint64_t *roun
 void message_send_request(struct link *link, uint64_t stamp_ms, uint8_t type, uint64_t token,
 			  struct slice bytes)
 {
+	assert(type == FRAME_REQUEST || type == FRAME_REPLY);
+	assert(link_ready(link));
 	struct buf *out = link_out(link);
 	size_t begin = frame_begin(out, type, stamp_ms);
 	buf_append_u64(out, token);

@@ -35,6 +35,7 @@ static struct notice *push(struct replica *r, enum notice_kind kind)
 /* Leadership of an older term ends: nothing of it is in flight any more. */
 static void leadership_lost(struct replica *r)
 {
+	assert(r->role == REPLICA_LEADER);
 	r->is_open = r->open_due = false;
 	append_forget(r);
 	read_index_lost(r);
@@ -55,6 +56,8 @@ void notice_role(struct replica *r)
 	enum replica_role role = role_of(r);
 	uint64_t term = r->core.current_term;
 	raft_leader(&r->core, &leader_id, &address);
+	assert(term >= r->term);
+	assert(role != REPLICA_LEADER || leader_id == r->config.id || leader_id == 0);
 	if (role == r->role && term == r->term && leader_id == r->leader_id) {
 		return;
 	}
@@ -96,6 +99,7 @@ void notice_commit(struct replica *r)
 	if (commit_index <= r->commit_index) {
 		return;
 	}
+	assert(commit_index <= wal_last_index(r->wal));
 	r->commit_index = commit_index;
 	struct notice *last = r->notice_count > 0 ? &r->notices[r->notice_count - 1] : NULL;
 	if (last == NULL || last->kind != NOTICE_COMMIT) {
@@ -108,6 +112,8 @@ void notice_tell(struct replica *r)
 {
 	for (size_t i = 0; i < r->notice_count && !r->stopped; i++) {
 		struct notice notice = r->notices[i]; /* the owner may cause more of them */
+		assert(notice.commit_index <= r->commit_index);
+		assert(notice.term <= r->term);
 		if (notice.kind == NOTICE_COMMIT) {
 			r->events->on_commit_index(r->config.owner, notice.commit_index);
 		} else {
@@ -121,6 +127,8 @@ static void note_change(struct replica *r, struct entry *entry)
 {
 	size_t max = sizeof(r->changes) / sizeof(r->changes[0]);
 	assert(r->change_count < max); /* one at a time, each after the one before was applied */
+	assert(entry->index > r->configuration_index);
+	assert(r->change_count == 0 || entry->index > r->changes[r->change_count - 1]->index);
 	r->changes[r->change_count++] = entry_ref(entry);
 }
 
@@ -130,12 +138,16 @@ void notice_deliver(struct replica *r)
 	/* The core may know of commits that our own log does not hold yet: the database must not be ahead of
 	 * it. */
 	uint64_t upto = r->commit_index < durable ? r->commit_index : durable;
+	assert(r->delivered <= upto);
+	assert(r->applied <= r->delivered);
+	assert(r->durable_in_database <= r->applied);
 	while (r->delivered < upto && !r->stopped) {
 		struct entry *entries[REPLICA_DELIVER];
 		size_t count = 0;
 		while (count < REPLICA_DELIVER && r->delivered + count < upto) {
 			struct entry *entry = wal_recent(r->wal, r->delivered + count + 1);
 			assert(entry != NULL);
+			assert(entry->index == r->delivered + count + 1);
 			if (entry->type == ENTRY_CHANGE) {
 				note_change(r, entry);
 			}
@@ -147,6 +159,8 @@ void notice_deliver(struct replica *r)
 	wal_set_floor(r->wal, r->delivered);
 	if (replica_leads(r) && !r->is_open && !r->open_due && r->delivered >= r->open_index && !r->stopped) {
 		r->is_open = true;
+		assert(r->open_index > 0);
+		assert(wal_term_of(r->wal, r->open_index) == r->term);
 		r->events->on_open(r->config.owner, r->term, r->open_index);
 	}
 }

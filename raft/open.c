@@ -58,6 +58,7 @@ static struct entry *bootstrap_entry(const struct replica_config *config)
 	entry->term = 1;
 	entry->chain = chain_next((struct chain){0, 0}, 1, 1, ENTRY_CHANGE, entry_payload(entry));
 	buf_fini(&bytes);
+	assert(member_check(entry_payload(entry)) == 0);
 	return entry;
 }
 
@@ -123,6 +124,10 @@ static int check_applied(struct replica *r, struct err *err)
 static int load_entries(struct replica *r, struct err *err)
 {
 	uint64_t first = wal_first_index(r->wal), last = wal_last_index(r->wal);
+	assert(first > 0);
+	assert(first <= last + 1);
+	assert(r->start_entries == NULL);
+	assert(r->start_change_count == 0);
 	r->start_count = (size_t)(last + 1 - first);
 	r->start_entries = calloc(r->start_count + 1, sizeof(*r->start_entries));
 	r->start_changes = calloc(wal_change_count(r->wal) + 1, sizeof(*r->start_changes));
@@ -134,9 +139,12 @@ static int load_entries(struct replica *r, struct err *err)
 		entry->term = wal_term_of(r->wal, index);
 		entry->type = RAFT_COMMAND;
 		assert(entry->term > 0);
+		assert(index == first || entry->term >= entry[-1].term);
 	}
 	for (size_t i = 0; i < wal_change_count(r->wal); i++) {
 		uint64_t index = wal_change(r->wal, i);
+		assert(index >= first);
+		assert(index <= last);
 		struct entry *change;
 		int status = wal_load(r->wal, index, &change);
 		if (status == 0 &&
@@ -216,6 +224,8 @@ int replica_open(const struct replica_config *config, const struct replica_appli
 		replica_free(r);
 		return status;
 	}
+	assert(r->applied <= wal_last_index(r->wal));
+	assert(wal_first_index(r->wal) <= r->applied + 1);
 	r->vote_writing = r->vote;
 	r->term = r->vote.term;
 	replica_core_init(r);

@@ -23,6 +23,9 @@ static void end(struct replica_read *read, int status)
 
 static void send_probes(struct replica *r)
 {
+	assert(replica_leads(r));
+	assert(r->is_open);
+	assert(r->round_confirmed <= r->round);
 	r->round++;
 	r->count.read_rounds++;
 	for (size_t i = 0; i < r->peer_count; i++) {
@@ -52,6 +55,7 @@ static uint64_t confirmed_round(const struct replica *r)
 			best = round;
 		}
 	}
+	assert(best <= r->round);
 	return best;
 }
 
@@ -64,6 +68,7 @@ static struct replica_read *read_of(struct list *at)
 static void start_round(struct replica *r)
 {
 	bool waits = !list_empty(&r->reads) && read_of(r->reads.prev)->round == 0;
+	assert(r->round_confirmed <= r->round);
 	if (!waits || r->round - r->round_confirmed >= REPLICA_ROUNDS) {
 		return;
 	}
@@ -84,7 +89,10 @@ static void release(struct replica *r)
 		struct list *at = list_pop(&r->reads);
 		list_append(&ready, at);
 	}
+	assert(r->round_confirmed <= r->round);
 	while (!list_empty(&ready)) {
+		assert(!read_of(ready.next)->lost);
+		assert(read_of(ready.next)->commit_index <= r->commit_index);
 		end(read_of(ready.next), 0);
 	}
 }
@@ -172,6 +180,7 @@ void read_index_restart(struct replica *r)
 	list_for_each (at, &r->reads) {
 		list_entry(at, struct replica_read, link)->round = 0;
 	}
+	assert(r->round_confirmed <= r->round);
 	r->round_confirmed = r->round;
 	/* Echoes under way are of rounds before this one: they count for nobody. */
 	r->round++;
@@ -206,6 +215,7 @@ void read_index_echo(struct replica *r, struct replica_peer *peer, const struct 
 	if (replica_leads(r) && term == r->core.current_term && round <= r->round &&
 	    round > peer->echo_round) {
 		peer->echo_round = round;
+		assert(peer->echo_round <= r->round);
 		replica_wake(r);
 	}
 }
@@ -215,6 +225,7 @@ void read_index_echo(struct replica *r, struct replica_peer *peer, const struct 
 void replica_read_start(struct replica *r, struct replica_read *read, uint64_t timeout_ms)
 {
 	assert(read->cb != NULL);
+	assert(r->started);
 	list_init(&read->link);
 	read->round = 0;
 	read->started_us = env_now_us(r->env);

@@ -25,6 +25,7 @@ static void add_peer(struct replica *r, uint64_t id, const char *address)
 	if (id == r->config.id || replica_find_peer(r, id) != NULL || r->peer_count == LIMIT_MEMBERS) {
 		return;
 	}
+	assert(id != 0);
 	struct replica_peer *peer = calloc(1, sizeof(*peer));
 	if (peer == NULL) {
 		fatal("out of memory: a member");
@@ -67,6 +68,9 @@ static void frame_of_member(struct replica *r, struct replica_peer *peer, struct
 			    const struct frame *frame)
 {
 	struct raft_message message;
+	assert(!r->stopped);
+	assert(!r->closing);
+	assert(from->peer_id == peer->id);
 	switch (frame->type) {
 	case FRAME_APPEND:
 		append_receive(r, from, peer, frame);
@@ -163,6 +167,7 @@ static const struct transport_events transport_events = {
 static void durable_cb(void *owner, uint64_t index)
 {
 	struct replica *r = owner;
+	assert(index <= wal_last_index(r->wal));
 	step_persisted(r, index);
 	replica_wake(r); /* what was committed already may be handed over now */
 }
@@ -178,6 +183,9 @@ static void rearm(struct replica *r)
 {
 	uint64_t now_ms = env_now_ms(r->env);
 	uint64_t at_ms = raft_timeout(&r->core);
+	assert(r->started);
+	assert(!r->stopped);
+	assert(!r->closing);
 	at_ms = at_ms > now_ms ? at_ms : now_ms + 1;
 	if (!env_timer_armed(&r->timer) || r->timer.node.at != at_ms * 1000) {
 		env_timer_start_at(&r->timer, at_ms * 1000);
@@ -208,11 +216,14 @@ static void submit_open(struct replica *r)
 	r->open_index = wal_last_index(r->wal) + 1;
 	if (step_submit(r, entry) != 0) {
 		entry_unref(entry);
+		return;
 	}
+	assert(wal_last_index(r->wal) == r->open_index);
 }
 
 static void tell_stop(struct replica *r)
 {
+	assert(r->stopped);
 	if (r->stop_told) {
 		return;
 	}
@@ -220,6 +231,8 @@ static void tell_stop(struct replica *r)
 	read_index_turn(r);
 	handover_step(r);
 	forward_fail_all(r);
+	assert(list_empty(&r->forwards));
+	assert(list_empty(&r->failed_forwards));
 	if (r->events->on_stopped == NULL) {
 		fatal("%s", r->stop_line);
 	}
@@ -231,6 +244,7 @@ static void transport_closed_cb(void *owner);
 
 static void close_in_turn(struct replica *r)
 {
+	assert(r->closing);
 	if (r->wal_closed || r->transport_closed || r->close_begun) {
 		return;
 	}
@@ -245,6 +259,7 @@ static void close_in_turn(struct replica *r)
 static void turn_cb(struct env_turn *turn)
 {
 	struct replica *r = list_entry(turn, struct replica, turn);
+	assert(r->started);
 	if (r->stopped) {
 		tell_stop(r);
 	}
@@ -291,12 +306,16 @@ static void turn_cb(struct env_turn *turn)
 static void closed_turn_cb(struct env_turn *turn)
 {
 	struct replica *r = list_entry(turn, struct replica, closed_turn);
+	assert(r->wal_closed);
+	assert(r->transport_closed);
 	r->closed(r->config.owner);
 }
 
 static void wal_closed_cb(void *owner)
 {
 	struct replica *r = owner;
+	assert(r->close_begun);
+	assert(!r->wal_closed);
 	r->wal_closed = true;
 	if (r->transport_closed) {
 		env_turn_arm(&r->closed_turn);
@@ -306,6 +325,8 @@ static void wal_closed_cb(void *owner)
 static void transport_closed_cb(void *owner)
 {
 	struct replica *r = owner;
+	assert(r->close_begun);
+	assert(!r->transport_closed);
 	r->transport_closed = true;
 	if (r->wal_closed) {
 		env_turn_arm(&r->closed_turn);
@@ -318,7 +339,9 @@ struct replica *replica_new(const struct replica_config *config)
 	if (r == NULL) {
 		fatal("out of memory: a replica");
 	}
-	assert(config->id != 0 && config->events != NULL && config->election_ms > config->heartbeat_ms);
+	assert(config->id != 0);
+	assert(config->events != NULL);
+	assert(config->election_ms > config->heartbeat_ms);
 	r->config = *config;
 	r->env = config->env;
 	r->log = config->log;
@@ -375,6 +398,7 @@ void replica_wal_config(struct replica *r, struct wal_config *config)
 
 void replica_core_init(struct replica *r)
 {
+	assert(!r->core_open);
 	memset(&r->core, 0, sizeof(r->core));
 	core_heap_set();
 	if (raft_init(&r->core, NULL, NULL, r->config.id, r->listen[0] != '\0' ? r->listen : "none") != 0) {
@@ -393,7 +417,8 @@ void replica_core_init(struct replica *r)
 
 int replica_start(struct replica *r, struct err *err)
 {
-	assert(!r->started && r->core_open);
+	assert(!r->started);
+	assert(r->core_open);
 	int status = transport_start(r->transport, err);
 	if (status != 0) {
 		return status;
@@ -401,6 +426,7 @@ int replica_start(struct replica *r, struct err *err)
 	r->started = true;
 	wal_start(r->wal);
 	step_start(r);
+	assert(r->stopped || wal_last_index(r->wal) == raft_last_index(&r->core));
 	for (size_t i = 0; i < r->start_change_count; i++) {
 		entry_unref(r->start_changes[i]);
 	}
@@ -424,7 +450,9 @@ static void stop_timers(struct replica *r)
 
 void replica_close(struct replica *r, void (*closed)(void *owner))
 {
-	assert(!r->closing && r->started);
+	assert(!r->closing);
+	assert(r->started);
+	assert(closed != NULL);
 	r->closing = true;
 	r->closed = closed;
 	stop_timers(r);
@@ -468,6 +496,7 @@ void replica_free(struct replica *r)
 uint64_t replica_next_index(const struct replica *r)
 {
 	assert(r->is_open);
+	assert(replica_leads(r));
 	return wal_last_index(r->wal) + 1;
 }
 
@@ -476,14 +505,17 @@ int replica_propose(struct replica *r, struct entry *entry, uint64_t stamp_ms)
 	if (!replica_leads(r) || !r->is_open || r->stopped || r->closing) {
 		return ERR_NOT_LEADER;
 	}
-	if (wal_pending_bytes(r->wal) > REPLICA_PENDING_MAX || raft_transferee(&r->core) != 0 || handover_yields(r)) {
+	if (wal_pending_bytes(r->wal) > REPLICA_PENDING_MAX || raft_transferee(&r->core) != 0 ||
+	    handover_yields(r)) {
 		return ERR_BUSY;
 	}
-	assert(entry->type == ENTRY_COMMAND && entry->len <= LIMIT_ENTRY);
+	assert(entry->type == ENTRY_COMMAND);
+	assert(entry->len <= LIMIT_ENTRY);
 	transport_stamp(r->transport, stamp_ms);
 	if (step_submit(r, entry) != 0) {
 		return replica_leads(r) ? ERR_BUSY : ERR_NOT_LEADER;
 	}
+	assert(wal_last_index(r->wal) > r->open_index);
 	r->count.proposals++;
 	return 0;
 }
@@ -496,6 +528,7 @@ void replica_stamp(struct replica *r, uint64_t stamp_ms)
 size_t replica_in_flight(const struct replica *r)
 {
 	uint64_t last = wal_last_index(r->wal);
+	assert(!r->is_open || last >= r->open_index);
 	return r->is_open && last > r->commit_index ? (size_t)(last - r->commit_index) : 0;
 }
 

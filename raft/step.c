@@ -39,9 +39,11 @@ static struct entry *entry_of_update(struct replica *r, struct raft_update *upda
 		raft_free(barrier->batch);
 		return entry;
 	}
-	assert(r->received != NULL && index >= r->received_first);
+	assert(r->received != NULL);
+	assert(index >= r->received_first);
 	struct entry *entry = r->received[index - r->received_first];
-	assert(entry != NULL && entry->index == index);
+	assert(entry != NULL);
+	assert(entry->index == index);
 	return entry_ref(entry);
 }
 
@@ -91,6 +93,7 @@ static void settle(const struct replica *r, struct raft_message *message)
 static void take_message(struct replica *r, const struct raft_message *message)
 {
 	struct replica_peer *peer = replica_find_peer(r, message->server_id);
+	assert(message->server_id != r->config.id);
 	if (peer == NULL) {
 		r->count.dropped++;
 		return;
@@ -130,6 +133,7 @@ static void take_update(struct replica *r, struct raft_update *update)
 	if (HAS(update, RAFT_UPDATE_ENTRIES)) {
 		take_entries(r, update);
 	}
+	assert(wal_last_index(r->wal) == raft_last_index(&r->core)); /* two books of one log */
 	if (HAS(update, RAFT_UPDATE_SNAPSHOT)) {
 		replica_fail(r, "the core wants to install a snapshot, which no member sends");
 		return;
@@ -147,6 +151,8 @@ static void take_update(struct replica *r, struct raft_update *update)
 static int step(struct replica *r, struct raft_event *event)
 {
 	struct raft_update update;
+	assert(r->core_open);
+	assert(!r->stopped);
 	memset(&update, 0, sizeof(update));
 	event->time = env_now_ms(r->env);
 	int status = raft_step(&r->core, event, &update);
@@ -196,6 +202,7 @@ int step_start(struct replica *r)
 void step_timeout(struct replica *r)
 {
 	struct raft_event event;
+	assert(!r->closing);
 	memset(&event, 0, sizeof(event));
 	event.type = RAFT_TIMEOUT;
 	step(r, &event);
@@ -237,6 +244,8 @@ int step_submit(struct replica *r, struct entry *entry)
 	event.type = RAFT_SUBMIT;
 	event.submit.entries = &core_entry;
 	event.submit.n = 1;
+	assert(r->submitted == NULL);
+	assert(r->received == NULL); /* one step at a time */
 	r->submitted = entry;
 	int status = step(r, &event);
 	r->submitted = NULL;
@@ -250,6 +259,8 @@ int step_submit(struct replica *r, struct entry *entry)
 void step_receive(struct replica *r, struct raft_message *message)
 {
 	struct raft_event event;
+	assert(message->server_id != 0);
+	assert(message->server_id != r->config.id);
 	memset(&event, 0, sizeof(event));
 	event.type = RAFT_RECEIVE;
 	event.receive.message = message;
@@ -280,6 +291,8 @@ void step_append(struct replica *r, struct raft_message *message, const struct a
 	}
 	message->append_entries.entries = count > 0 ? core_entries : NULL;
 	message->append_entries.n_entries = (unsigned)count;
+	assert(r->received == NULL);
+	assert(r->submitted == NULL);
 	r->received = entries;
 	r->received_first = message->append_entries.prev_log_index + 1;
 	r->received_old = message->append_entries.term < r->core.current_term;
@@ -292,7 +305,8 @@ void step_configuration(struct replica *r, uint64_t index, struct slice encoded)
 {
 	struct raft_event event;
 	memset(&event, 0, sizeof(event));
-	assert(index > 0 && index <= r->commit_index);
+	assert(index > 0);
+	assert(index <= r->commit_index);
 	event.type = RAFT_CONFIGURATION;
 	event.configuration.index = index;
 	member_decode(encoded, &event.configuration.conf);
@@ -308,7 +322,8 @@ void step_snapshot(struct replica *r, uint64_t index, uint64_t first_kept)
 	event.snapshot.metadata.index = index;
 	event.snapshot.metadata.term = wal_term_of(r->wal, index);
 	assert(event.snapshot.metadata.term != 0);
-	assert(index > r->core.trail.snapshot.index && index <= r->commit_index);
+	assert(index > r->core.trail.snapshot.index);
+	assert(index <= r->commit_index);
 	event.snapshot.metadata.configuration_index = r->configuration_index;
 	member_decode(buf_slice(&r->configuration), &event.snapshot.metadata.configuration);
 	event.snapshot.trailing = (unsigned)(index + 1 - first_kept);
@@ -319,7 +334,8 @@ int step_transfer(struct replica *r, uint64_t target)
 {
 	struct raft_event event;
 	memset(&event, 0, sizeof(event));
-	assert(replica_leads(r) && target != r->config.id);
+	assert(replica_leads(r));
+	assert(target != r->config.id);
 	event.type = RAFT_TRANSFER;
 	event.transfer.server_id = target;
 	return step(r, &event);

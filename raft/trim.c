@@ -51,7 +51,10 @@ void trim_tick(struct replica *r)
 
 void replica_applied(struct replica *r, uint64_t index)
 {
-	assert(index >= r->applied && index <= r->delivered);
+	assert(index >= r->applied);
+	assert(index <= r->delivered);
+	assert(r->delivered <= r->commit_index);
+	assert(r->delivered <= wal_last_index(r->wal));
 	r->applied = index;
 	while (r->change_count > 0 && r->changes[0]->index <= index && !r->stopped) {
 		struct entry *change = r->changes[0];
@@ -63,11 +66,13 @@ void replica_applied(struct replica *r, uint64_t index)
 		step_configuration(r, change->index, entry_payload(change));
 		entry_unref(change);
 	}
+	assert(r->configuration_index <= r->applied || r->stopped);
 }
 
 void replica_database_durable(struct replica *r, uint64_t index)
 {
 	assert(index <= r->applied);
+	assert(r->durable_in_database <= r->applied);
 	if (index > r->durable_in_database) {
 		r->durable_in_database = index;
 		trim_tick(r);

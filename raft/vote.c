@@ -25,12 +25,17 @@ static bool newer_wanted(const struct replica *r)
 static void vote_run(struct env_work *work)
 {
 	struct replica *r = list_entry(work, struct replica, vote_work);
+	assert(r->vote_writing.term > 0);
 	r->vote_status = hardstate_store(r->vote_file, r->vote_slot, &r->vote_writing);
 }
 
 static void vote_done(struct env_work *work)
 {
 	struct replica *r = list_entry(work, struct replica, vote_work);
+	assert(r->vote_busy);
+	assert(r->vote_writing.sequence <= r->vote.sequence);
+	assert(r->vote_writing.term <= r->vote.term);
+	assert(r->vote_slot == HARDSTATE_B || r->vote_held); /* nothing has left yet */
 	r->vote_busy = false;
 	if (r->vote_status != 0) {
 		replica_fail(r,
@@ -56,7 +61,8 @@ static void vote_done(struct env_work *work)
 
 static void vote_start(struct replica *r)
 {
-	assert(!r->vote_busy && r->vote_held);
+	assert(!r->vote_busy);
+	assert(r->vote_held);
 	r->vote_writing = r->vote;
 	r->vote_slot = HARDSTATE_A;
 	r->vote_busy = true;
@@ -70,6 +76,8 @@ void vote_save(struct replica *r)
 	if (r->vote.term == r->core.current_term && r->vote.voted_for == r->core.voted_for) {
 		return; /* a vote that is granted again */
 	}
+	assert(r->core.current_term >= r->vote.term);
+	assert(r->core.current_term > r->vote.term || r->vote.voted_for == 0); /* one vote a term */
 	r->vote.sequence++;
 	r->vote.term = r->core.current_term;
 	r->vote.voted_for = r->core.voted_for;
@@ -77,4 +85,6 @@ void vote_save(struct replica *r)
 	if (!r->vote_busy) {
 		vote_start(r);
 	}
+	assert(r->vote_held);
+	assert(r->vote_busy);
 }

@@ -31,8 +31,13 @@ static struct link_batch *batch_new(struct link *link)
 {
 	struct list *spare = list_pop(&link->spare);
 	if (spare != NULL) {
+		struct link_batch *used = list_entry(spare, struct link_batch, siblings);
+		assert(link->spare_count > 0);
+		assert(used->count == 0);
+		assert(used->bytes.len == 0);
+		assert(used->link == link);
 		link->spare_count--;
-		return list_entry(spare, struct link_batch, siblings);
+		return used;
 	}
 	struct link_batch *batch = calloc(1, sizeof(*batch));
 	if (batch == NULL) {
@@ -67,6 +72,7 @@ static void batch_written_cb(struct env_write *write, int status)
 {
 	struct link_batch *batch = list_entry(write, struct link_batch, write);
 	struct link *link = batch->link;
+	assert(batch != link->open);
 	batch_release(batch);
 	list_remove(&batch->siblings);
 	if (link->spare_count >= SPARE_MAX || batch->bytes.cap > SPARE_BYTES_MAX) {
@@ -90,6 +96,7 @@ struct buf *link_out(struct link *link)
 /* The batch has as many slices as a write takes. */
 static void set_aside(struct link *link)
 {
+	assert(link->open->count == BATCH_PAYLOADS);
 	link->open_bytes += link->open->bytes.len;
 	list_append(&link->full, &link->open->siblings);
 	link->open = NULL;
@@ -99,6 +106,7 @@ void link_out_entry(struct link *link, struct entry *entry)
 {
 	struct link_batch *batch = link->open;
 	assert(batch != NULL);
+	assert(entry->len <= LIMIT_ENTRY);
 	if (entry->len <= COPY_MAX) {
 		buf_append_slice(&batch->bytes, entry_payload(entry));
 		return;
@@ -108,6 +116,7 @@ void link_out_entry(struct link *link, struct entry *entry)
 		link_out(link);
 		batch = link->open;
 	}
+	assert(batch->count == 0 || batch->payloads[batch->count - 1].at <= batch->bytes.len);
 	batch->payloads[batch->count].at = batch->bytes.len;
 	batch->payloads[batch->count].entry = entry_ref(entry);
 	batch->count++;
@@ -123,7 +132,9 @@ static void batch_write(struct link *link, struct link_batch *batch)
 {
 	struct slice slices[ENV_WRITE_SLICES_MAX];
 	size_t count = 0, at = 0;
-	assert(link->stream != NULL && !buf_failed(&batch->bytes));
+	assert(link->stream != NULL);
+	assert(!buf_failed(&batch->bytes));
+	assert(batch->link == link);
 	for (size_t i = 0; i < batch->count; i++) {
 		if (batch->payloads[i].at > at) {
 			slices[count++] = slice_of(batch->bytes.data + at, batch->payloads[i].at - at);
@@ -135,6 +146,7 @@ static void batch_write(struct link *link, struct link_batch *batch)
 		slices[count++] = slice_of(batch->bytes.data + at, batch->bytes.len - at);
 	}
 	assert(count > 0);
+	assert(count <= ENV_WRITE_SLICES_MAX);
 	list_append(&link->writing, &batch->siblings);
 	batch->write.cb = batch_written_cb;
 	env_stream_write(link->stream, &batch->write, slices, count);
@@ -152,6 +164,7 @@ void link_flush(struct link *link)
 		link->open = NULL;
 		batch_write(link, batch);
 	}
+	assert(list_empty(&link->full));
 }
 
 size_t link_unsent(const struct link *link)
@@ -202,10 +215,13 @@ void link_fini(struct link *link)
 		batch_free(list_entry(link->spare.next, struct link_batch, siblings));
 	}
 	frame_reader_fini(&link->reader);
+	assert(link->open == NULL);
+	assert(list_empty(&link->full));
 }
 
 static void send_hello(struct link *link)
 {
+	assert(link->state == LINK_GREETING);
 	hello_encode(link_out(link), &link->hello, *link->stamp_ms);
 	link_out_done(link);
 	link_flush(link);
@@ -223,6 +239,7 @@ static void become_ready(struct link *link)
 static void take_hello(struct link *link, const struct frame *frame)
 {
 	struct hello hello;
+	assert(link->state == LINK_GREETING);
 	if (frame->type != FRAME_HELLO || hello_decode(frame->body, &hello) != 0) {
 		link->events->bad_frame(link, ERR_INVALID);
 		link_drop(link);
@@ -288,6 +305,7 @@ static uint64_t backoff_ms(struct link *link)
 static void closed_cb(void *owner, int status)
 {
 	struct link *link = owner;
+	assert(link->stream != NULL);
 	bool was_ready = link->state == LINK_READY || link->was_ready;
 	link->was_ready = false;
 	link->stream = NULL;
@@ -332,6 +350,8 @@ void link_init_dialed(struct link *link, struct env *env, const struct link_even
 		      const char *address, const struct hello *hello, uint64_t *stamp_ms)
 {
 	init(link, env, events, owner, hello, stamp_ms);
+	assert(hello->to_id != 0);
+	assert(hello->to_id != hello->from_id);
 	link->dialed = true;
 	link->peer_id = hello->to_id;
 	link->state = LINK_WAITING;
@@ -342,6 +362,7 @@ void link_init_accepted(struct link *link, struct env *env, const struct link_ev
 			struct env_stream *stream, const struct hello *hello, uint64_t *stamp_ms)
 {
 	init(link, env, events, owner, hello, stamp_ms);
+	assert(stream != NULL);
 	link->state = LINK_GREETING;
 	link->stream = stream;
 	link->last_in_us = env_now_us(env);

@@ -60,6 +60,7 @@ static bool may_come_in(const struct transport *transport, const struct link *li
 /* A member that connects again has forgotten its older connections of that kind. */
 static void drop_older(struct transport *transport, const struct link *link, const struct hello *hello)
 {
+	assert(!link->dialed);
 	list_for_each (at, &transport->accepted) {
 		struct link *other = list_entry(at, struct link, siblings);
 		bool same = other->peer_id == hello->from_id && other->hello.kind == hello->kind;
@@ -98,7 +99,8 @@ static void ready(struct link *link)
 	}
 	/* It lives: do not wait for the back-off. */
 	struct peer *peer = find(transport, link->peer_id);
-	for (size_t i = 0; peer != NULL && i < DIALED; i++) {
+	assert(peer != NULL); /* others do not come in */
+	for (size_t i = 0; i < DIALED; i++) {
 		link_dial(&peer->links[i]);
 	}
 }
@@ -106,6 +108,7 @@ static void ready(struct link *link)
 static void frame(struct link *link, const struct frame *frame)
 {
 	struct transport *transport = link->owner;
+	assert(link_ready(link));
 	transport->stats.frames_in++;
 	if (frame->stamp_ms > transport->stamp_ms) {
 		transport->stamp_ms = frame->stamp_ms;
@@ -134,6 +137,8 @@ static void check_closed(struct transport *transport)
 static void ended(struct link *link, bool was_ready)
 {
 	struct transport *transport = link->owner;
+	assert(link->stream == NULL);
+	assert(!link_ready(link));
 	if (link->dialed && was_ready) {
 		transport->stats.reconnects++;
 		transport->config.events->disconnected(transport->config.owner, link->peer_id,
@@ -151,6 +156,7 @@ static void ended(struct link *link, bool was_ready)
 static void refused(struct link *link)
 {
 	struct transport *transport = link->owner;
+	assert(link->dialed);
 	if (link->hello.kind == FRAME_RAFT) {
 		transport->config.events->refused(transport->config.owner, link->peer_id);
 	}
@@ -204,6 +210,8 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 	if (!link_ready(link)) {
 		return;
 	}
+	assert(link->dialed);
+	assert(now_us >= link->last_in_us);
 	if (now_us - link->last_in_us > (uint64_t)LINK_SILENCE_MS * 1000) {
 		log_event(transport->config.log, LOG_INFO, "peer_silent", "peer=%llu kind=%u",
 			  (unsigned long long)link->peer_id, link->hello.kind);
@@ -221,6 +229,8 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 static void ping_cb(struct env_timer *timer)
 {
 	struct transport *transport = list_entry(timer, struct transport, ping);
+	assert(transport->started);
+	assert(!transport->closing);
 	uint64_t now_us = env_now_us(transport->config.env);
 	for (size_t i = 0; i < transport->peer_count; i++) {
 		for (size_t j = 0; j < DIALED; j++) {
@@ -235,11 +245,15 @@ static void ping_cb(struct env_timer *timer)
 static void closed_turn_cb(struct env_turn *turn)
 {
 	struct transport *transport = list_entry(turn, struct transport, closed_turn);
+	assert(transport->closing);
+	assert(list_empty(&transport->accepted));
 	transport->closed(transport->config.owner);
 }
 
 struct transport *transport_new(const struct transport_config *config)
 {
+	assert(config->id != 0);
+	assert(config->events != NULL);
 	struct transport *transport = calloc(1, sizeof(*transport));
 	if (transport == NULL) {
 		fatal("out of memory: connections to members");
@@ -279,6 +293,7 @@ int transport_start(struct transport *transport, struct err *err)
 void transport_close(struct transport *transport, void (*closed)(void *owner))
 {
 	assert(!transport->closing);
+	assert(closed != NULL);
 	transport->closing = true;
 	transport->closed = closed;
 	env_timer_stop(&transport->ping);
@@ -326,7 +341,8 @@ unsigned transport_port(const struct transport *transport)
 
 void transport_add(struct transport *transport, uint64_t id, const char *address)
 {
-	assert(id != 0 && id != transport->config.id);
+	assert(id != 0);
+	assert(id != transport->config.id);
 	struct peer *peer = find(transport, id);
 	if (peer != NULL) {
 		snprintf(peer->address, sizeof(peer->address), "%s", address);

@@ -15,6 +15,8 @@
 
 static void group_encode(struct wal_group *group)
 {
+	assert(group->count > 0);
+	assert(group->opens == (group->offset == 0));
 	if (group->buffer_cap < group->bytes) {
 		free(group->buffer);
 		group->buffer_cap = (size_t)group->bytes;
@@ -101,8 +103,10 @@ static void group_done(struct env_work *work)
 	wal->writes++;
 	histogram_add(&wal->sync_us, env_now_us(wal->config.env) - group->started_us);
 	wal->link = group->link;
+	assert(wal->pending_bytes >= group->bytes - (group->opens ? SEGMENT_HEAD : 0));
 	wal->pending_bytes -= (size_t)(group->bytes - (group->opens ? SEGMENT_HEAD : 0));
 	uint64_t durable = group->end_index < group->clamp ? group->end_index : group->clamp;
+	assert(durable <= wal->last_index);
 	wal_flush(wal);
 	if (!group->busy && !wal->mark_is_last && !wal->closing) {
 		env_timer_start(&wal->quiet, WAL_QUIET_MS);
@@ -135,8 +139,10 @@ static void group_open_segment(struct wal *wal)
 {
 	struct wal_group *group = &wal->group;
 	struct wal_spare *spare = &wal->spare;
-	assert(spare->ready && group->finished == NULL);
+	assert(spare->ready);
+	assert(group->finished == NULL);
 	struct wal_segment *before = wal_active(wal);
+	assert(spare->number == before->number + 1);
 	uint64_t next_index = wal->written_index + 1;
 	group->opens = true;
 	group->head = (struct segment_head){
@@ -165,6 +171,7 @@ static void group_fill(struct wal *wal)
 	struct wal_ops *pending = &wal->pending;
 	uint64_t offset = group->opens ? SEGMENT_HEAD : group->offset;
 	uint64_t bytes = 0;
+	assert(group->count == 0);
 	if (pending->count > group->cap) {
 		group->cap = pending->count;
 		free(group->ops);
@@ -181,6 +188,8 @@ static void group_fill(struct wal *wal)
 		}
 		switch (op->kind) {
 		case RECORD_ENTRY:
+			assert(op->index == wal->written_index + 1);
+			assert(op->entry->term >= wal->written_term);
 			if (recent_get(&wal->recent, op->index) == op->entry) {
 				wal_note_place(wal, op->index, segment->number, offset);
 			}
@@ -190,6 +199,9 @@ static void group_fill(struct wal *wal)
 			wal->written_chain = op->chain;
 			break;
 		case RECORD_TRUNCATE:
+			assert(op->index > 0);
+			assert(op->index <= wal->written_index);
+			assert(wal->pending_truncations > 0);
 			if (op->index < segment->first_index) {
 				segment->first_index = op->index;
 			}
@@ -213,6 +225,7 @@ static void group_fill(struct wal *wal)
 	if (pending->count == 0) {
 		pending->first = 0;
 	}
+	assert(offset <= wal->file_bytes);
 	segment->end = offset;
 	group->bytes += bytes;
 }

@@ -11,6 +11,9 @@ static int read_record(struct env_file *file, uint64_t number, uint64_t offset, 
 {
 	uint8_t head[RECORD_HEAD];
 	size_t got = 0;
+	assert(index > 0);
+	assert(offset >= SEGMENT_HEAD);
+	assert(offset % 8 == 0);
 	int status = env_file_read(file, offset, head, sizeof(head), &got);
 	if (status != 0 || got < sizeof(head)) {
 		return status != 0 ? status : ERR_CORRUPT;
@@ -71,6 +74,8 @@ static void read_before(struct wal_read *read, struct env_file *file)
 static void read_run(struct env_work *work)
 {
 	struct wal_read *read = list_entry(work, struct wal_read, work);
+	assert(read->count > 0);
+	assert(read->count <= WAL_READ_ENTRIES);
 	char path[WAL_PATH_BYTES];
 	wal_path(read->wal, read->number, path);
 	struct env_file *file;
@@ -98,6 +103,7 @@ static void read_done(struct env_work *work)
 {
 	struct wal_read *read = list_entry(work, struct wal_read, work);
 	struct wal *wal = read->wal;
+	assert(read->status != 0 || read->count > 0);
 	list_remove(&read->link);
 	if (read->status != 0) {
 		for (size_t i = 0; i < read->count; i++) {
@@ -121,6 +127,7 @@ static void plan(const struct wal *wal, struct wal_read *read, uint64_t first, u
 	struct wal_place place = wal_place_of(wal, first);
 	assert(place.offset > 0);
 	read->first = first;
+	read->number = 0;
 	read->count = 0;
 	read->before_known = false;
 	read->before_place = 0;
@@ -134,6 +141,7 @@ static void plan(const struct wal *wal, struct wal_read *read, uint64_t first, u
 			read->number = segment->number;
 		}
 	}
+	assert(read->number > 0); /* an entry that we hold lies in a segment that we hold */
 	for (uint64_t index = first; index <= to && read->count < WAL_READ_ENTRIES; index++) {
 		struct wal_place next = wal_place_of(wal, index);
 		if (next.number != place.number || next.offset == 0) {
@@ -141,12 +149,15 @@ static void plan(const struct wal *wal, struct wal_read *read, uint64_t first, u
 		}
 		read->places[read->count++] = (uint64_t)next.offset * 8;
 	}
+	assert(read->count > 0);
 }
 
 void wal_read_start(struct wal *wal, struct wal_read *read, uint64_t first, uint64_t to)
 {
-	assert(wal->started && first <= to);
-	assert(first >= wal->first_index && to <= wal->durable_index);
+	assert(wal->started);
+	assert(first <= to);
+	assert(first >= wal->first_index);
+	assert(to <= wal->durable_index);
 	read->wal = wal;
 	read->status = 0;
 	plan(wal, read, first, to);
@@ -167,6 +178,8 @@ int wal_load(struct wal *wal, uint64_t index, struct entry **entry)
 	plan(wal, &read, index, index);
 	read_run(&read.work);
 	if (read.status == 0) {
+		assert(read.count == 1);
+		assert(read.entries[0]->index == index);
 		*entry = read.entries[0];
 	}
 	return read.status;

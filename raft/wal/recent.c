@@ -38,6 +38,8 @@ static void grow(struct recent *r)
 	if (wider.slots == NULL) {
 		fatal("out of memory: %zu recent entries of the log", wider.cap);
 	}
+	assert((wider.cap & (wider.cap - 1)) == 0);
+	assert(wider.cap > r->last + 1 - r->first);
 	for (uint64_t index = r->first; index <= r->last; index++) {
 		*slot(&wider, index) = *slot(r, index);
 	}
@@ -51,6 +53,7 @@ void recent_append(struct recent *r, struct entry *entry)
 	if (r->last + 1 - r->first == r->cap) {
 		grow(r);
 	}
+	assert(r->last + 1 - r->first < r->cap);
 	*slot(r, entry->index) = entry_ref(entry);
 	r->last = entry->index;
 	r->bytes += weight(entry);
@@ -58,9 +61,12 @@ void recent_append(struct recent *r, struct entry *entry)
 
 void recent_truncate(struct recent *r, uint64_t index, struct chain chain)
 {
-	assert(index > 0 && index <= r->last + 1);
+	assert(index > 0);
+	assert(index <= r->last + 1);
 	while (r->last >= index && r->last >= r->first) {
 		struct entry *entry = *slot(r, r->last);
+		assert(entry->index == r->last);
+		assert(r->bytes >= weight(entry));
 		r->bytes -= weight(entry);
 		entry_unref(entry);
 		r->last--;
@@ -77,6 +83,8 @@ void recent_shrink(struct recent *r, size_t bytes_max, uint64_t floor)
 {
 	while (r->bytes > bytes_max && r->first <= r->last && r->first <= floor) {
 		struct entry *entry = *slot(r, r->first);
+		assert(entry->index == r->first);
+		assert(r->bytes >= weight(entry));
 		r->bytes -= weight(entry);
 		r->base = entry->chain;
 		r->first++;
@@ -91,6 +99,7 @@ struct entry *recent_get(const struct recent *r, uint64_t index)
 
 struct chain recent_chain(const struct recent *r, uint64_t index)
 {
-	assert(index + 1 >= r->first && index <= r->last);
+	assert(index + 1 >= r->first);
+	assert(index <= r->last);
 	return index + 1 == r->first ? r->base : recent_get(r, index)->chain;
 }

@@ -248,6 +248,8 @@ static const char *take(struct recovery *r, struct wal_segment *segment, uint64_
 static int begin_segment(struct recovery *r, const struct segment_head *head, size_t i)
 {
 	struct wal *wal = r->wal;
+	assert(i < r->used);
+	assert(head->number == r->numbers[i]);
 	if (head->log_id != wal->config.log_id) {
 		return corrupt(r, head->number, 0, "a segment of another log");
 	}
@@ -383,6 +385,7 @@ static void encode_tail(struct recovery *r, uint8_t *out, struct wal_segment *se
 		}
 		offset += record_bytes(record.len);
 	}
+	assert(offset == SEGMENT_HEAD + tail_bytes(r));
 	segment->end = offset;
 }
 
@@ -398,6 +401,7 @@ static int write_mark(struct recovery *r, struct env_file *file)
 	struct wal_segment *segment = wal_active(wal);
 	uint8_t out[RECORD_HEAD];
 	uint64_t offset = segment_group_start(segment->end);
+	assert(offset + RECORD_HEAD <= wal->file_bytes);
 	struct record mark = {
 		.kind = RECORD_MARK,
 		.link = wal->link,
@@ -442,6 +446,8 @@ static int write_segment(struct recovery *r, struct env_file *file, uint64_t fil
 	segment_head_encode(out, &head);
 	wal->link = head.link;
 	encode_tail(r, out, segment, &wal->link);
+	assert(segment->end <= bytes);
+	assert(bytes <= file_bytes);
 	if (segment->end > SEGMENT_HEAD) {
 		status = write_and_sync(file, SEGMENT_HEAD, out + SEGMENT_HEAD, segment->end - SEGMENT_HEAD);
 	}
@@ -458,6 +464,7 @@ static void cut_before(struct recovery *r)
 	uint64_t size = (r->cut_end + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
 	char path[WAL_PATH_BYTES];
 	struct env_file *file;
+	assert(r->used > 0);
 	wal_path(r->wal, r->numbers[r->used - 1], path);
 	if (env_file_open(r->wal->config.env, path, ENV_FILE_WRITE, &file) == 0) {
 		uint64_t now = 0;
@@ -477,6 +484,7 @@ static int renew_last(struct recovery *r)
 	char path[WAL_PATH_BYTES], fresh[WAL_PATH_BYTES];
 	struct env_file *file;
 	struct slice bytes;
+	assert(r->used > 0);
 	uint64_t number = r->numbers[r->used - 1];
 	if (r->cut_end > SEGMENT_HEAD) {
 		return 0;
@@ -531,6 +539,8 @@ static int open_segment(struct recovery *r)
 	if (status != 0) {
 		return err_set(r->err, status, "cannot write %s: %s", path, err_name(status));
 	}
+	assert(wal->last_index + 1 >= wal->first_index);
+	assert(wal_active(wal)->end <= wal->file_bytes);
 	if (r->used > 0) {
 		cut_before(r);
 	}
@@ -540,7 +550,8 @@ static int open_segment(struct recovery *r)
 /* An empty log is born with its first entry: there is no moment without it. */
 static void begin_with(struct recovery *r, struct entry *entry)
 {
-	assert(entry->index == 1 && r->used == 0);
+	assert(entry->index == 1);
+	assert(r->used == 0);
 	wal_note_entry(r->wal, entry);
 	recent_append(&r->wal->recent, entry);
 	wal_ops_push(&r->tail, (struct wal_op){.kind = RECORD_ENTRY,

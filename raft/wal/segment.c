@@ -14,6 +14,8 @@ static const char magic[] = "TALLYLOG";
 
 void segment_head_encode(uint8_t out[SEGMENT_HEAD], struct segment_head *head)
 {
+	assert(head->number > 0);
+	assert(head->first_index > 0);
 	memset(out, 0, SEGMENT_HEAD);
 	memcpy(out + 8, magic, MAGIC_BYTES);
 	bytes_put_u32(out + 16, SEGMENT_VERSION);
@@ -66,9 +68,13 @@ static uint64_t position(uint64_t number, uint64_t offset)
 void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record *record,
 		   struct slice payload)
 {
-	assert(offset % 8 == 0 && offset >> OFFSET_BITS == 0);
+	assert(offset % 8 == 0);
+	assert(offset >> OFFSET_BITS == 0);
 	assert(record->len == payload.len);
 	assert(record->synced <= offset);
+	assert(record->kind >= RECORD_ENTRY);
+	assert(record->kind <= RECORD_MARK);
+	assert(record->len <= LIMIT_ENTRY);
 	bytes_put_u64(out + 8, checksum64(payload));
 	bytes_put_u64(out + 16, record->link);
 	bytes_put_u32(out + 24, record->len);

@@ -23,6 +23,7 @@ int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step)
 			status = env_file_sync(file);
 		}
 	}
+	assert(status != 0 || at == bytes);
 	return status;
 }
 
@@ -51,6 +52,8 @@ static void pool_run(struct env_work *work)
 static void pool_done(struct env_work *work)
 {
 	struct wal_pool *pool = list_entry(work, struct wal_pool, work);
+	assert(pool->busy);
+	assert(pool->count <= WAL_POOL);
 	pool->busy = false;
 	if (pool->status == 0 && pool->count < WAL_POOL) {
 		pool->names[pool->count++] = WAL_FRESH;
@@ -81,6 +84,8 @@ static int spare_open(struct wal_spare *spare)
 {
 	struct wal *wal = spare->wal;
 	char path[WAL_PATH_BYTES], free_path[WAL_PATH_BYTES];
+	assert(spare->number > 0);
+	assert(spare->file == NULL);
 	wal_path(wal, spare->number, path);
 	if (spare->reuses) {
 		wal_free_path(wal, spare->reused, free_path);
@@ -98,6 +103,7 @@ static void spare_run(struct env_work *work)
 {
 	struct wal_spare *spare = list_entry(work, struct wal_spare, work);
 	struct wal *wal = spare->wal;
+	assert(spare->bytes >= SEGMENT_HEAD);
 	spare->status = spare->file == NULL ? spare_open(spare) : 0;
 	if (spare->status != 0) {
 		return;
@@ -112,9 +118,12 @@ static void spare_done(struct env_work *work)
 {
 	struct wal_spare *spare = list_entry(work, struct wal_spare, work);
 	struct wal *wal = spare->wal;
-	assert(spare->busy && !spare->ready);
+	assert(spare->busy);
+	assert(!spare->ready);
 	spare->busy = false;
 	if (spare->status == 0) {
+		assert(spare->file != NULL);
+		assert(spare->number == wal_active(wal)->number + 1);
 		spare->ready = true;
 		spare->no_space = false;
 		wal_flush(wal);

@@ -13,6 +13,8 @@
 
 void wal_ops_push(struct wal_ops *ops, struct wal_op op)
 {
+	assert((op.kind == RECORD_ENTRY) == (op.entry != NULL));
+	assert(op.entry == NULL || op.entry->index == op.index);
 	if (ops->first + ops->count == ops->cap && ops->first > ops->count) {
 		memmove(ops->ops, ops->ops + ops->first, ops->count * sizeof(op));
 		ops->first = 0;
@@ -56,6 +58,8 @@ struct wal_segment *wal_active(const struct wal *wal)
 
 struct wal_segment *wal_segment_add(struct wal *wal, uint64_t number, uint64_t first_index)
 {
+	assert(first_index > 0);
+	assert(list_empty(&wal->segments) || number == wal_active(wal)->number + 1); /* no gap */
 	struct wal_segment *segment = malloc(sizeof(*segment));
 	if (segment == NULL) {
 		fatal("out of memory: a segment of the log");
@@ -71,6 +75,8 @@ struct wal_segment *wal_segment_add(struct wal *wal, uint64_t number, uint64_t f
 
 void wal_begin_at(struct wal *wal, uint64_t index, uint64_t term, struct chain chain)
 {
+	assert(index > 0);
+	assert(list_empty(&wal->segments));
 	recent_fini(&wal->recent);
 	recent_init(&wal->recent, index, chain);
 	wal->first_index = index;
@@ -88,6 +94,7 @@ static void grow_places(struct wal *wal)
 {
 	size_t cap = wal->place_cap == 0 ? PLACES_AT_FIRST : wal->place_cap * 2;
 	struct wal_place *wider = calloc(cap, sizeof(*wider));
+	assert((cap & (cap - 1)) == 0);
 	if (wider == NULL) {
 		fatal("out of memory: the places of %zu entries of the log", cap);
 	}
@@ -104,6 +111,8 @@ static void note_term(struct wal *wal, uint64_t index, uint64_t term)
 	if (wal->term_count > 0 && wal->terms[wal->term_count - 1].term == term) {
 		return;
 	}
+	assert(wal->term_count == 0 || wal->terms[wal->term_count - 1].term < term);
+	assert(wal->term_count == 0 || wal->terms[wal->term_count - 1].first_index < index);
 	if (wal->term_count == wal->term_cap) {
 		wal->term_cap = wal->term_cap == 0 ? 16 : wal->term_cap * 2;
 		wal->terms = realloc(wal->terms, wal->term_cap * sizeof(*wal->terms));
@@ -116,6 +125,7 @@ static void note_term(struct wal *wal, uint64_t index, uint64_t term)
 
 static void note_change(struct wal *wal, uint64_t index)
 {
+	assert(wal->change_count == 0 || wal->changes[wal->change_count - 1] < index);
 	if (wal->change_count == wal->change_cap) {
 		wal->change_cap = wal->change_cap == 0 ? 8 : wal->change_cap * 2;
 		wal->changes = realloc(wal->changes, wal->change_cap * sizeof(*wal->changes));
@@ -129,6 +139,7 @@ static void note_change(struct wal *wal, uint64_t index)
 void wal_note_entry(struct wal *wal, const struct entry *entry)
 {
 	assert(entry->index == wal->last_index + 1);
+	assert(entry->term > 0);
 	if (wal->last_index + 1 - wal->first_index == wal->place_cap) {
 		grow_places(wal);
 	}
@@ -142,14 +153,17 @@ void wal_note_entry(struct wal *wal, const struct entry *entry)
 
 void wal_note_place(struct wal *wal, uint64_t index, uint64_t number, uint64_t offset)
 {
-	assert(index >= wal->first_index && index <= wal->last_index);
-	assert(offset % 8 == 0 && offset / 8 <= UINT32_MAX);
+	assert(index >= wal->first_index);
+	assert(index <= wal->last_index);
+	assert(offset % 8 == 0);
+	assert(offset / 8 <= UINT32_MAX);
 	*place(wal, index) = (struct wal_place){(uint32_t)number, (uint32_t)(offset / 8)};
 }
 
 struct wal_place wal_place_of(const struct wal *wal, uint64_t index)
 {
-	assert(index >= wal->first_index && index <= wal->last_index);
+	assert(index >= wal->first_index);
+	assert(index <= wal->last_index);
 	return *place(wal, index);
 }
 
@@ -167,6 +181,8 @@ void wal_note_truncation(struct wal *wal, uint64_t index, struct chain chain)
 		wal->first_index = index;
 		wal->base_term = 0; /* not known: what lay there was trimmed */
 	}
+	assert(wal->recent.last == wal->last_index);
+	assert(wal->first_index <= wal->last_index + 1);
 }
 
 uint64_t wal_term_of(const struct wal *wal, uint64_t index)
@@ -187,7 +203,8 @@ static void close_turn_cb(struct env_turn *turn);
 
 int wal_open(const struct wal_config *config, struct wal **opened, struct err *err)
 {
-	assert(config->on_durable != NULL && config->on_failed != NULL);
+	assert(config->on_durable != NULL);
+	assert(config->on_failed != NULL);
 	assert(config->segment_bytes >= SEGMENT_HEAD + RECORD_HEAD);
 	struct wal *wal = calloc(1, sizeof(*wal));
 	if (wal == NULL) {
@@ -222,6 +239,7 @@ int wal_open(const struct wal_config *config, struct wal **opened, struct err *e
 void wal_start(struct wal *wal)
 {
 	assert(!wal->started);
+	assert(!wal->closing);
 	wal->lane = env_lane_open(wal->config.env, "log", ENV_LANE_NORMAL);
 	wal->space_lane = env_lane_open(wal->config.env, "log-space", ENV_LANE_LOW);
 	wal->read_lane = env_lane_open(wal->config.env, "log-read", ENV_LANE_NORMAL);
@@ -240,6 +258,7 @@ static void stop_timers(struct wal *wal)
 void wal_close(struct wal *wal, void (*closed)(void *owner))
 {
 	assert(!wal->closing);
+	assert(closed != NULL);
 	wal->closing = true;
 	wal->closed = closed;
 	env_timer_stop(&wal->quiet);
@@ -262,6 +281,10 @@ void wal_close_tick(struct wal *wal)
 static void close_turn_cb(struct env_turn *turn)
 {
 	struct wal *wal = list_entry(turn, struct wal, close_turn);
+	assert(wal->closing);
+	assert(!wal->group.busy);
+	assert(!wal->spare.busy);
+	assert(list_empty(&wal->reads));
 	stop_timers(wal);
 	if (wal->started) {
 		env_lane_close(wal->lane);
@@ -377,6 +400,7 @@ void wal_shrink(struct wal *wal)
 
 void wal_set_floor(struct wal *wal, uint64_t index)
 {
+	assert(index <= wal->last_index);
 	if (index > wal->floor) {
 		wal->floor = index;
 		wal_shrink(wal);
@@ -391,6 +415,7 @@ void wal_append(struct wal *wal, struct entry *entry)
 	assert(entry->term >= wal_term_of(wal, wal->last_index));
 	wal_note_entry(wal, entry);
 	recent_append(&wal->recent, entry);
+	assert(wal->recent.last == wal->last_index);
 	wal->pending_bytes += record_bytes(entry->len);
 	wal_ops_push(&wal->pending, (struct wal_op){.kind = RECORD_ENTRY,
 						    .index = entry->index,
@@ -400,7 +425,8 @@ void wal_append(struct wal *wal, struct entry *entry)
 
 void wal_truncate(struct wal *wal, uint64_t index)
 {
-	assert(index > wal->floor && index <= wal->last_index);
+	assert(index > wal->floor);
+	assert(index <= wal->last_index);
 	struct chain chain = recent_chain(&wal->recent, index - 1);
 	wal_note_truncation(wal, index, chain);
 	wal->pending_bytes += record_bytes(0);
@@ -416,6 +442,8 @@ void wal_truncate(struct wal *wal, uint64_t index)
 	if (wal->group.busy && wal->group.clamp >= index) {
 		wal->group.clamp = index - 1;
 	}
+	assert(wal->durable_index <= wal->last_index);
+	assert(wal->last_index == index - 1);
 }
 
 void wal_hold(struct wal *wal, bool hold)
