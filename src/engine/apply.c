@@ -37,6 +37,8 @@ static int apply_entry(struct shard *shard, struct entry *entry)
 	struct entry_view view;
 	bool is_command = entry->type == ENTRY_COMMAND;
 	struct store_meta meta = apply->meta;
+	assert(entry->index > 0);
+	assert(entry->term > 0);
 	if (is_command) {
 		int rc = entry_check(entry_payload(entry), &view);
 		if (rc != 0) {
@@ -57,6 +59,7 @@ static int apply_entry(struct shard *shard, struct entry *entry)
 			       "the chain of entry %llu differs: log and database have diverged",
 			       (unsigned long long)entry->index);
 	}
+	assert(entry->term >= meta.term); /* as the chain says: one log */
 	meta.index = entry->index;
 	meta.term = entry->term;
 	if (entry->type == ENTRY_CHANGE) {
@@ -78,11 +81,13 @@ static void apply_run(struct env_work *work)
 {
 	struct shard *shard = list_entry(work, struct shard, apply.work);
 	struct apply *apply = &shard->apply;
+	assert(apply->item_count <= APPLY_ITEM_ENTRIES);
 	apply->status = 0;
 	while (apply->item_done < apply->item_count && apply->status == 0) {
 		apply->status = apply_entry(shard, apply->items[apply->item_done]);
 		apply->item_done += apply->status == 0;
 	}
+	assert(apply->status != 0 || apply->item_done == apply->item_count);
 }
 
 /* ---- on the loop ---- */
@@ -90,7 +95,9 @@ static void apply_run(struct env_work *work)
 static void submit(struct shard *shard)
 {
 	assert(!shard->apply.running);
-	assert(shard->apply.item_done == 0 && shard->apply.item_count > 0);
+	assert(!shard->apply.closing);
+	assert(shard->apply.item_done == 0);
+	assert(shard->apply.item_count > 0);
 	shard->apply.running = true;
 	memset(&shard->apply.err, 0, sizeof shard->apply.err);
 	env_lane_submit(shard->apply.lane, &shard->apply.work);
@@ -100,12 +107,13 @@ static void next_item(struct shard *shard)
 {
 	struct apply *apply = &shard->apply;
 	size_t bytes = 0;
-	if (apply->running || apply->count == 0 || apply->closing || env_timer_armed(&apply->retry)) {
-		return;
+	if (apply->running || apply->count == 0 || apply->closing || apply->item_count > 0) {
+		return; /* an item that could not be written stays the first */
 	}
-	apply->item_count = apply->item_done = 0;
+	apply->item_done = 0;
 	while (apply->count > 0 && apply->item_count < APPLY_ITEM_ENTRIES && bytes < APPLY_ITEM_BYTES) {
 		struct entry *entry = apply->queue[apply->head];
+		assert(entry->index == apply->index + apply->item_count + 1);
 		apply->head = (apply->head + 1) % apply->cap;
 		apply->count--;
 		apply->items[apply->item_count++] = entry;
@@ -117,6 +125,7 @@ static void next_item(struct shard *shard)
 static void keep_configuration(struct apply *apply, struct entry *entry)
 {
 	if (entry->type == ENTRY_CHANGE) {
+		assert(apply->configuration == NULL || apply->configuration->index < entry->index);
 		entry_unref(apply->configuration);
 		apply->configuration = entry_ref(entry);
 	}
@@ -126,7 +135,10 @@ static void keep_configuration(struct apply *apply, struct entry *entry)
 static void tell(struct shard *shard, size_t from, size_t to)
 {
 	struct apply *apply = &shard->apply;
-	assert(!apply->running && !apply->telling);
+	assert(!apply->running);
+	assert(!apply->telling);
+	assert(from <= to);
+	assert(to <= apply->item_count);
 	assert(to == from || apply->items[to - 1]->index == apply->meta.index);
 	apply->telling = true;
 	for (size_t i = from; i < to; i++) {
@@ -165,6 +177,7 @@ static void flush_done(struct env_work *work)
 {
 	struct shard *shard = list_entry(work, struct shard, apply.flush_work);
 	struct apply *apply = &shard->apply;
+	assert(apply->flushing);
 	apply->flushing = false;
 	if (apply->flush_status == 0) {
 		/* The flush may hold entries whose apply is done on its lane and not yet told here. */
@@ -196,6 +209,8 @@ static void apply_done(struct env_work *work)
 	struct shard *shard = list_entry(work, struct shard, apply.work);
 	struct apply *apply = &shard->apply;
 	size_t done = apply->item_done, rest = apply->item_count - done;
+	assert(apply->running);
+	assert(done <= apply->item_count);
 	apply->running = false;
 	tell(shard, 0, done);
 	memmove(apply->items, apply->items + done, rest * sizeof(struct entry *));
@@ -232,6 +247,7 @@ static void retry_cb(struct env_timer *timer)
 static void grow(struct apply *apply)
 {
 	size_t cap = apply->cap == 0 ? 256 : apply->cap * 2;
+	assert(apply->count == apply->cap);
 	struct entry **queue = malloc(cap * sizeof(struct entry *));
 	if (queue == NULL) {
 		fatal("out of memory: %zu entries wait to be applied", cap);
@@ -269,6 +285,8 @@ void apply_init(struct shard *shard)
 void apply_open(struct shard *shard, const struct store_meta *meta)
 {
 	struct apply *apply = &shard->apply;
+	assert(apply->lane == NULL);
+	assert(apply->count == 0);
 	apply->meta = *meta; /* its configuration is the store's until close */
 	apply->meta.cluster_id = shard->config.cluster_id;
 	apply->meta.node_id = shard->config.node_id;

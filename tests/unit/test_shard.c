@@ -532,6 +532,43 @@ static void test_hash(void)
 	world_close(&w);
 }
 
+static void stopped_cb(void *owner, const char *line)
+{
+	(void)owner;
+	tap_note("%s", line);
+}
+
+static bool has_failed(void *owner)
+{
+	return ((struct world *)owner)->shard->failed;
+}
+
+/* What is committed by others still comes until the process has ended. */
+static void test_apply_failed(void)
+{
+	struct world w;
+	struct ask set;
+	world_lead(&w, NULL, NULL);
+	w.shard->config.on_stopped = stopped_cb;
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, is_applied, &w, WAIT_MS);
+	w.shard->apply.meta.chain.low ^= 1; /* the database is no longer that of this log */
+	ask_start(&w, &set, "SET k w");
+	uv_env_run_until(w.env, has_failed, &w, WAIT_MS);
+	ok(w.shard->phase == PHASE_FAILED, "an entry of another chain is truth lost");
+	is_int(w.shard->apply.items[0]->index, 3, "it stays the first that is not applied");
+	struct entry *next = entry_new(ENTRY_BARRIER, SLICE_NONE);
+	next->index = w.shard->apply.pushed_index + 1;
+	next->term = w.shard->term;
+	shard_events.on_committed(w.shard, &next, 1);
+	world_turns(&w);
+	ok(!w.shard->apply.running && w.shard->apply.item_count == 1 && w.shard->apply.items[0]->index == 3,
+	   "also when more is committed: nothing is applied behind a gap");
+	entry_unref(next);
+	ask_end(&set);
+	world_close(&w);
+}
+
 static void test_many_bytes_in_a_turn(void)
 {
 	struct world w;
@@ -657,6 +694,7 @@ int main(void)
 	test_whose_database();
 	test_transfer();
 	test_hash();
+	test_apply_failed();
 	test_many_bytes_in_a_turn();
 	test_set_and_get();
 	test_one_turn_is_one_entry();
