@@ -33,6 +33,7 @@ struct compile {
 static void compile_run(struct env_work *work)
 {
 	struct compile *c = list_entry(work, struct compile, work);
+	assert(c->bundle == NULL);
 	c->status = script_compile(c->name, c->files, c->count, &c->bundle, &c->err);
 }
 
@@ -90,6 +91,7 @@ static void refuse_source(struct shard *shard, struct request *request, const ch
 static struct script_file *files_of(const struct request *request, struct arena *arena, size_t *count)
 {
 	const struct request_command *c = &request->commands[0];
+	assert(c->argc >= BUNDLE_WORDS);
 	*count = (c->argc - BUNDLE_WORDS) / 2;
 	struct script_file *files = arena_alloc(arena, (*count + 1) * sizeof *files);
 	for (size_t i = 0; i < *count; i++) {
@@ -116,7 +118,9 @@ bool bundle_take(struct shard *shard, struct request *request)
 		return true;
 	}
 	struct compile *c = compile_new(shard);
+	assert(request->state == REQUEST_IDLE);
 	request_park(request);
+	assert(request->parked != NULL); /* the lane reads the copy */
 	request->state = REQUEST_COMPILING;
 	c->request = request;
 	c->push = push;
@@ -148,6 +152,9 @@ static void compiled_for_request(struct compile *c)
 {
 	struct shard *shard = c->shard;
 	struct request *request = c->request;
+	assert(request->state == REQUEST_COMPILING);
+	assert(request->parked != NULL);
+	assert(c->status != 0 || c->bundle != NULL);
 	if (c->status != 0) {
 		refuse_source(shard, request, c->err.text);
 	} else if (!c->push) {
@@ -183,6 +190,9 @@ int bundle_run(struct shard *shard, struct request *request, struct txn *txn, st
 static void compiled_active(struct compile *c)
 {
 	struct shard *shard = c->shard;
+	assert(shard->compile_wanted);
+	assert(c->request == NULL);
+	assert(c->status != 0 || c->bundle != NULL);
 	shard->compile_wanted = false;
 	if (c->status == 0) {
 		script_install(shard->host, c->bundle);
@@ -263,6 +273,8 @@ void bundle_refresh(struct shard *shard, bool blocking)
 static struct request *orphan(struct compile *c)
 {
 	struct request *request = c->request;
+	assert(request != NULL);
+	assert(request->state == REQUEST_COMPILING);
 	assert(c->orphaned == NULL);
 	c->orphaned = request->parked;
 	c->request = NULL;

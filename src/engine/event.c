@@ -1,5 +1,7 @@
 /* Event blocks, table 'e', one a batch (D12): written by the overlay when it seals.
  * Here is only their end: blocks older than the retention, in entries, are removed. */
+#include <assert.h>
+
 #include "engine/shard_private.h"
 
 #define EVENT_TRIM_MAX 256
@@ -15,6 +17,7 @@ static void event_key(uint8_t out[9], uint64_t index)
 static uint64_t index_of(const uint8_t key[9])
 {
 	uint64_t index = 0;
+	assert(key[0] == TABLE_EVENT);
 	for (int i = 0; i < 8; i++) {
 		index = index << 8 | key[1 + i];
 	}
@@ -56,6 +59,8 @@ int event_trim(struct shard *shard, struct txn *txn)
 	if (rc == 0 && deleted == 0) {
 		shard->event_from = txn_index(txn) - keep;
 	}
+	assert(deleted <= EVENT_TRIM_MAX);
+	assert(shard->event_from + keep <= txn_index(txn)); /* what is kept is never behind us */
 	shard->background_more = shard->background_more || deleted == EVENT_TRIM_MAX;
 	return rc;
 }

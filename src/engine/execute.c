@@ -16,6 +16,8 @@ static void fail_unreadable(struct shard *shard)
 
 static void fail(struct shard *shard, struct request *request, int rc)
 {
+	assert(rc != 0);
+	assert(rc != ERR_BUSY);
 	switch (rc) {
 	case ERR_FULL:
 	case ERR_TOO_LARGE:
@@ -30,6 +32,8 @@ static void fail(struct shard *shard, struct request *request, int rc)
 static void wait_in_batch(struct shard *shard, struct request *request)
 {
 	assert(request->wait_index <= overlay_open_index(shard->overlay));
+	assert(list_empty(&request->link));
+	assert(request->state != REQUEST_EXECUTED);
 	size_t bytes = request->reply.len;
 	request->admitted_bytes += (uint32_t)bytes;
 	shard->stats.admitted_bytes += bytes;
@@ -50,6 +54,8 @@ static bool fits(const struct shard *shard, const struct txn *txn)
 
 static void join(struct shard *shard, struct txn *txn)
 {
+	assert(txn_wrote(txn));
+	assert(shard->unproposed == NULL);
 	shard->stats.batch_writes += txn_write_count(txn);
 	txn_commit(txn);
 	shard->batch_txns++;
@@ -103,6 +109,7 @@ static enum step conclude(struct shard *shard, struct request *request, struct t
 		release_refuse(shard, request, code, NULL);
 		return STEP_DONE;
 	}
+	assert(!wrote || txn_index(txn) == shard->proposed_index + 1);
 	note(request, txn, verdict, wrote);
 	if (wrote) {
 		join(shard, txn);
@@ -118,6 +125,7 @@ static enum step conclude(struct shard *shard, struct request *request, struct t
 
 static enum step attempt(struct shard *shard, struct request *request)
 {
+	assert(list_empty(&request->link));
 	struct txn *txn = propose_begin(shard);
 	struct execution x = {.shard = shard, .request = request, .txn = txn};
 	struct verdict verdict = {.outcome = OUTCOME_DONE};

@@ -1,6 +1,8 @@
 /* What time does to data, proposed by the leader in bounded batches like any other
  * write: keys past their expiry, keys of flushed databases, once records past their
  * retention, old event blocks. Followers never do it by themselves (D11). */
+#include <assert.h>
+
 #include "engine/shard_private.h"
 
 #define EXPIRY_MAX 256
@@ -12,6 +14,7 @@ static int run_expire(struct shard *shard, struct txn *txn)
 	size_t deleted = 0;
 	bool more = false;
 	int rc = command_expire_due(txn, EXPIRY_MAX, &deleted, &more);
+	assert(deleted <= EXPIRY_MAX);
 	shard->stats.expired += deleted;
 	shard->background_more = shard->background_more || more;
 	return rc;
@@ -47,6 +50,7 @@ static int run_once_sweep(struct shard *shard, struct txn *txn)
  * already: nothing. */
 static void catch_up(struct shard *shard, uint64_t now_us)
 {
+	assert(shard->phase == PHASE_LEADING);
 	uint64_t lag_ms = stamp_lag_ms(&shard->stamp, env_wall_ms(shard->env), now_us);
 	if (lag_ms < TIME_LAG_MS) {
 		return;

@@ -55,6 +55,9 @@ static int guard_keep(struct execution *x, const struct guard *guard, struct sli
 	if (kept.len > LIMIT_ONCE_REPLY) {
 		return ERR_TOO_LARGE;
 	}
+	assert(verdict->outcome <= OUTCOME_CONFLICT);
+	assert(!verdict->replayed);
+	assert(kept.len > 0);
 	int rc = txn_put(x->txn, key, once_encode(&record, &shard->arena));
 	if (rc == 0) {
 		struct once_new *made = arena_alloc(&shard->arena, sizeof *made);
@@ -81,6 +84,9 @@ int guard_run(struct execution *x, const struct guard *guard, struct reply *repl
 {
 	struct shard *shard = x->shard;
 	struct slice value;
+	assert(guard->id.len > 0);
+	assert(guard->id.len <= LIMIT_REQUEST_ID);
+	assert(guard->run != NULL);
 	uint8_t *key_bytes = arena_alloc(&shard->arena, 2 + x->request->user.len + guard->id.len);
 	struct slice key = once_key(key_bytes, x->request->user, guard->id);
 	int rc = txn_get(x->txn, key, &value);
@@ -100,6 +106,7 @@ int guard_run(struct execution *x, const struct guard *guard, struct reply *repl
 	struct reply kept_reply = {kept, 3};
 	buf_reset(kept);
 	rc = guard->run(x, guard->arg, &kept_reply, verdict);
+	assert(x->depth > 0);
 	x->depth--;
 	if (rc != 0) {
 		return rc;

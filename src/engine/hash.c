@@ -45,6 +45,7 @@ void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct 
 		fatal("out of memory: a hash of the database");
 	}
 	assert(shard->apply.flush_lane != NULL);
+	assert(cb != NULL);
 	*job = (struct hash_job){.shard = shard, .cb = cb, .owner = owner};
 	job->work.run = hash_run;
 	job->work.done = hash_done;
@@ -55,6 +56,7 @@ void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct 
 void hash_close(struct shard *shard, bool tell)
 {
 	struct list *link;
+	assert(shard->apply.flush_lane == NULL); /* no job runs */
 	while ((link = list_pop(&shard->hashes)) != NULL) {
 		struct hash_job *job = list_entry(link, struct hash_job, link);
 		if (tell) {

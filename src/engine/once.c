@@ -37,7 +37,8 @@ static void put_u64(uint8_t *p, uint64_t v)
 struct slice once_key(uint8_t *out, struct slice user, struct slice id)
 {
 	assert(user.len <= ONCE_USER_MAX);
-	assert(id.len > 0 && id.len <= LIMIT_REQUEST_ID);
+	assert(id.len > 0);
+	assert(id.len <= LIMIT_REQUEST_ID);
 	out[0] = TABLE_ONCE;
 	out[1] = (uint8_t)user.len;
 	if (user.len > 0) {
@@ -49,7 +50,9 @@ struct slice once_key(uint8_t *out, struct slice user, struct slice id)
 
 struct slice once_encode(const struct once_record *record, struct arena *arena)
 {
+	assert(record->reply.len > 0);
 	assert(record->reply.len <= LIMIT_ONCE_REPLY);
+	assert(record->outcome <= OUTCOME_CONFLICT);
 	size_t len = ONCE_HEAD + record->reply.len;
 	uint8_t *p = arena_alloc(arena, len);
 	p[0] = ONCE_VERSION;
@@ -120,6 +123,7 @@ static bool uuid7_time(struct slice id, uint64_t *made_ms)
 	if ((hex_digit(id.data[19]) & 0xc) != 0x8) {
 		return false;
 	}
+	assert(ms >> 48 == 0);
 	*made_ms = ms;
 	return true;
 }

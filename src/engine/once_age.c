@@ -40,6 +40,7 @@ void once_block_add(struct once_block *block, struct slice key)
 		block->bytes = bytes;
 		block->cap = cap;
 	}
+	assert(block->cap - block->len >= 2 + key.len);
 	uint8_t *p = block->bytes + block->len;
 	p[0] = (uint8_t)key.len;
 	p[1] = (uint8_t)(key.len >> 8);
@@ -67,11 +68,13 @@ int once_block_put(const struct once_block *block, struct txn *txn)
 {
 	struct slice rest = slice_of(block->bytes, block->len);
 	uint8_t key[ONCE_AGE_KEY];
+	assert(block->ids <= (size_t)ONCE_BLOCK_IDS * UINT16_MAX);
 	for (uint16_t part = 0; rest.len > 0; part++) {
 		struct slice begin = rest, id;
 		for (size_t i = 0; i < ONCE_BLOCK_IDS && take_id(&rest, &id); i++) {
 		}
 		age_key(key, txn_now_ms(txn), txn_index(txn), part);
+		assert(rest.len < begin.len);
 		int rc = txn_put(txn, slice_of(key, sizeof key), slice_of(begin.data, begin.len - rest.len));
 		if (rc != 0) {
 			return rc;
@@ -102,6 +105,7 @@ int once_sweep(struct txn *txn, uint8_t *from, uint64_t before_ms, size_t *delet
 {
 	uint8_t first[ONCE_AGE_KEY], to[ONCE_AGE_KEY];
 	struct slice key, value;
+	assert(from[0] == 0 || from[0] == TABLE_ONCE_AGE);
 	*deleted = 0;
 	*more = false;
 	if (before_ms <= ONCE_FUTURE_MS) {

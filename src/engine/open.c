@@ -44,6 +44,7 @@ static void keep_config(struct shard *shard, const struct shard_config *config)
 		shard->members[i].id = c->members[i].id;
 		shard->members[i].address = keep_text(&at, c->members[i].address);
 	}
+	assert(at <= shard->strings + bytes);
 	c->members = shard->members;
 	c->memtable_bytes = c->memtable_bytes != 0 ? c->memtable_bytes : MIB(64);
 	c->cache_bytes = c->cache_bytes != 0 ? c->cache_bytes : MIB(64);
@@ -54,6 +55,8 @@ static void keep_config(struct shard *shard, const struct shard_config *config)
 
 static struct shard *shard_new(const struct shard_config *config)
 {
+	assert(config->env != NULL);
+	assert(config->node_id != 0);
 	struct shard *shard = calloc(1, sizeof *shard);
 	if (shard == NULL) {
 		fatal("out of memory: a shard");
@@ -75,6 +78,10 @@ static struct shard *shard_new(const struct shard_config *config)
 	shard->bundle = command_find(SLICE_LIT("BUNDLE"));
 	shard->row = command_find(SLICE_LIT("ROW"));
 	shard->rows = command_find(SLICE_LIT("ROWS"));
+	assert(shard->call != NULL);
+	assert(shard->bundle != NULL);
+	assert(shard->row != NULL);
+	assert(shard->rows != NULL);
 	return shard;
 }
 
@@ -154,6 +161,9 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	apply_open(shard, &meta);
 	admission_space_open(shard);
 	bundle_refresh(shard, true);
+	assert(!shard->compile_wanted);
+	assert(shard->phase == PHASE_CREATED);
+	assert(shard->apply.index == meta.index);
 	*out = shard;
 	return 0;
 }

@@ -45,6 +45,7 @@ struct batch *propose_batch(struct shard *shard, uint64_t index)
 {
 	struct batch *batch = &shard->batches[index % BATCH_RING];
 	assert(batch->index == index);
+	assert(index >= shard->first_waiting);
 	return batch;
 }
 
@@ -65,9 +66,11 @@ static void batch_open(struct shard *shard)
 	uint64_t index = shard->proposed_index + 1; /* nobody else proposes */
 	struct batch *batch = &shard->batches[index % BATCH_RING];
 	uint64_t now_us = env_now_us(shard->env);
+	assert(!overlay_is_open(shard->overlay));
 	assert(list_empty(&batch->waiters));
 	assert(shard->once_block.ids == 0);
-	assert(index >= shard->first_waiting && index - shard->first_waiting < BATCH_RING);
+	assert(index >= shard->first_waiting);
+	assert(index - shard->first_waiting < BATCH_RING);
 	batch->index = index;
 	shard->batch_txns = 0;
 	overlay_open(shard->overlay, index, stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us));
@@ -79,6 +82,8 @@ static void batch_open(struct shard *shard)
 static void batch_restamp(struct shard *shard)
 {
 	uint64_t now_us = env_now_us(shard->env);
+	assert(overlay_open_empty(shard->overlay));
+	assert(shard->batch_txns == 0);
 	overlay_restamp(shard->overlay, stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us));
 	shard->batch_opened_us = now_us;
 	shard->stamped = true;
@@ -108,6 +113,7 @@ static void write_ids(struct shard *shard)
 	if (shard->once_block.ids == 0) {
 		return;
 	}
+	assert(shard->batch_txns > 0); /* whoever made an id has joined */
 	arena_reset(&shard->arena);
 	struct txn *txn = txn_begin(shard->overlay, &shard->arena);
 	int rc = once_block_put(&shard->once_block, txn);
@@ -118,6 +124,7 @@ static void write_ids(struct shard *shard)
 
 static void propose_entry(struct shard *shard)
 {
+	assert(shard->unproposed != NULL);
 	assert(!shard->apply.telling);
 	struct entry *entry = entry_ref(shard->unproposed); /* the proposal consumes the other reference */
 	int rc = replica_propose(shard->replica, entry, shard->unproposed_stamp);
@@ -142,7 +149,8 @@ static void propose_entry(struct shard *shard)
 void propose_seal(struct shard *shard)
 {
 	assert(shard->unproposed == NULL);
-	assert(overlay_is_open(shard->overlay) && !overlay_open_empty(shard->overlay));
+	assert(overlay_is_open(shard->overlay));
+	assert(!overlay_open_empty(shard->overlay));
 	assert(overlay_open_index(shard->overlay) == shard->proposed_index + 1);
 	write_ids(shard);
 	shard->unproposed_stamp = overlay_open_stamp_ms(shard->overlay);
@@ -150,6 +158,8 @@ void propose_seal(struct shard *shard)
 	buf_reset(&shard->payload);
 	overlay_seal(shard->overlay, &shard->payload);
 	assert(!buf_failed(&shard->payload));
+	assert(shard->once_block.ids == 0);
+	assert(!overlay_is_open(shard->overlay));
 	shard->stats.batches++;
 	shard->stats.batch_bytes += shard->payload.len;
 	shard->unproposed = entry_new(ENTRY_COMMAND, buf_slice(&shard->payload));
@@ -175,6 +185,7 @@ static bool batch_due(const struct shard *shard)
 static void start_reads(struct shard *shard)
 {
 	struct batch *batch = propose_batch(shard, overlay_open_index(shard->overlay));
+	assert(overlay_open_empty(shard->overlay));
 	if (!list_empty(&batch->waiters)) {
 		read_start(shard, &batch->waiters);
 	}
@@ -230,6 +241,8 @@ static void close_turn(struct shard *shard)
 /* The one place where things move: callbacks only store and arm this. */
 void propose_turn(struct shard *shard)
 {
+	assert(!shard->in_turn);
+	assert(!shard->apply.telling);
 	shard->in_turn = true;
 	if (shard->unproposed != NULL) {
 		propose_entry(shard);
@@ -254,4 +267,6 @@ void propose_drop(struct shard *shard)
 	once_block_reset(&shard->once_block);
 	env_timer_stop(&shard->batch_timer);
 	overlay_drop(shard->overlay);
+	assert(overlay_layers(shard->overlay) == 0);
+	assert(shard->once_block.ids == 0);
 }

@@ -12,7 +12,9 @@ static struct read_round *round_take(struct shard *shard)
 {
 	struct list *link = list_pop(&shard->reads.free);
 	if (link != NULL) {
-		return list_entry(link, struct read_round, link);
+		struct read_round *used = list_entry(link, struct read_round, link);
+		assert(used->shard == shard);
+		return used;
 	}
 	struct read_round *round = calloc(1, sizeof *round);
 	if (round == NULL) {
@@ -46,6 +48,8 @@ static void round_answer(struct read_round *round)
 	struct list *link;
 	while ((link = list_pop(&round->waiters)) != NULL) {
 		struct request *request = list_entry(link, struct request, link);
+		assert(request->state == REQUEST_EXECUTED);
+		assert(!request->wrote);
 		if (request->wait_index <= shard->commit_index) {
 			release_finish(shard, request);
 		} else {
@@ -88,6 +92,7 @@ void read_fini(struct shard *shard)
 void read_start(struct shard *shard, struct list *waiters)
 {
 	assert(!list_empty(waiters));
+	assert(shard->phase == PHASE_LEADING);
 	struct read_round *round = round_take(shard);
 	assert(list_empty(&round->waiters));
 	list_splice(&round->waiters, waiters);

@@ -7,6 +7,7 @@
 void release_finish(struct shard *shard, struct request *request)
 {
 	assert(list_empty(&request->link)); /* on no list any more */
+	assert(request->reply.len > 0);
 	request->state = REQUEST_FINISHED;
 	list_append(&shard->finished, &request->link);
 	if (!shard->in_turn) {
@@ -22,7 +23,9 @@ void release_refuse(struct shard *shard, struct request *request, enum code code
 
 void release_park(struct shard *shard, struct request *request, bool in_front)
 {
+	assert(list_empty(&request->link));
 	request_park(request);
+	assert(request->parked != NULL); /* its words are no longer the caller's */
 	request->state = REQUEST_PARKED;
 	list_append(in_front ? shard->parked.next : &shard->parked, &request->link);
 	shard->parked_count++;
@@ -57,6 +60,8 @@ static void count(struct shard_stats *stats, const struct request *request)
 static void deliver(struct shard *shard, struct request *request)
 {
 	assert(request->reply.len > 0);
+	assert(request->state == REQUEST_EXECUTED || request->state == REQUEST_FINISHED);
+	assert(!request->wrote || request->index > 0);
 	assert(shard->stats.waiting > 0);
 	assert(shard->stats.admitted_bytes >= request->admitted_bytes);
 	request_unpark(request);
@@ -82,6 +87,8 @@ void release_parked(struct shard *shard)
 {
 	while (!list_empty(&shard->parked) && propose_ready(shard)) {
 		struct request *request = list_entry(list_pop(&shard->parked), struct request, link);
+		assert(shard->parked_count > 0);
+		assert(request->state == REQUEST_PARKED);
 		shard->parked_count--;
 		execute(shard, request);
 	}
@@ -95,6 +102,7 @@ static void lose(struct shard *shard, struct list *waiters, bool sealed, enum co
 	struct list *link;
 	while ((link = list_pop(waiters)) != NULL) {
 		struct request *request = list_entry(link, struct request, link);
+		assert(request->state == REQUEST_EXECUTED);
 		release_refuse(shard, request, sealed && request->wrote ? CODE_OUTCOME_UNKNOWN : code, NULL);
 	}
 }
@@ -116,9 +124,11 @@ void release_lost(struct shard *shard, enum code code)
 	read_lost(shard, code);
 	struct list *link;
 	while ((link = list_pop(&shard->parked)) != NULL) {
+		assert(shard->parked_count > 0);
 		shard->parked_count--;
 		release_refuse(shard, list_entry(link, struct request, link), code, NULL);
 	}
+	assert(shard->parked_count == 0);
 }
 
 static void expire(struct shard *shard, struct list *waiters, uint64_t now_us, enum code code)
@@ -132,6 +142,8 @@ static void expire(struct shard *shard, struct list *waiters, uint64_t now_us, e
 		}
 		list_remove(&request->link);
 		if (request->state == REQUEST_PARKED) {
+			assert(shard->parked_count > 0);
+			assert(!request->wrote);
 			shard->parked_count--;
 		}
 		release_refuse(shard, request, request->wrote ? CODE_OUTCOME_UNKNOWN : code, NULL);

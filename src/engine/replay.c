@@ -112,6 +112,7 @@ static struct value neutral(const struct resp_value *v, struct arena *arena)
 /* The map gains a pair at its end; v is ours, in the arena. */
 static void mark_map(struct resp_value *v, struct arena *arena)
 {
+	assert(v->type == RESP_MAP);
 	struct resp_value *items = arena_alloc(arena, (2 * v->count + 2) * sizeof *items);
 	if (v->count > 0) {
 		memcpy(items, v->items, 2 * v->count * sizeof *items);
@@ -151,6 +152,7 @@ int replay_write(const struct replay *replay, struct arena *arena, struct reply 
 	bool calls = false;
 	struct resp_value v;
 	size_t used;
+	assert(replay->kept.len > 0);
 	for (size_t i = 0; i < replay->command_count; i++) {
 		calls = calls || replay->commands[i].command == replay->call;
 	}

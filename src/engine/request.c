@@ -109,7 +109,8 @@ void request_park(struct request *request)
 	}
 	request->user = carve_copy(&text, request->user);
 	request->envelope.once = carve_copy(&text, request->envelope.once);
-	assert(at == block + arrays && text == at + texts);
+	assert(at == block + arrays);
+	assert(text == at + texts);
 	request->commands = commands;
 	request->watches = watches;
 	request->parked = block;
@@ -125,7 +126,9 @@ void request_answer(struct request *request, enum code code, const char *details
 {
 	struct reply reply = {&request->reply, request->protocol};
 	buf_reset(&request->reply);
+	assert(code != CODE_NONE);
 	reply_code(&reply, code, details);
+	assert(request->reply.len > 0);
 	request->code = code;
 	request->outcome = code_outcome(code);
 	request->wrote = request->replayed = false;
@@ -139,6 +142,7 @@ void request_judge(struct slice reply, enum outcome *outcome, enum code *code)
 		return;
 	}
 	size_t end = 1;
+	assert(reply.len > 1); /* replies are of our own making */
 	while (end < reply.len && reply.data[end] != ' ' && reply.data[end] != '\r') {
 		end++;
 	}
@@ -214,6 +218,7 @@ int request_envelope_parse(const struct slice *argv, size_t argc, struct request
 	if (envelope->settle && envelope->once.len == 0) {
 		return bad_envelope(reply, "\"argument\":\"SETTLE\",\"reason\":\"needs ONCE id\"");
 	}
+	assert(at <= argc);
 	*skip = at;
 	return 0;
 }

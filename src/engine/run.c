@@ -1,10 +1,13 @@
 /* Commands and queues of commands in a transaction.
  *
  * A command that is refused leaves nothing: it is rolled back to the mark taken before it. */
+#include <assert.h>
+
 #include "engine/execution.h"
 
 void verdict_judge(const struct reply *reply, size_t begin, struct verdict *verdict)
 {
+	assert(begin < reply->out->len || buf_failed(reply->out));
 	request_judge(slice_of(reply->out->data + begin, reply->out->len - begin), &verdict->outcome,
 		      &verdict->code);
 }
@@ -19,6 +22,7 @@ static const char *hint(enum code code)
 
 void verdict_answer(struct reply *reply, enum code code, struct verdict *verdict)
 {
+	assert(code != CODE_NONE);
 	reply_code(reply, code, hint(code));
 	verdict->outcome = code_outcome(code);
 	verdict->code = code;
@@ -64,6 +68,7 @@ static int run_call(struct execution *x, const struct request_command *c, struct
 	struct shard *shard = x->shard;
 	struct script_call *call;
 	size_t begin = reply->out->len;
+	assert(c->command == shard->call);
 	if (c->argc < 2) {
 		verdict_answer(reply, CODE_VALIDATION, verdict);
 		return 0;
@@ -101,6 +106,8 @@ static int run_redis(struct execution *x, const struct request_command *c, struc
 	struct shard *shard = x->shard;
 	struct txn_mark mark = txn_mark(x->txn);
 	size_t begin = reply->out->len;
+	assert(c->command->run == NULL);
+	assert(c->argc > 0);
 	struct script_redis call = {.host = shard->host,
 				    .txn = x->txn,
 				    .arena = &shard->arena,
@@ -117,6 +124,8 @@ static int run_plain(struct execution *x, const struct request_command *c, struc
 {
 	struct shard *shard = x->shard;
 	size_t begin = reply->out->len;
+	assert(c->command->run != NULL);
+	assert(c->argc > 0);
 	struct command_call call = {.command = c->command,
 				    .txn = x->txn,
 				    .arena = &shard->arena,
@@ -136,6 +145,7 @@ static int run_plain(struct execution *x, const struct request_command *c, struc
 static int run_local(const struct request_command *c, struct reply *reply, struct verdict *verdict)
 {
 	size_t begin = reply->out->len;
+	assert(c->command->flags & COMMAND_LOCAL);
 	if (slice_is_word(c->argv[0], "PING")) {
 		if (c->argc > 1) {
 			reply_bulk(reply, c->argv[1]);
@@ -189,6 +199,7 @@ static int run_command(struct execution *x, const struct request_command *c, str
 static int run_exec(struct execution *x, struct reply *reply, struct verdict *verdict)
 {
 	const struct request *request = x->request;
+	assert(request->kind == REQUEST_EXEC);
 	for (size_t i = 0; i < request->watch_count; i++) {
 		uint64_t version;
 		int rc = command_key_version(x->txn, request->watches[i].db, request->watches[i].key,
@@ -216,6 +227,7 @@ static int run_exec(struct execution *x, struct reply *reply, struct verdict *ve
 
 static int run_watch(struct execution *x, struct reply *reply)
 {
+	assert(x->request->kind == REQUEST_WATCH);
 	reply_array(reply, x->request->watch_count);
 	for (size_t i = 0; i < x->request->watch_count; i++) {
 		uint64_t version;
@@ -240,6 +252,7 @@ static int run_body(struct execution *x, void *arg, struct reply *reply, struct 
 	case REQUEST_ONE:
 		break;
 	}
+	assert(x->request->command_count == 1);
 	return run_command(x, &x->request->commands[0], reply, verdict);
 }
 

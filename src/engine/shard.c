@@ -10,9 +10,23 @@
 
 /* ---- states ---- */
 
+#define TO(phase) (1u << (phase))
+
+/* The moves that are drawn in shard_private.h. */
+static const unsigned moves[] = {
+	[PHASE_CREATED] = TO(PHASE_FOLLOWING) | TO(PHASE_FAILED),
+	/* back: what it starts on would not start */
+	[PHASE_FOLLOWING] = TO(PHASE_OPENING) | TO(PHASE_STOPPING) | TO(PHASE_FAILED) | TO(PHASE_CREATED),
+	[PHASE_OPENING] = TO(PHASE_LEADING) | TO(PHASE_FOLLOWING) | TO(PHASE_STOPPING) | TO(PHASE_FAILED),
+	[PHASE_LEADING] = TO(PHASE_FOLLOWING) | TO(PHASE_STOPPING) | TO(PHASE_FAILED),
+	[PHASE_STOPPING] = TO(PHASE_CLOSED) | TO(PHASE_FAILED),
+	[PHASE_CLOSED] = 0,
+	[PHASE_FAILED] = TO(PHASE_CLOSED),
+};
+
 void shard_move(struct shard *shard, enum phase phase)
 {
-	assert(shard->phase != PHASE_CLOSED);
+	assert(moves[shard->phase] & TO(phase));
 	shard->phase = phase;
 }
 
@@ -45,6 +59,8 @@ void shard_lose(struct shard *shard)
 	release_committed(shard);
 	release_lost(shard, shard->phase == PHASE_STOPPING ? CODE_STOPPING : CODE_LEADER_LOST);
 	propose_drop(shard);
+	assert(list_empty(&shard->reads.running));
+	assert(list_empty(&shard->parked));
 	shard->opened = false;
 	if (shard->phase != PHASE_STOPPING) {
 		shard_move(shard, PHASE_FOLLOWING);
@@ -75,6 +91,7 @@ void shard_fail(struct shard *shard, const char *line)
 static void on_role(void *owner, enum replica_role role, uint64_t term, uint64_t leader_id)
 {
 	struct shard *shard = owner;
+	assert(term >= shard->term);
 	bool led = shard->phase == PHASE_LEADING || shard->phase == PHASE_OPENING ||
 		   (shard->phase == PHASE_STOPPING && shard->role == REPLICA_LEADER);
 	if (led && (role != REPLICA_LEADER || term != shard->term)) {
@@ -96,6 +113,7 @@ static void on_open_payload(void *owner, struct buf *payload)
 	struct shard *shard = owner;
 	uint64_t now_us = env_now_us(shard->env);
 	uint64_t stamp_ms = stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us);
+	assert(stamp_ms >= shard->stamp.last_ms);
 	entry_begin(payload, ENTRY_OPEN, stamp_ms);
 	bool ended = entry_end(payload);
 	assert(ended);
@@ -108,6 +126,8 @@ static void on_open(void *owner, uint64_t term, uint64_t open_index)
 	if (shard->phase != PHASE_OPENING || term != shard->term) {
 		return;
 	}
+	assert(open_index > 0);
+	assert(!shard->opened);
 	shard->opened = true;
 	shard->open_index = open_index;
 	shard_try_lead(shard);
@@ -160,6 +180,8 @@ const struct replica_events shard_events = {.on_role = on_role,
 void shard_tick_cb(struct env_timer *timer)
 {
 	struct shard *shard = list_entry(timer, struct shard, tick);
+	assert(shard->phase != PHASE_CREATED);
+	assert(shard->phase != PHASE_CLOSED);
 	uint64_t now_us = env_now_us(shard->env);
 	release_deadlines(shard, now_us);
 	admission_space(shard);
@@ -185,6 +207,8 @@ int shard_start(struct shard *shard, struct err *err)
 static void replica_closed(void *owner)
 {
 	struct shard *shard = owner;
+	assert(shard->apply.lane == NULL);
+	assert(shard->closed != NULL);
 	bundle_close(shard);
 	hash_close(shard, true);
 	store_close(shard->store, !shard->failed); /* flushed, the next start has little to apply */
@@ -196,6 +220,7 @@ static void replica_closed(void *owner)
 static void stop_now(struct shard *shard, int status)
 {
 	(void)status;
+	assert(shard->phase == PHASE_STOPPING || shard->phase == PHASE_FAILED);
 	if (shard->role == REPLICA_LEADER) {
 		release_committed(shard);
 		release_lost(shard, CODE_STOPPING);
@@ -212,6 +237,7 @@ void shard_stop(struct shard *shard, void (*closed)(void *owner))
 {
 	assert(shard->phase != PHASE_CREATED && shard->phase != PHASE_STOPPING &&
 	       shard->phase != PHASE_CLOSED);
+	assert(closed != NULL);
 	bool leads = shard->phase == PHASE_LEADING;
 	shard->closed = closed;
 	if (leads && shard->yield.phase == YIELD_IDLE) {
@@ -269,6 +295,8 @@ void shard_submit(struct shard *shard, struct request *request)
 {
 	assert(request->state == REQUEST_IDLE);
 	assert(request->done != NULL);
+	assert(list_empty(&request->link));
+	assert(request->parked == NULL);
 	uint64_t deadline_ms = request->envelope.deadline_ms;
 	deadline_ms = deadline_ms != 0 ? deadline_ms : shard->config.default_deadline_ms;
 	request->deadline_us = request->arrived_us + deadline_ms * 1000;
@@ -304,8 +332,11 @@ void shard_cancel(struct shard *shard, struct request *request)
 		bundle_cancel(shard, request);
 	}
 	if (request->state == REQUEST_PARKED) {
+		assert(shard->parked_count > 0);
 		shard->parked_count--;
 	}
+	assert(shard->stats.waiting > 0);
+	assert(shard->stats.admitted_bytes >= request->admitted_bytes);
 	list_remove(&request->link);
 	request_unpark(request);
 	request->state = REQUEST_IDLE;

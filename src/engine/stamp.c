@@ -1,5 +1,7 @@
 #include "engine/stamp.h"
 
+#include <assert.h>
+
 void stamp_init(struct stamp *stamp, uint64_t last_ms, uint64_t now_us)
 {
 	stamp->last_ms = last_ms;
@@ -17,6 +19,7 @@ void stamp_observe(struct stamp *stamp, uint64_t stamp_ms, uint64_t now_us)
 	if (stamp->shown_ms < stamp_ms) {
 		stamp->shown_ms = stamp_ms;
 	}
+	assert(stamp->shown_ms >= stamp->last_ms);
 }
 
 static uint64_t bounded(const struct stamp *stamp, uint64_t wall_ms, uint64_t now_us)
@@ -35,6 +38,7 @@ uint64_t stamp_take(struct stamp *stamp, uint64_t wall_ms, uint64_t now_us)
 	if (taken < stamp->shown_ms) {
 		taken = stamp->shown_ms;
 	}
+	assert(taken >= stamp->last_ms); /* time never goes back */
 	stamp->shown_ms = taken;
 	return taken;
 }

@@ -23,6 +23,8 @@ static void yield_end(struct shard *shard, int status)
 	if (h->phase == YIELD_IDLE) {
 		return;
 	}
+	assert(h->done != NULL);
+	assert(shard->handing_over);
 	h->phase = YIELD_IDLE;
 	shard->handing_over = false;
 	env_timer_stop(&h->timer);
@@ -40,6 +42,7 @@ static void timer_cb(struct env_timer *timer)
 
 static void transfer_cb(void *owner, int status)
 {
+	assert(((struct shard *)owner)->yield.phase == YIELD_MOVING);
 	yield_end(owner, status);
 }
 
@@ -60,6 +63,8 @@ void yield_fini(struct shard *shard)
 
 static void refuse(struct shard *shard, int status, void (*cb)(void *owner, int status), void *owner)
 {
+	assert(status != 0);
+	assert(cb != NULL);
 	struct refusal *refusal = malloc(sizeof *refusal);
 	if (refusal == NULL) {
 		fatal("out of memory: a transfer's answer");
@@ -86,6 +91,7 @@ void yield_turn(struct shard *shard)
 	if (h->phase != YIELD_DRAINING || !propose_idle(shard)) {
 		return;
 	}
+	assert(shard->handing_over);
 	h->phase = YIELD_MOVING;
 	env_timer_stop(&h->timer);
 	replica_transfer(shard->replica, h->target_id, h->timeout_ms, transfer_cb, shard);
@@ -96,6 +102,8 @@ void yield_start(struct shard *shard, uint64_t target_id, uint64_t timeout_ms,
 {
 	struct yield *h = &shard->yield;
 	assert(h->phase == YIELD_IDLE);
+	assert(shard->phase == PHASE_LEADING || shard->phase == PHASE_STOPPING);
+	assert(done != NULL);
 	h->phase = YIELD_DRAINING;
 	h->target_id = target_id;
 	h->timeout_ms = timeout_ms;
@@ -129,6 +137,7 @@ void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms
 		refuse(shard, h->phase != YIELD_IDLE ? ERR_BUSY : ERR_NOT_LEADER, cb, owner);
 		return;
 	}
+	assert(cb != NULL);
 	h->cb = cb;
 	h->owner = owner;
 	yield_start(shard, target_id, timeout_ms, transferred);
