@@ -67,101 +67,122 @@ sub cut_and_tell {
 	return;
 }
 
-fault name => 'power', text => 'the power of one node fails: what it had not synced is lost or torn',
-	needs   => \&power_needs,
-	prepare => \&power_disks,
-	hold    => [ 0.2, 1.5 ],
-	begin   => sub {
-		my ($event) = @_;
-		$event->{node} = victim();
-		cut_and_tell( $event, "n$event->{node} ", $event->{node} );
-	},
-	end => sub { my ($event) = @_; start_node( $event->{node} ) };
+# Tells the disk of the node of this event, a drawn one if none is yet, how to behave from now on.
+sub tell_disk {
+	my ( $event, $order ) = @_;
+	$event->{node} //= victim();
+	power_ask( $event->{node}, $order );
+	return $event->{node};
+}
 
-fault name => 'power-all', text => 'the power of all nodes fails at the same moment',
-	needs   => \&power_needs,
-	prepare => \&power_disks,
-	hold    => [ 0.1, 0.5 ],
-	begin   => sub {
-		my ($event) = @_;
-		$event->{nodes} = [ nodes_up() ];
-		cut_and_tell( $event, '', @{ $event->{nodes} } );
-	},
-	end => sub { my ($event) = @_; start_node($_) for @{ $event->{nodes} } };
+sub gone_within_10s {
+	my ($i) = @_;
+	for ( 1 .. 100 ) { wait_for(0.1) if node_pid($i) }
+	return !node_pid($i);
+}
 
-fault name => 'badsync', text => 'a sync fails and loses bytes for good: the node stops, and starts again',
-	needs   => \&power_needs,
-	prepare => \&power_disks,
-	hold    => [ 0.5, 1.5 ],
-	begin   => sub {
-		my ($event) = @_;
-		my $i = $event->{node} = victim();
-		expect_stop($i);
-		power_ask( $i, 'fail sync' );
-		strike( $event, "n$i" );
-	},
-	end => sub {
-		my ($event) = @_;
-		my $i = $event->{node};
-		for ( 1 .. 100 ) { wait_for(0.1) if node_pid($i) }
-		failure("badsync: node $i lived on after a sync had failed") if node_pid($i);
-		kill_node($i);
-		power_ask( $i, 'fail none' );
-		power_cut( 'all', $i );
-		start_node($i);
-	};
+# ---- begin and end of each kind ----
 
-fault name => 'badread', text => 'a node cannot read its disk: it does not start; then it can',
-	needs   => \&power_needs,
-	prepare => \&power_disks,
-	begin   => sub {
-		my ($event) = @_;
-		my $i = $event->{node} = victim();
-		kill_node($i);
-		power_cut( 'all', $i );
-		power_ask( $i, 'fail read' );
-		start_node($i);
-		expect_stop($i);
-		strike( $event, "n$i" );
-		for ( 1 .. 100 ) { wait_for(0.1) if node_pid($i) }
-		failure("badread: node $i runs without having read anything") if node_pid($i);
-		say_line( "n$i says: ", ( split /\n/, slurp( node_log($i) ) )[-1] );
-	},
-	end => sub {
-		my ($event) = @_;
-		power_ask( $event->{node}, 'fail none' );
-		kill_node( $event->{node} );
-		start_node( $event->{node} );
-	};
+sub one_loses {
+	my ($event) = @_;
+	$event->{node} = victim();
+	cut_and_tell( $event, "n$event->{node} ", $event->{node} );
+	return;
+}
 
-fault name => 'slowsync', text => 'every sync of a node takes 200 ms longer, and all else on its disk waits for it',
-	needs   => \&power_needs,
-	prepare => \&power_disks,
-	hold    => [ 3, 5 ],
-	begin   => sub {
-		my ($event) = @_;
-		my $i = $event->{node} = victim();
-		power_ask( $i, 'delay 200' );
-		strike( $event, "n$i" );
-	},
-	end => sub { my ($event) = @_; power_ask( $event->{node}, 'delay 0' ) };
+sub all_lose {
+	my ($event) = @_;
+	$event->{nodes} = [ nodes_up() ];
+	cut_and_tell( $event, '', @{ $event->{nodes} } );
+	return;
+}
 
-fault name => 'lie', text => 'a canary: syncs do nothing until the power of all fails; the judges must find what is lost',
-	needs   => \&power_needs,
-	prepare => \&power_disks,
-	hold    => [ 0.1, 0.5 ],
-	begin   => sub {
-		my ($event) = @_;
-		$event->{nodes} = [ nodes_up() ];
-		power_ask( $_, 'fail lie' ) for 1 .. $world{nodes};
-		wait_for(2);
-		strike($event);
-		say_line( join '; ', power_cut( 'all', @{ $event->{nodes} } ) );
-	},
-	end => sub {
-		my ($event) = @_;
-		power_ask( $_, 'fail none' ) for 1 .. $world{nodes};
-		start_node($_) for @{ $event->{nodes} };
-	};
+sub power_back {
+	my ($event) = @_;
+	start_node($_) for $event->{nodes} ? @{ $event->{nodes} } : $event->{node};
+	return;
+}
+
+sub sync_fails {
+	my ($event) = @_;
+	$event->{node} = victim();
+	expect_stop( $event->{node} );
+	strike( $event, 'n' . tell_disk( $event, 'fail sync' ) );
+	return;
+}
+
+sub sync_works {
+	my ($event) = @_;
+	my $i = $event->{node};
+	failure("badsync: node $i lived on after a sync had failed") unless gone_within_10s($i);
+	kill_node($i);
+	power_ask( $i, 'fail none' );
+	power_cut( 'all', $i );
+	start_node($i);
+	return;
+}
+
+sub read_fails {
+	my ($event) = @_;
+	my $i = $event->{node} = victim();
+	kill_node($i);
+	power_cut( 'all', $i );
+	tell_disk( $event, 'fail read' );
+	start_node($i);
+	expect_stop($i);
+	strike( $event, "n$i" );
+	failure("badread: node $i runs without having read anything") unless gone_within_10s($i);
+	say_line( "n$i says: ", ( split /\n/, slurp( node_log($i) ) )[-1] );
+	return;
+}
+
+sub read_works {
+	my ($event) = @_;
+	tell_disk( $event, 'fail none' );
+	kill_node( $event->{node} );
+	start_node( $event->{node} );
+	return;
+}
+
+sub sync_slow { my ($event) = @_; strike( $event, 'n' . tell_disk( $event, 'delay 200' ) ); return }
+sub sync_fast { my ($event) = @_; tell_disk( $event, 'delay 0' ); return }
+
+sub syncs_lie {
+	my ($event) = @_;
+	$event->{nodes} = [ nodes_up() ];
+	power_ask( $_, 'fail lie' ) for 1 .. $world{nodes};
+	wait_for(2);
+	strike($event);
+	say_line( join '; ', power_cut( 'all', @{ $event->{nodes} } ) );
+	return;
+}
+
+sub syncs_true {
+	my ($event) = @_;
+	power_ask( $_, 'fail none' ) for 1 .. $world{nodes};
+	power_back($event);
+	return;
+}
+
+# name, held for how many seconds, begin, end, text
+my @kinds = (
+	[ 'power', [ 0.2, 1.5 ], \&one_loses, \&power_back,
+		'the power of one node fails: what it had not synced is lost or torn' ],
+	[ 'power-all', [ 0.1, 0.5 ], \&all_lose, \&power_back,
+		'the power of all nodes fails at the same moment' ],
+	[ 'badsync', [ 0.5, 1.5 ], \&sync_fails, \&sync_works,
+		'a sync fails and loses bytes for good: the node stops, and starts again' ],
+	[ 'badread', undef, \&read_fails, \&read_works,
+		'a node cannot read its disk: it does not start; then it can' ],
+	[ 'slowsync', [ 3, 5 ], \&sync_slow, \&sync_fast,
+		'every sync of a node takes 200 ms longer, and all else on its disk waits for it' ],
+	[ 'lie', [ 0.1, 0.5 ], \&syncs_lie, \&syncs_true,
+		'a canary: syncs do nothing until the power of all fails; the judges must find what is lost' ],
+);
+for my $kind (@kinds) {
+	my ( $name, $hold, $begin, $end, $text ) = @$kind;
+	fault name => $name, text => $text, needs => \&power_needs, prepare => \&power_disks,
+		hold => $hold, begin => $begin, end => $end;
+}
 
 1;
