@@ -127,7 +127,6 @@ static void note_change(struct replica *r, struct entry *entry)
 {
 	size_t max = sizeof(r->changes) / sizeof(r->changes[0]);
 	assert(r->change_count < max); /* one at a time, each after the one before was applied */
-	assert(entry->index > r->configuration_index);
 	assert(r->change_count == 0 || entry->index > r->changes[r->change_count - 1]->index);
 	r->changes[r->change_count++] = entry_ref(entry);
 }
@@ -159,8 +158,6 @@ void notice_deliver(struct replica *r)
 	wal_set_floor(r->wal, r->delivered);
 	if (replica_leads(r) && !r->is_open && !r->open_due && r->delivered >= r->open_index && !r->stopped) {
 		r->is_open = true;
-		assert(r->open_index > 0);
-		assert(wal_term_of(r->wal, r->open_index) == r->term);
 		r->events->on_open(r->config.owner, r->term, r->open_index);
 	}
 }

@@ -66,7 +66,6 @@ void replica_applied(struct replica *r, uint64_t index)
 		step_configuration(r, change->index, entry_payload(change));
 		entry_unref(change);
 	}
-	assert(r->configuration_index <= r->applied || r->stopped);
 }
 
 void replica_database_durable(struct replica *r, uint64_t index)

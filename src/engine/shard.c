@@ -126,7 +126,6 @@ static void on_open(void *owner, uint64_t term, uint64_t open_index)
 	if (shard->phase != PHASE_OPENING || term != shard->term) {
 		return;
 	}
-	assert(open_index > 0);
 	assert(!shard->opened);
 	shard->opened = true;
 	shard->open_index = open_index;
