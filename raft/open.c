@@ -84,6 +84,24 @@ static int open_log(struct replica *r, const struct replica_config *config, stru
 	return 0;
 }
 
+/* The log and the database at the applied index: an entry, or what the log begins behind. */
+static int compare_at(struct replica *r, const struct replica_applied_state *applied, bool *same)
+{
+	if (applied->index < wal_first_index(r->wal)) {
+		struct chain chain;
+		*same = wal_term_of(r->wal, applied->index) == applied->term &&
+			wal_chain_of(r->wal, applied->index, &chain) && chain_equal(chain, applied->chain);
+		return 0;
+	}
+	struct entry *entry;
+	int status = wal_load(r->wal, applied->index, &entry);
+	if (status == 0) {
+		*same = entry->term == applied->term && chain_equal(entry->chain, applied->chain);
+		entry_unref(entry);
+	}
+	return status;
+}
+
 static int check_applied(struct replica *r, struct err *err)
 {
 	const struct replica_applied_state *applied = &r->applied_state;
@@ -104,17 +122,15 @@ static int check_applied(struct replica *r, struct err *err)
 			       "%s: the log holds term %llu, term and vote are of %llu; " LOST, r->dir,
 			       (unsigned long long)last_term, (unsigned long long)r->vote.term);
 	}
-	if (index == 0 || index < wal_first_index(r->wal)) {
+	if (index == 0) {
 		return 0;
 	}
-	struct entry *entry;
-	int status = wal_load(r->wal, index, &entry);
+	bool same;
+	int status = compare_at(r, applied, &same);
 	if (status != 0) {
 		return err_set(err, status, "%s: entry %llu cannot be read (%s); " LOST, r->dir, index,
 			       err_name(status));
 	}
-	bool same = entry->term == applied->term && chain_equal(entry->chain, applied->chain);
-	entry_unref(entry);
 	return same ? 0
 		    : err_set(err, ERR_CORRUPT, "%s: the log and the database differ at index %llu; " LOST,
 			      r->dir, index);

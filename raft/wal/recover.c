@@ -22,8 +22,7 @@
 struct recovery {
 	struct wal *wal;
 	struct err *err;
-	uint64_t *numbers; /* of the files, ascending */
-	size_t count, cap;
+	struct wal_names names;
 	size_t used;    /* of them have a head: the first ones */
 	uint8_t *bytes; /* the segment being read */
 	size_t bytes_cap;
@@ -47,44 +46,6 @@ static int corrupt(struct recovery *r, uint64_t number, uint64_t offset, const c
 }
 
 /* ---- the files ---- */
-
-/* Left by an earlier life: used again, as far as they are wanted. */
-static bool take_free(struct recovery *r, const char *name)
-{
-	unsigned long long number;
-	int length = 0;
-	if (sscanf(name, "%16llx.free%n", &number, &length) != 1 || length != 21 || name[length] != '\0') {
-		return false;
-	}
-	struct wal_pool *pool = &r->wal->pool;
-	if (pool->count < WAL_POOL) {
-		pool->names[pool->count++] = number;
-	}
-	return true;
-}
-
-static int visit_name(void *owner, const char *name)
-{
-	struct recovery *r = owner;
-	unsigned long long number;
-	int length = 0;
-	if (take_free(r, name)) {
-		return 0;
-	}
-	if (sscanf(name, "%16llx.log%n", &number, &length) != 1 || length != 20 || name[length] != '\0') {
-		return 0;
-	}
-	if (r->count == r->cap) {
-		r->cap = r->cap == 0 ? 16 : r->cap * 2;
-		r->numbers = realloc(r->numbers, r->cap * sizeof(*r->numbers));
-		if (r->numbers == NULL) {
-			fatal("out of memory: the names of %zu segments of the log", r->cap);
-		}
-	}
-	assert(r->count == 0 || r->numbers[r->count - 1] < number); /* names come in byte order */
-	r->numbers[r->count++] = number;
-	return 0;
-}
 
 /* Reads up to bytes of a segment into r->bytes. */
 static int read_segment(struct recovery *r, uint64_t number, uint64_t bytes_max, struct slice *bytes)
@@ -139,18 +100,18 @@ static int read_head(struct recovery *r, uint64_t number, struct segment_head *h
 
 static int find_used(struct recovery *r)
 {
-	for (size_t i = 0; i < r->count; i++) {
-		if (i > 0 && r->numbers[i] != r->numbers[i - 1] + 1) {
-			return corrupt(r, r->numbers[i - 1] + 1, 0, "this segment is missing");
+	for (size_t i = 0; i < r->names.count; i++) {
+		if (i > 0 && r->names.numbers[i] != r->names.numbers[i - 1] + 1) {
+			return corrupt(r, r->names.numbers[i - 1] + 1, 0, "this segment is missing");
 		}
 		struct segment_head head;
-		int status = read_head(r, r->numbers[i], &head);
+		int status = read_head(r, r->names.numbers[i], &head);
 		if (status == ERR_VERSION) {
 			return err_set(r->err, status, "%s: a segment of another version of the log",
 				       r->wal->dir);
 		}
 		if (status == 0 && r->used < i) {
-			return corrupt(r, r->numbers[r->used], 0, "its head is damaged");
+			return corrupt(r, r->names.numbers[r->used], 0, "its head is damaged");
 		}
 		if (status == 0) {
 			r->used = i + 1;
@@ -158,8 +119,8 @@ static int find_used(struct recovery *r)
 			return status;
 		}
 	}
-	for (size_t i = r->used; i < r->count; i++) {
-		int status = check_unused(r, r->numbers[i]);
+	for (size_t i = r->used; i < r->names.count; i++) {
+		int status = check_unused(r, r->names.numbers[i]);
 		if (status != 0) {
 			return status;
 		}
@@ -249,7 +210,7 @@ static int begin_segment(struct recovery *r, const struct segment_head *head, si
 {
 	struct wal *wal = r->wal;
 	assert(i < r->used);
-	assert(head->number == r->numbers[i]);
+	assert(head->number == r->names.numbers[i]);
 	if (head->log_id != wal->config.log_id) {
 		return corrupt(r, head->number, 0, "a segment of another log");
 	}
@@ -288,7 +249,7 @@ static bool next_record(struct recovery *r, struct slice bytes, uint64_t number,
 /* Takes the records of the i-th segment; next is the head of the one behind it, or NULL. */
 static int read_records(struct recovery *r, size_t i, const struct segment_head *next)
 {
-	uint64_t number = r->numbers[i];
+	uint64_t number = r->names.numbers[i];
 	struct slice bytes;
 	struct segment_head head;
 	int status = read_segment(r, number, next != NULL ? next->previous_end : UINT64_MAX, &bytes);
@@ -326,9 +287,10 @@ static int read_all(struct recovery *r)
 	for (size_t i = 0; i < r->used; i++) {
 		struct segment_head next;
 		if (i + 1 < r->used) {
-			int status = read_head(r, r->numbers[i + 1], &next);
+			int status = read_head(r, r->names.numbers[i + 1], &next);
 			if (status == ERR_CORRUPT) {
-				return corrupt(r, r->numbers[i + 1], 0, "its head changed while it was read");
+				return corrupt(r, r->names.numbers[i + 1], 0,
+					       "its head changed while it was read");
 			}
 			if (status != 0) {
 				return status;
@@ -465,7 +427,7 @@ static void cut_before(struct recovery *r)
 	char path[WAL_PATH_BYTES];
 	struct env_file *file;
 	assert(r->used > 0);
-	wal_path(r->wal, r->numbers[r->used - 1], path);
+	wal_path(r->wal, r->names.numbers[r->used - 1], path);
 	if (env_file_open(r->wal->config.env, path, ENV_FILE_WRITE, &file) == 0) {
 		uint64_t now = 0;
 		if (env_file_size(file, &now) == 0 && now > size) {
@@ -485,7 +447,7 @@ static int renew_last(struct recovery *r)
 	struct env_file *file;
 	struct slice bytes;
 	assert(r->used > 0);
-	uint64_t number = r->numbers[r->used - 1];
+	uint64_t number = r->names.numbers[r->used - 1];
 	if (r->cut_end > SEGMENT_HEAD) {
 		return 0;
 	}
@@ -514,15 +476,16 @@ static int renew_last(struct recovery *r)
 static int open_segment(struct recovery *r)
 {
 	struct wal *wal = r->wal;
+	uint64_t number = r->used == 0 ? (r->names.count > 0 ? r->names.numbers[0] : 1)
+				       : r->names.numbers[r->used - 1] + 1;
 	int status = r->used > 0 ? renew_last(r) : 0;
 	if (status != 0) {
 		return status;
 	}
-	uint64_t number = r->used == 0 ? (r->count > 0 ? r->numbers[0] : 1) : r->numbers[r->used - 1] + 1;
 	char path[WAL_PATH_BYTES];
-	for (size_t i = r->count; i > 0 && r->numbers[i - 1] > number; i--) {
-		wal_path(wal, r->numbers[i - 1], path);
-		env_unlink(wal->config.env, path);
+	status = wal_names_renew(&r->names, number, path);
+	if (status != 0) {
+		return err_set(r->err, status, "cannot rename or remove %s: %s", path, err_name(status));
 	}
 	if (r->used > 0) {
 		wal_active(wal)->end = r->cut_end;
@@ -562,8 +525,12 @@ static void begin_with(struct recovery *r, struct entry *entry)
 
 int wal_recover(struct wal *wal, struct err *err)
 {
-	struct recovery r = {.wal = wal, .err = err, .tail_synced = UINT64_MAX, .cut_end = SEGMENT_HEAD};
-	int status = env_dir_list(wal->config.env, wal->dir, visit_name, &r);
+	struct recovery r = {.wal = wal,
+			     .err = err,
+			     .names = {.wal = wal},
+			     .tail_synced = UINT64_MAX,
+			     .cut_end = SEGMENT_HEAD};
+	int status = wal_names_list(&r.names);
 	if (status != 0) {
 		err_set(err, status, "cannot list %s: %s", wal->dir, err_name(status));
 	} else {
@@ -580,7 +547,7 @@ int wal_recover(struct wal *wal, struct err *err)
 		status = open_segment(&r);
 	}
 	wal_ops_fini(&r.tail);
-	free(r.numbers);
+	wal_names_fini(&r.names);
 	free(r.bytes);
 	return status;
 }

@@ -44,18 +44,22 @@ static void pool_run(struct env_work *work)
 	pool->status = wal_zero(file, wal->config.segment_bytes, WAL_ZERO_BYTES);
 	env_file_close(file);
 	if (pool->status == 0) {
-		pool->status = env_dir_sync(wal->config.env, wal->dir);
+		pool->status = wal_sync_dir(wal);
+		pool->dir_failed = pool->status != 0;
 	}
 }
 
-/* A failure is not told: it costs nothing but time, and whoever needs the next segment will meet it. */
+/* A failure to make the file is not told: it costs nothing but time, and whoever needs the next segment will
+ * meet it. A failed sync of the directory may have been the only one to carry what a trim did there. */
 static void pool_done(struct env_work *work)
 {
 	struct wal_pool *pool = list_entry(work, struct wal_pool, work);
 	assert(pool->busy);
 	assert(pool->count <= WAL_POOL);
 	pool->busy = false;
-	if (pool->status == 0 && pool->count < WAL_POOL) {
+	if (pool->dir_failed) {
+		wal_fail_dir(pool->wal);
+	} else if (pool->status == 0 && pool->count < WAL_POOL) {
 		pool->names[pool->count++] = WAL_FRESH;
 	}
 	wal_close_tick(pool->wal);
@@ -110,7 +114,7 @@ static void spare_run(struct env_work *work)
 	}
 	spare->status = wal_zero(spare->file, spare->bytes, WAL_ZERO_BYTES);
 	if (spare->status == 0) {
-		spare->status = env_dir_sync(wal->config.env, wal->dir);
+		spare->status = wal_sync_dir(wal);
 	}
 }
 

@@ -1,5 +1,13 @@
 /* The oldest segments: which of them may go, and where they go. Some wait under another name to be the next
- * one (space.c), the others are removed. */
+ * one (space.c), the others are removed.
+ *
+ *   in use --trim--> to go --renamed or unlinked--> name gone --directory synced--> gone: free, or no more
+ *                      ^            |                   |
+ *                      +-- failed --+                   +-- sync failed: truth lost
+ *
+ * A name that could not be taken away is tried again with the next trim: nothing has changed. After a failed
+ * sync of the directory nothing is tried: the kernel shows the name gone, the disk may have it, and a later
+ * sync that succeeds need not carry it. Going on would remove the segments behind one that comes back. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,37 +48,41 @@ uint64_t wal_trim_point(const struct wal *wal, uint64_t durable, uint64_t kept, 
 /* ---- on the lane ---- */
 
 /* From its place in the log: to the free ones as long as some are wanted, else for good. */
-static int removal_step(struct wal_removal *removal, uint64_t number)
+static int removal_step(struct wal_removal *removal, uint64_t number, bool frees)
 {
 	struct wal *wal = removal->wal;
 	char path[WAL_PATH_BYTES], free_path[WAL_PATH_BYTES];
 	wal_path(wal, number, path);
-	if (removal->freed_count == removal->wanted) {
+	if (!frees) {
 		return env_unlink(wal->config.env, path);
 	}
 	wal_free_path(wal, number, free_path);
-	int status = env_rename(wal->config.env, path, free_path);
-	if (status == 0) {
-		removal->freed[removal->freed_count++] = number;
-	}
-	return status;
+	return env_rename(wal->config.env, path, free_path);
 }
 
 static void removal_run(struct env_work *work)
 {
 	struct wal_removal *removal = list_entry(work, struct wal_removal, work);
-	struct wal *wal = removal->wal;
 	removal->removed = 0;
 	removal->freed_count = 0;
+	removal->status = 0;
 	while (removal->removed < removal->count) {
-		int status = removal_step(removal, removal->first + removal->removed);
+		uint64_t number = removal->first + removal->removed;
+		bool frees = removal->freed_count < removal->wanted;
+		int status = removal_step(removal, number, frees);
 		/* One after the other: what is left after a crash, or when one cannot be removed, has no gap.
 		 */
-		if ((status != 0 && status != ERR_NOT_FOUND) ||
-		    env_dir_sync(wal->config.env, wal->dir) != 0) {
+		if (status != 0 && status != ERR_NOT_FOUND) {
+			return;
+		}
+		removal->status = wal_sync_dir(removal->wal);
+		if (removal->status != 0) {
 			return;
 		}
 		removal->removed++;
+		if (frees && status == 0) {
+			removal->freed[removal->freed_count++] = number;
+		}
 	}
 }
 
@@ -86,7 +98,9 @@ static void removal_done(struct env_work *work)
 	}
 	removal->first += removal->removed;
 	removal->count -= removal->removed;
-	if (removal->count > 0) {
+	if (removal->status != 0) {
+		wal_fail_dir(removal->wal);
+	} else if (removal->count > 0) {
 		log_event(removal->wal->config.log, LOG_WARN, "log_not_removed",
 			  "segment=%llu it is tried again with the next ones",
 			  (unsigned long long)removal->first);

@@ -340,6 +340,20 @@ void wal_fail(struct wal *wal, const char *format, ...)
 	wal->config.on_failed(wal->config.owner, line);
 }
 
+int wal_sync_dir(struct wal *wal)
+{
+	return env_dir_sync(wal->config.env, wal->dir) == 0 ? 0 : ERR_IO;
+}
+
+void wal_fail_dir(struct wal *wal)
+{
+	wal_fail(
+		wal,
+		"syncing the directory %s failed: which segments are gone is not known; check the disk, then "
+		"start again, the other members hold the data",
+		wal->dir);
+}
+
 /* ---- what it holds ---- */
 
 bool wal_was_empty(const struct wal *wal)

@@ -93,6 +93,7 @@ struct wal_pool {
 	uint64_t names[WAL_POOL];
 	size_t count;
 	int status;
+	bool dir_failed; /* not making the file, but the sync of its name */
 };
 
 struct wal_removal {
@@ -104,6 +105,7 @@ struct wal_removal {
 	uint64_t removed;      /* by the work item */
 	uint64_t freed[WAL_POOL];
 	size_t freed_count;
+	int status; /* of the syncs */
 };
 
 struct wal {
@@ -152,6 +154,10 @@ void wal_free_path(const struct wal *wal, uint64_t name, char out[WAL_PATH_BYTES
 struct wal_segment *wal_active(const struct wal *wal);
 struct wal_segment *wal_segment_add(struct wal *wal, uint64_t number, uint64_t first_index);
 void wal_fail(struct wal *wal, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Syncs the directory, on any lane: 0 or ERR_IO, also for "no space": whatever it says, a failed sync is
+ * never made good by another. Whoever gets that tells the loop, which calls wal_fail_dir. */
+int wal_sync_dir(struct wal *wal);
+void wal_fail_dir(struct wal *wal);
 /* Bookkeeping of index, term and place. */
 void wal_note_entry(struct wal *wal, const struct entry *entry);
 void wal_note_place(struct wal *wal, uint64_t index, uint64_t number, uint64_t offset);
@@ -163,6 +169,23 @@ void wal_begin_at(struct wal *wal, uint64_t index, uint64_t term, struct chain c
 void wal_shrink(struct wal *wal);
 /* A closing log is done when nothing runs. */
 void wal_close_tick(struct wal *wal);
+
+/* names.c */
+struct wal_names {
+	struct wal *wal;
+	uint64_t *all; /* owned, ascending */
+	size_t cap;
+	size_t below;      /* the first ones: below a gap, of no use to anybody */
+	uint64_t *numbers; /* the others, count of them */
+	size_t count;
+};
+/* Lists the directory; free segments go to the pool. */
+int wal_names_list(struct wal_names *names);
+void wal_names_fini(struct wal_names *names);
+/* The log is whole and goes on in segment `next`: removes what is of no use, makes sure of the free ones and
+ * lets one of them be the next. The next sync of the directory carries it. On failure path says what it was
+ * about. */
+int wal_names_renew(struct wal_names *names, uint64_t next, char path[WAL_PATH_BYTES]);
 
 /* recover.c: fills an empty wal from the directory and opens a new segment. */
 int wal_recover(struct wal *wal, struct err *err);

@@ -114,6 +114,8 @@ struct sim_disk_faults {
 	uint32_t write_error_per_million, read_error_per_million, sync_error_per_million;
 	uint32_t flip_per_million;            /* a read gives one wrong bit, and the file keeps it */
 	uint32_t misdirect_per_million;       /* a write lands a sector away */
+	bool dir_forgets;                     /* what a failed sync of a directory should have carried, no later one does:
+					       * as with the pages of a file, the disk has it or not */
 };
 struct sim_disk_faults *sim_disk_faults(struct sim_host *host);
 /* The n-th call of this kind from now on (1: the next) fails, once. n 0: none does. */
@@ -122,6 +124,7 @@ enum sim_disk_nth {
 	SIM_NTH_NO_SPACE,    /* one that may want space: nothing of it is done */
 	SIM_NTH_SHORT_WRITE, /* half is written, then there is no space */
 	SIM_NTH_SHORT_READ,  /* half is read, as if the file ended there */
+	SIM_NTH_DIR,         /* a rename, an unlink or the sync of a directory: ERR_IO */
 };
 void sim_disk_fail_nth(struct sim_host *host, enum sim_disk_nth kind, uint64_t n);
 /* Whether that call has not come yet. */

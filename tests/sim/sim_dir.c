@@ -51,6 +51,9 @@ int sim_disk_rename(struct env *env, const char *from, const char *to)
 	if (inode == NULL || new_dir == NULL) {
 		return ERR_NOT_FOUND;
 	}
+	if (sim_disk_nth(e->host, SIM_NTH_DIR)) {
+		return sim_disk_error(e, "rename-eio");
+	}
 	sim_trace(e->sim, e->host, "rename", slice_str(to));
 	if (old_dir == new_dir) {
 		sim_dir_do(old_dir, OP_RENAME, old_name, new_name, inode);
@@ -77,6 +80,9 @@ int sim_disk_unlink(struct env *env, const char *path)
 	if (inode == NULL) {
 		return ERR_NOT_FOUND;
 	}
+	if (sim_disk_nth(e->host, SIM_NTH_DIR)) {
+		return sim_disk_error(e, "unlink-eio");
+	}
 	sim_trace(e->sim, e->host, "unlink", slice_str(path));
 	sim_dir_do(dir, OP_UNLINK, name, "", inode);
 	return 0;
@@ -101,8 +107,12 @@ int sim_disk_dir_sync(struct env *env, const char *path)
 	sim_inode_ref(dir);
 	if (!sim_lane_pass(e)) {
 		status = ERR_IO;
-	} else if (sim_disk_chance(e->host, e->host->faults.sync_error_per_million)) {
+	} else if (sim_disk_nth(e->host, SIM_NTH_DIR) ||
+		   sim_disk_chance(e->host, e->host->faults.sync_error_per_million)) {
 		status = sim_disk_error(e, "dir-eio");
+		if (e->host->faults.dir_forgets) {
+			sim_dir_forget(dir, until, &e->sim->prng);
+		}
 	} else {
 		sim_dir_settle(dir, until);
 	}

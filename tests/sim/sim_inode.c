@@ -186,12 +186,15 @@ void sim_op_apply(struct entries *entries, const struct op *op)
 	}
 }
 
-void sim_dir_settle(struct inode *dir, uint64_t until)
+/* Those before until are gone from the list; prng: NULL, or it says which of them the platter has. */
+static void take_ops(struct inode *dir, uint64_t until, struct prng *prng)
 {
 	size_t count = until > dir->ops_over ? (size_t)(until - dir->ops_over) : 0;
 	assert(count <= dir->op_count);
 	for (size_t i = 0; i < count; i++) {
-		sim_op_apply(&dir->synced, &dir->ops[i]);
+		if (prng == NULL || prng_chance(prng, 1, 2)) {
+			sim_op_apply(&dir->synced, &dir->ops[i]);
+		}
 		sim_inode_unref(dir->ops[i].inode);
 	}
 	if (count == 0) {
@@ -200,6 +203,16 @@ void sim_dir_settle(struct inode *dir, uint64_t until)
 	memmove(dir->ops, dir->ops + count, (dir->op_count - count) * sizeof(struct op));
 	dir->op_count -= count;
 	dir->ops_over += count;
+}
+
+void sim_dir_settle(struct inode *dir, uint64_t until)
+{
+	take_ops(dir, until, NULL);
+}
+
+void sim_dir_forget(struct inode *dir, uint64_t until, struct prng *prng)
+{
+	take_ops(dir, until, prng);
 }
 
 /* What loses its name gives its space back (hard links we have none). */

@@ -78,6 +78,8 @@ void sim_op_apply(struct entries *entries, const struct op *op);
 void sim_ops_clear(struct inode *dir);
 /* The platter knows all operations before number until. */
 void sim_dir_settle(struct inode *dir, uint64_t until);
+/* The same, but of each of them only by chance. */
+void sim_dir_forget(struct inode *dir, uint64_t until, struct prng *prng);
 /* What loses its name gives its space back (hard links we have none). */
 void sim_inode_release_space(struct inode *inode);
 

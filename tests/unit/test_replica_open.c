@@ -6,6 +6,7 @@
 #include "base/prng.h"
 #include "raft/member.h"
 #include "raft/wal/hardstate.h"
+#include "raft/wal/segment.h"
 #include "tests/lib/disk_env.h"
 #include "tests/lib/group.h"
 #include "tests/lib/tap.h"
@@ -273,6 +274,57 @@ static void test_refusals(void)
 	disk_free(disk);
 }
 
+static uint64_t first_index_of(struct disk *disk, uint64_t number)
+{
+	char path[64];
+	size_t len;
+	struct segment_head head = {0};
+	snprintf(path, sizeof(path), "d/%016llx.log", (unsigned long long)number);
+	const uint8_t *bytes = disk_bytes(disk, path, &len);
+	int status = segment_head_decode(slice_of(bytes, len), number, &head);
+	assert(status == 0);
+	return head.first_index;
+}
+
+/* Segments are gone that the database needs no more, or does. */
+static int open_without(struct group *group, struct disk *disk, const char *path, uint64_t applied,
+			char text[ERR_TEXT_MAX])
+{
+	struct disk *copy = disk_copy(disk);
+	remove_file(copy, path);
+	group->members[0].applied = applied;
+	int status = try_open(group, copy, text);
+	disk_free(copy);
+	return status;
+}
+
+static void test_seam(void)
+{
+	struct disk *disk = disk_new(6);
+	struct group *group = history(disk, 150);
+	struct group_member *member = &group->members[0];
+	char text[ERR_TEXT_MAX];
+	const char *first = "d/0000000000000001.log", *second = "d/0000000000000002.log";
+	uint64_t base = first_index_of(disk, 2) - 1;
+	ok(open_without(group, disk, first, base, text) == 0,
+	   "a log may begin right behind what the database holds: %s", text);
+	ok(open_without(group, disk, first, base - 1, text) == ERR_CORRUPT &&
+		   strstr(text, "begins at") != NULL,
+	   "but not one entry later");
+	member->chain[base].low ^= 1;
+	ok(open_without(group, disk, first, base, text) == ERR_CORRUPT && strstr(text, "differ") != NULL,
+	   "and its head must say what the database holds there");
+	member->chain[base].low ^= 1;
+	base = first_index_of(disk, 3) - 1;
+	ok(open_without(group, disk, second, base, text) == 0,
+	   "nor is a segment missed whose entries the database holds: %s", text);
+	ok(open_without(group, disk, second, base - 1, text) == ERR_CORRUPT &&
+		   strstr(text, "missing") != NULL,
+	   "one that holds an entry more is");
+	free(group);
+	disk_free(disk);
+}
+
 /* Power is cut at every change of the first start: the next one starts. */
 static void test_first_start(void)
 {
@@ -406,6 +458,7 @@ int main(void)
 	test_vote_flips();
 	test_vote_failed_sync();
 	test_refusals();
+	test_seam();
 	test_first_start();
 	test_no_bootstrap();
 	test_never_started();

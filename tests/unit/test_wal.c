@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/prng.h"
+#include "raft/wal/segment.h"
 #include "tests/lib/disk_env.h"
 #include "tests/lib/tap.h"
 
@@ -575,6 +576,49 @@ static void test_reuse(void)
 	disk_free(disk);
 }
 
+/* Segment 3 of a copy is missing, and the database holds everything up to floor. */
+static int open_with_gap(struct disk *disk, uint64_t floor, struct story *story, struct err *err)
+{
+	struct disk *copy = disk_copy(disk);
+	struct env *env = disk_env_new(copy);
+	env_unlink(env, "d/0000000000000003.log");
+	disk_env_free(env);
+	story->disk = copy;
+	story->floor = floor;
+	return story_open(story, err);
+}
+
+static void test_gap(void)
+{
+	struct disk *disk = disk_new(10);
+	struct story story;
+	struct err err = {0};
+	story_init(&story, disk, KIB(2));
+	story_open(&story, NULL);
+	append(&story, 100);
+	disk_env_run(story.env);
+	story_close(&story);
+	size_t len;
+	struct segment_head head = {0};
+	const uint8_t *bytes = disk_bytes(disk, "d/0000000000000004.log", &len);
+	segment_head_decode(slice_of(bytes, len), 4, &head);
+	ok(open_with_gap(disk, head.first_index - 2, &story, &err) == ERR_CORRUPT && strstr(err.text, "missing") != NULL,
+	   "a gap is truth lost when the database misses one entry of it");
+	disk_free(story.disk);
+	ok(open_with_gap(disk, head.first_index - 1, &story, &err) == 0 && wal_first_index(story.wal) == head.first_index &&
+		   holds(&story, 100),
+	   "a gap below what the database holds is none: the log begins behind it");
+	struct disk *gap = story.disk;
+	append(&story, 50);
+	disk_env_run(story.env);
+	ok(files_named(gap, "0001.log") + files_named(gap, "0002.log") == 0, "what lay below it is removed");
+	story_close(&story);
+	ok(story_open(&story, &err) == 0 && holds(&story, 150), "and the log goes on");
+	story_close(&story);
+	disk_free(gap);
+	disk_free(disk);
+}
+
 static void test_another_log(void)
 {
 	struct disk *disk = disk_new(8);
@@ -699,6 +743,7 @@ int main(void)
 	test_failures();
 	test_no_space();
 	test_reuse();
+	test_gap();
 	test_another_log();
 	test_random();
 	return tap_done();

@@ -36,7 +36,9 @@ struct story {
 	uint64_t life;
 	bool crashed, failed;
 	uint64_t truncations, trims, lives, corrupt;
-	char wrong[256];
+	bool dir_fails; /* of this life's calls to the directory, now and then one */
+	uint64_t dir_failures, stops;
+	char wrong[256], refusal[256];
 };
 
 static bool tracing;
@@ -115,9 +117,19 @@ static void trim_some(struct story *story)
 	}
 }
 
+/* The next of them that fails; again as soon as one has. */
+static void arm_dir_failure(struct story *story)
+{
+	if (story->dir_fails && !sim_disk_nth_waits(story->host)) {
+		story->dir_failures++;
+		sim_disk_fail_nth(story->host, SIM_NTH_DIR, 1 + prng_below(sim_prng(story->sim), 12));
+	}
+}
+
 static void act(struct story *story)
 {
 	struct prng *prng = sim_prng(story->sim);
+	arm_dir_failure(story);
 	uint64_t die = prng_below(prng, 100);
 	if (die < 70) {
 		for (uint64_t n = 1 + prng_below(prng, 6); n > 0; n--) {
@@ -181,6 +193,7 @@ static bool open_log(struct story *story, int *status)
 	env_mkdir(story->env, "log");
 	env_dir_sync(story->env, ".");
 	*sim_disk_faults(story->host) = faults;
+	arm_dir_failure(story);
 	struct err err = {0};
 	struct wal_config config = {.env = story->env,
 				    .dir = "log",
@@ -197,6 +210,7 @@ static bool open_log(struct story *story, int *status)
 	}
 	if (*status != 0) {
 		story->wal = NULL;
+		snprintf(story->refusal, sizeof(story->refusal), "%.250s", err.text);
 	}
 	return *status == 0;
 }
@@ -229,7 +243,17 @@ static void live(struct story *story)
 	}
 }
 
-enum disk_kind { DISK_GOOD, DISK_BAD_SYNCS, DISK_MISDIRECTS };
+enum disk_kind { DISK_GOOD, DISK_BAD_SYNCS, DISK_MISDIRECTS, DISK_BAD_DIRS };
+
+/* Whatever its directory did: a start that meets no failure itself finds no harm. */
+static void must_open(struct story *story, int status, uint64_t wounds)
+{
+	if (status != 0 && !sim_host_crashing(story->host) &&
+	    (status == ERR_CORRUPT || sim_disk_wounds(story->host) == wounds) && story->wrong[0] == '\0') {
+		snprintf(story->wrong, sizeof(story->wrong), "life %" PRIu64 " does not open: %.200s", story->life,
+			 story->refusal);
+	}
+}
 
 static void run_story(struct story *story, uint64_t seed, enum disk_kind kind)
 {
@@ -244,13 +268,21 @@ static void run_story(struct story *story, uint64_t seed, enum disk_kind kind)
 		bool ill = story->life % 2 == 0;
 		sim_disk_faults(story->host)->sync_error_per_million = kind == DISK_BAD_SYNCS && ill ? 30000 : 0;
 		sim_disk_faults(story->host)->misdirect_per_million = kind == DISK_MISDIRECTS && ill ? 10000 : 0;
+		sim_disk_faults(story->host)->dir_forgets = kind == DISK_BAD_DIRS;
+		story->dir_fails = kind == DISK_BAD_DIRS && story->life < LIVES - 2;
+		sim_disk_fail_nth(story->host, SIM_NTH_DIR, 0);
 		if (prng_chance(prng, 1, 4)) {
 			sim_disk_crash_after(story->host, 1 + prng_below(prng, 25));
 		}
 		int status;
+		uint64_t wounds = sim_disk_wounds(story->host);
 		if (open_log(story, &status)) {
 			live(story);
+			story->stops += story->failed;
 		} else {
+			if (kind == DISK_BAD_DIRS) {
+				must_open(story, status, wounds);
+			}
 			story->corrupt += status == ERR_CORRUPT && !sim_host_crashing(story->host);
 		}
 		if (kind == DISK_MISDIRECTS && story->corrupt > 0) {
@@ -274,10 +306,14 @@ static void many(uint64_t seeds, enum disk_kind kind, const char *sentence)
 	uint64_t truncations = 0;
 	uint64_t trims = 0;
 	uint64_t corrupt = 0;
+	uint64_t dir_failures = 0;
+	uint64_t stops = 0;
 	char wrong[256] = "";
 	for (uint64_t seed = 1; seed <= seeds; seed++) {
 		struct story story;
 		run_story(&story, seed, kind);
+		dir_failures += story.dir_failures;
+		stops += story.stops;
 		lives += story.lives;
 		truncations += story.truncations;
 		trims += story.trims;
@@ -291,6 +327,10 @@ static void many(uint64_t seeds, enum disk_kind kind, const char *sentence)
 	ok(wrong[0] == '\0', "%s", sentence);
 	ok(lives > seeds && truncations > seeds && trims > seeds / 4,
 	   "the stories lived: %" PRIu64 " lives, %" PRIu64 " truncations, %" PRIu64 " trims", lives, truncations, trims);
+	if (kind == DISK_BAD_DIRS) {
+		ok(dir_failures > 10 * seeds && stops > seeds && corrupt == 0,
+		   "no start called that log damaged: %" PRIu64 " failures, %" PRIu64 " lives stopped by one", dir_failures, stops);
+	}
 	ok(kind != DISK_GOOD || corrupt == 0, "and no start called a good log damaged");
 }
 
@@ -357,6 +397,7 @@ int main(int argc, char **argv)
 	uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 60;
 	many(seeds, DISK_GOOD, "a power cut at any call loses nothing that was promised");
 	many(seeds, DISK_BAD_SYNCS, "a failed sync is never taken for a durable one, in the next life either");
+	many(seeds, DISK_BAD_DIRS, "a trim whose renames, unlinks or syncs fail leaves no hole and no second segment of a name");
 	many(seeds, DISK_MISDIRECTS, "a write that the disk put elsewhere is found, or nothing promised was lost by it");
 	flips(seeds);
 	return tap_done();
