@@ -125,9 +125,9 @@ static void read_done(struct env_work *work)
 static void plan(const struct wal *wal, struct wal_read *read, uint64_t first, uint64_t to)
 {
 	struct wal_place place = wal_place_of(wal, first);
+	const struct wal_segment *holds = NULL;
 	assert(place.offset > 0);
 	read->first = first;
-	read->number = 0;
 	read->count = 0;
 	read->before_known = false;
 	read->before_place = 0;
@@ -138,10 +138,11 @@ static void plan(const struct wal *wal, struct wal_read *read, uint64_t first, u
 	list_for_each (link, &wal->segments) {
 		const struct wal_segment *segment = list_entry(link, struct wal_segment, link);
 		if ((uint32_t)segment->number == place.number) {
-			read->number = segment->number;
+			holds = segment;
 		}
 	}
-	assert(read->number > 0); /* an entry that we hold lies in a segment that we hold */
+	assert(holds != NULL); /* an entry that we hold lies in a segment that we hold */
+	read->number = holds->number;
 	for (uint64_t index = first; index <= to && read->count < WAL_READ_ENTRIES; index++) {
 		struct wal_place next = wal_place_of(wal, index);
 		if (next.number != place.number || next.offset == 0) {

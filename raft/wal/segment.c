@@ -14,7 +14,6 @@ static const char magic[] = "TALLYLOG";
 
 void segment_head_encode(uint8_t out[SEGMENT_HEAD], struct segment_head *head)
 {
-	assert(head->number > 0);
 	assert(head->first_index > 0);
 	memset(out, 0, SEGMENT_HEAD);
 	memcpy(out + 8, magic, MAGIC_BYTES);
