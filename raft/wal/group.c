@@ -163,6 +163,56 @@ static void group_open_segment(struct wal *wal)
 	wal_spare_prepare(wal, wal->config.segment_bytes);
 }
 
+static void group_make_room(struct wal_group *group, size_t count)
+{
+	assert(group->count == 0);
+	if (count <= group->cap) {
+		return;
+	}
+	group->cap = count;
+	free(group->ops);
+	group->ops = malloc(group->cap * sizeof(*group->ops));
+	if (group->ops == NULL) {
+		fatal("out of memory: %zu records of one write to the log", group->cap);
+	}
+}
+
+static void take_entry(struct wal *wal, struct wal_segment *segment, const struct wal_op *op, uint64_t offset)
+{
+	assert(op->index == wal->written_index + 1);
+	assert(op->entry->term >= wal->written_term);
+	if (recent_get(&wal->recent, op->index) == op->entry) {
+		wal_note_place(wal, op->index, segment->number, offset);
+	}
+	segment->highest = op->index > segment->highest ? op->index : segment->highest;
+	wal->written_index = op->index;
+	wal->written_term = op->entry->term;
+	wal->written_chain = op->chain;
+}
+
+static void take_truncation(struct wal *wal, struct wal_segment *segment, const struct wal_op *op)
+{
+	assert(op->index > 0);
+	assert(op->index <= wal->written_index);
+	assert(wal->pending_truncations > 0);
+	if (op->index < segment->first_index) {
+		segment->first_index = op->index;
+	}
+	wal->written_index = op->index - 1;
+	wal->written_term = op->term;
+	wal->written_chain = op->chain;
+	wal->pending_truncations--;
+}
+
+/* A mark says where the log ends when it is written, not when it was wanted. */
+static void take_mark(struct wal *wal, struct wal_op *op)
+{
+	assert(op->kind == RECORD_MARK);
+	op->index = wal->written_index;
+	op->chain = wal->written_chain;
+	wal->pending_bytes += (size_t)op_bytes(op);
+}
+
 /* Moves what fits from pending into the group. */
 static void group_fill(struct wal *wal)
 {
@@ -171,49 +221,19 @@ static void group_fill(struct wal *wal)
 	struct wal_ops *pending = &wal->pending;
 	uint64_t offset = group->opens ? SEGMENT_HEAD : group->offset;
 	uint64_t bytes = 0;
-	assert(group->count == 0);
-	if (pending->count > group->cap) {
-		group->cap = pending->count;
-		free(group->ops);
-		group->ops = malloc(group->cap * sizeof(*group->ops));
-		if (group->ops == NULL) {
-			fatal("out of memory: %zu records of one write to the log", group->cap);
-		}
-	}
+	group_make_room(group, pending->count);
 	while (pending->count > 0) {
 		struct wal_op *op = &pending->ops[pending->first];
 		uint64_t more = op_bytes(op);
 		if (offset + more > wal->file_bytes || (bytes > 0 && bytes + more > WAL_GROUP_BYTES)) {
 			break;
 		}
-		switch (op->kind) {
-		case RECORD_ENTRY:
-			assert(op->index == wal->written_index + 1);
-			assert(op->entry->term >= wal->written_term);
-			if (recent_get(&wal->recent, op->index) == op->entry) {
-				wal_note_place(wal, op->index, segment->number, offset);
-			}
-			segment->highest = op->index > segment->highest ? op->index : segment->highest;
-			wal->written_index = op->index;
-			wal->written_term = op->entry->term;
-			wal->written_chain = op->chain;
-			break;
-		case RECORD_TRUNCATE:
-			assert(op->index > 0);
-			assert(op->index <= wal->written_index);
-			assert(wal->pending_truncations > 0);
-			if (op->index < segment->first_index) {
-				segment->first_index = op->index;
-			}
-			wal->written_index = op->index - 1;
-			wal->written_term = op->term;
-			wal->written_chain = op->chain;
-			wal->pending_truncations--;
-			break;
-		default:
-			op->index = wal->written_index;
-			op->chain = wal->written_chain;
-			wal->pending_bytes += (size_t)more;
+		if (op->kind == RECORD_ENTRY) {
+			take_entry(wal, segment, op, offset);
+		} else if (op->kind == RECORD_TRUNCATE) {
+			take_truncation(wal, segment, op);
+		} else {
+			take_mark(wal, op);
 		}
 		wal->mark_is_last = op->kind == RECORD_MARK;
 		group->ops[group->count++] = *op;
