@@ -3,6 +3,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/bytes.h"
+
 uint64_t checksum64(struct slice bytes)
 {
 	return XXH3_64bits(bytes.data, bytes.len);
@@ -19,20 +21,13 @@ struct chain checksum128(struct slice bytes)
 	return (struct chain){hash.low64, hash.high64};
 }
 
-static void put_le(uint8_t *to, uint64_t v)
-{
-	for (size_t i = 0; i < 8; i++) {
-		to[i] = (uint8_t)(v >> (8 * i));
-	}
-}
-
 struct chain chain_next(struct chain prev, uint64_t index, uint64_t term, uint8_t type, struct slice payload)
 {
 	uint8_t head[33];
-	put_le(head, prev.low);
-	put_le(head + 8, prev.high);
-	put_le(head + 16, index);
-	put_le(head + 24, term);
+	bytes_put_u64(head, prev.low);
+	bytes_put_u64(head + 8, prev.high);
+	bytes_put_u64(head + 16, index);
+	bytes_put_u64(head + 24, term);
 	head[32] = type;
 	XXH3_state_t state;
 	XXH3_128bits_reset(&state);

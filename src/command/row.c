@@ -33,39 +33,12 @@
 
 #include <assert.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "store/keys.h"
 
 #define ROW_FORGET_MAX 128
 #define SPACE_BYTES 9 /* without what sweeping reached */
-
-static void put_u32(uint8_t *p, uint32_t v)
-{
-	v = __builtin_bswap32(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static uint32_t get_u32(const uint8_t *p)
-{
-	uint32_t v;
-	memcpy(&v, p, sizeof(v));
-	return __builtin_bswap32(v);
-}
-
-static void put_u64(uint8_t *p, uint64_t v)
-{
-	v = __builtin_bswap64(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-	uint64_t v;
-	memcpy(&v, p, sizeof(v));
-	return __builtin_bswap64(v);
-}
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "big-endian fields are made by swapping");
 
 /* ---- databases ---- */
 
@@ -87,8 +60,8 @@ int space_get(struct txn *txn, unsigned db, struct space *space)
 	}
 	*space = (struct space){
 		.number = value.data[0],
-		.generation = get_u32(value.data + 1),
-		.swept = get_u32(value.data + 5),
+		.generation = bytes_u32_big(value.data + 1),
+		.swept = bytes_u32_big(value.data + 5),
 		.swept_to = slice_skip(value, SPACE_BYTES),
 		.stored = true,
 	};
@@ -103,8 +76,8 @@ int space_put(struct txn *txn, unsigned db, const struct space *space)
 	assert(space->swept <= space->generation);
 	assert(space->swept_to.len <= ROW_PREFIX + LIMIT_KEY);
 	value[0] = space->number;
-	put_u32(value + 1, space->generation);
-	put_u32(value + 5, space->swept);
+	bytes_put_u32_big(value + 1, space->generation);
+	bytes_put_u32_big(value + 5, space->swept);
 	if (space->swept_to.len > 0) {
 		memcpy(value + SPACE_BYTES, space->swept_to.data, space->swept_to.len);
 	}
@@ -115,7 +88,7 @@ void space_prefix(const struct space *space, uint32_t generation, uint8_t prefix
 {
 	prefix[0] = TABLE_KV;
 	prefix[1] = space->number;
-	put_u32(prefix + 2, generation);
+	bytes_put_u32_big(prefix + 2, generation);
 }
 
 /* The first bytes behind all that begin with prefix: its last byte below 0xff one up. */
@@ -187,14 +160,14 @@ static bool decode_value(struct slice value, struct row *row)
 	}
 	row->type = value.data[0];
 	row->flags = value.data[1];
-	row->version = get_u64(value.data + 2);
+	row->version = bytes_u64_big(value.data + 2);
 	row->expire_at_ms = 0;
 	if (row->flags & ROW_EXPIRES) {
 		head = ROW_HEAD_MAX;
 		if (value.len < head) {
 			return false;
 		}
-		row->expire_at_ms = get_u64(value.data + 10);
+		row->expire_at_ms = bytes_u64_big(value.data + 10);
 	}
 	row->bytes = slice_skip(value, head);
 	row->found = true;
@@ -209,7 +182,7 @@ static bool expired(const struct row *row, const struct txn *txn)
 static size_t index_key(uint8_t *out, uint64_t at_ms, struct slice row_key)
 {
 	out[0] = TABLE_KV_EXPIRY;
-	put_u64(out + 1, at_ms);
+	bytes_put_u64_big(out + 1, at_ms);
 	memcpy(out + 9, row_key.data, row_key.len);
 	return 9 + row_key.len;
 }
@@ -331,11 +304,11 @@ int row_put(struct row *row, struct slice bytes, uint8_t flags, uint64_t expire_
 		}
 	}
 	if (expire_at_ms != 0) {
-		put_u64(value + 10, expire_at_ms);
+		bytes_put_u64_big(value + 10, expire_at_ms);
 	}
 	value[0] = ROW_STRING;
 	value[1] = (uint8_t)((flags & (ROW_RAW | ROW_PLAIN)) | (expire_at_ms != 0 ? ROW_EXPIRES : 0));
-	put_u64(value + 2, txn_index(row->txn) << 20 | txn_ordinal(row->txn));
+	bytes_put_u64_big(value + 2, txn_index(row->txn) << 20 | txn_ordinal(row->txn));
 	if (bytes.len > 0) {
 		memcpy(value + head, bytes.data, bytes.len);
 	}

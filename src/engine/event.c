@@ -2,6 +2,7 @@
  * Here is only their end: blocks older than the retention, in entries, are removed. */
 #include <assert.h>
 
+#include "base/bytes.h"
 #include "engine/shard_private.h"
 
 #define EVENT_TRIM_MAX 256
@@ -9,19 +10,13 @@
 static void event_key(uint8_t out[9], uint64_t index)
 {
 	out[0] = TABLE_EVENT;
-	for (int i = 0; i < 8; i++) {
-		out[1 + i] = (uint8_t)(index >> (56 - 8 * i));
-	}
+	bytes_put_u64_big(out + 1, index);
 }
 
 static uint64_t index_of(const uint8_t key[9])
 {
-	uint64_t index = 0;
 	assert(key[0] == TABLE_EVENT);
-	for (int i = 0; i < 8; i++) {
-		index = index << 8 | key[1 + i];
-	}
-	return index;
+	return bytes_u64_big(key + 1);
 }
 
 /* Deletes up to EVENT_TRIM_MAX blocks; event_from remembers where the living begin. */

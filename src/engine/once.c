@@ -15,24 +15,11 @@
 #include <assert.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "store/keys.h"
 
 #define ONCE_VERSION 1
 #define ONCE_HEAD 40
-
-static void put_u32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++) {
-		p[i] = (uint8_t)(v >> (8 * i));
-	}
-}
-
-static void put_u64(uint8_t *p, uint64_t v)
-{
-	for (int i = 0; i < 8; i++) {
-		p[i] = (uint8_t)(v >> (8 * i));
-	}
-}
 
 struct slice once_key(uint8_t *out, struct slice user, struct slice id)
 {
@@ -58,11 +45,11 @@ struct slice once_encode(const struct once_record *record, struct arena *arena)
 	p[0] = ONCE_VERSION;
 	p[1] = (uint8_t)record->outcome;
 	p[2] = p[3] = 0;
-	put_u32(p + 4, record->ordinal);
-	put_u64(p + 8, record->index);
-	put_u64(p + 16, record->stamp_ms);
-	put_u64(p + 24, record->fingerprint.low);
-	put_u64(p + 32, record->fingerprint.high);
+	bytes_put_u32(p + 4, record->ordinal);
+	bytes_put_u64(p + 8, record->index);
+	bytes_put_u64(p + 16, record->stamp_ms);
+	bytes_put_u64(p + 24, record->fingerprint.low);
+	bytes_put_u64(p + 32, record->fingerprint.high);
 	memcpy(p + ONCE_HEAD, record->reply.data, record->reply.len);
 	return slice_of(p, len);
 }

@@ -12,15 +12,9 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "engine/once.h"
 #include "store/keys.h"
-
-static void put_u64_big(uint8_t *p, uint64_t v)
-{
-	for (int i = 0; i < 8; i++) {
-		p[i] = (uint8_t)(v >> (56 - 8 * i));
-	}
-}
 
 void once_block_fini(struct once_block *block)
 {
@@ -52,8 +46,8 @@ void once_block_add(struct once_block *block, struct slice key)
 static void age_key(uint8_t *out, uint64_t stamp_ms, uint64_t index, uint16_t part)
 {
 	out[0] = TABLE_ONCE_AGE;
-	put_u64_big(out + 1, stamp_ms);
-	put_u64_big(out + 9, index);
+	bytes_put_u64_big(out + 1, stamp_ms);
+	bytes_put_u64_big(out + 9, index);
 	out[17] = (uint8_t)(part >> 8);
 	out[18] = (uint8_t)part;
 }

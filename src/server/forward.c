@@ -1,5 +1,6 @@
 #include "server/forward.h"
 
+#include "base/bytes.h"
 #include "base/limits.h"
 
 #include <assert.h>
@@ -71,9 +72,7 @@ void forward_set_deadline(struct buf *frame, uint64_t left_ms)
 {
 	uint32_t left = deadline_field(left_ms);
 	assert(frame->len > HEAD);
-	for (unsigned i = 0; i < 4; i++) {
-		frame->data[DEADLINE_AT + i] = (uint8_t)(left >> (8 * i));
-	}
+	bytes_put_u32(frame->data + DEADLINE_AT, left);
 }
 
 /* ---- requests in ---- */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/map.h"
 #include "store/keys.h"
 #include "txn/layer.h"
@@ -119,9 +120,8 @@ bool overlay_fits(const struct overlay *overlay, const struct txn *txn)
 static void add_event_block(struct overlay *overlay)
 {
 	uint8_t key[EVENT_KEY_BYTES] = {TABLE_EVENT};
-	for (unsigned i = 0; i < 8; i++) {
-		key[1 + i] = (uint8_t)(overlay->open->index >> (56 - 8 * i));
-	}
+	assert(overlay->events.len > 0);
+	bytes_put_u64_big(key + 1, overlay->open->index);
 	struct slice block = slice_of(key, sizeof(key));
 	uint64_t hash = map_hash(block);
 	struct version *v = layer_add(overlay, table_find(&overlay->table, block, hash), block, hash);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/limits.h"
 
 /* The layout is at the head of entry.h. Places inside a payload: */
@@ -65,24 +66,6 @@ void entry_unref(struct entry *e)
  * last key lies and its length, so that the order can be asserted without a
  * state beside the buffer. */
 
-static uint32_t read_u32(const uint8_t *at)
-{
-	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static uint64_t read_u64(const uint8_t *at)
-{
-	return (uint64_t)read_u32(at) | (uint64_t)read_u32(at + 4) << 32;
-}
-
-static void write_u32(uint8_t *at, uint32_t v)
-{
-	at[0] = (uint8_t)v;
-	at[1] = (uint8_t)(v >> 8);
-	at[2] = (uint8_t)(v >> 16);
-	at[3] = (uint8_t)(v >> 24);
-}
-
 static uint8_t *write_varint32(uint8_t *at, uint32_t v)
 {
 	while (v >= 0x80) {
@@ -104,8 +87,7 @@ void entry_begin(struct buf *out, uint8_t kind, uint64_t stamp_ms)
 	memset(head, 0, AT_RECORDS);
 	head[AT_VERSION] = ENTRY_VERSION;
 	head[AT_KIND] = kind;
-	write_u32(head + AT_STAMP, (uint32_t)stamp_ms);
-	write_u32(head + AT_STAMP + 4, (uint32_t)(stamp_ms >> 32));
+	bytes_put_u64(head + AT_STAMP, stamp_ms);
 	out->len += AT_RECORDS;
 }
 
@@ -119,17 +101,17 @@ static void append_record(struct buf *out, uint8_t kind, struct slice key, struc
 		return;
 	}
 	uint8_t *head = out->data;
-	uint32_t count = read_u32(head + AT_COUNT);
+	uint32_t count = bytes_u32(head + AT_COUNT);
 	if (count > 0) {
 		struct slice last =
-			slice_of(head + read_u32(head + AT_SEQUENCE), read_u32(head + AT_SEQUENCE + 4));
+			slice_of(head + bytes_u32(head + AT_SEQUENCE), bytes_u32(head + AT_SEQUENCE + 4));
 		assert(slice_compare(last, key) < 0);
 	}
 	uint8_t *at = record;
 	*at++ = kind;
 	at = write_varint32(at, (uint32_t)key.len);
-	write_u32(head + AT_SEQUENCE, (uint32_t)(at - head));
-	write_u32(head + AT_SEQUENCE + 4, (uint32_t)key.len);
+	bytes_put_u32(head + AT_SEQUENCE, (uint32_t)(at - head));
+	bytes_put_u32(head + AT_SEQUENCE + 4, (uint32_t)key.len);
 	memcpy(at, key.data, key.len);
 	at += key.len;
 	if (kind == RECORD_PUT) {
@@ -139,7 +121,7 @@ static void append_record(struct buf *out, uint8_t kind, struct slice key, struc
 		}
 		at += value.len;
 	}
-	write_u32(head + AT_COUNT, count + 1);
+	bytes_put_u32(head + AT_COUNT, count + 1);
 	out->len += (size_t)(at - record);
 }
 
@@ -161,7 +143,7 @@ bool entry_end(struct buf *out)
 	assert(out->len >= AT_RECORDS);
 	uint8_t *head = out->data;
 	memset(head + AT_SEQUENCE, 0, 8);
-	write_u32(head + AT_BATCH_COUNT, read_u32(head + AT_COUNT));
+	bytes_put_u32(head + AT_BATCH_COUNT, bytes_u32(head + AT_COUNT));
 	return true;
 }
 
@@ -249,11 +231,11 @@ int entry_check(struct slice payload, struct entry_view *view)
 	if (kind != ENTRY_BATCH && kind != ENTRY_OPEN) {
 		return ERR_CORRUPT;
 	}
-	if (head[AT_ZERO] != 0 || head[AT_ZERO + 1] != 0 || read_u64(head + AT_SEQUENCE) != 0) {
+	if (head[AT_ZERO] != 0 || head[AT_ZERO + 1] != 0 || bytes_u64(head + AT_SEQUENCE) != 0) {
 		return ERR_CORRUPT;
 	}
-	uint32_t count = read_u32(head + AT_COUNT);
-	if (read_u32(head + AT_BATCH_COUNT) != count) {
+	uint32_t count = bytes_u32(head + AT_COUNT);
+	if (bytes_u32(head + AT_BATCH_COUNT) != count) {
 		return ERR_CORRUPT;
 	}
 	if (!records_are_sound(head + AT_RECORDS, head + payload.len, count)) {
@@ -261,7 +243,7 @@ int entry_check(struct slice payload, struct entry_view *view)
 	}
 	view->kind = kind;
 	view->count = count;
-	view->stamp_ms = read_u64(head + AT_STAMP);
+	view->stamp_ms = bytes_u64(head + AT_STAMP);
 	view->batch = slice_skip(payload, ENTRY_HEAD);
 	return 0;
 }
