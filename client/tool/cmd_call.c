@@ -163,10 +163,7 @@ static int print_rows(struct tool *tool, const struct tally_call *call, const ch
 	}
 	const struct tally_value *value = tally_call_value(call);
 	if (tool->json) {
-		struct buf out;
-		buf_init(&out, SIZE_MAX / 4);
-		json_out_value(&out, value);
-		json_out_print(&out);
+		json_out_print_value(value);
 		return TOOL_DONE;
 	}
 	if (tally_value_type(value) == TALLY_NIL) {

@@ -9,15 +9,6 @@
 #include "client/tool/options.h"
 #include "client/tool/print.h"
 
-static int kv_print_json(const struct tally_value *value)
-{
-	struct buf out;
-	buf_init(&out, SIZE_MAX / 4);
-	json_out_value(&out, value);
-	json_out_print(&out);
-	return TOOL_DONE;
-}
-
 int cmd_get(struct tool *tool, int argc, char **argv)
 {
 	int status = options_parse(tool, NULL, 0, &argc, argv);
@@ -37,7 +28,8 @@ int cmd_get(struct tool *tool, int argc, char **argv)
 	}
 	const struct tally_value *value = tally_call_value(call);
 	if (tool->json) {
-		return kv_print_json(value);
+		json_out_print_value(value);
+		return TOOL_DONE;
 	}
 	size_t len = 0;
 	const char *text = tally_value_text(value, &len);
@@ -107,7 +99,8 @@ int cmd_set(struct tool *tool, int argc, char **argv)
 		return tool_refused(tool, call);
 	}
 	if (tool->json) {
-		return kv_print_json(tally_call_value(call));
+		json_out_print_value(tally_call_value(call));
+		return TOOL_DONE;
 	}
 	char room[32];
 	printf("done in %s\n", print_us(tally_call_latency_us(call), room, sizeof(room)));
@@ -140,7 +133,8 @@ int cmd_del(struct tool *tool, int argc, char **argv)
 		return tool_refused(tool, call);
 	}
 	if (tool->json) {
-		return kv_print_json(tally_call_value(call));
+		json_out_print_value(tally_call_value(call));
+		return TOOL_DONE;
 	}
 	printf("%lld removed\n", (long long)tally_value_int(tally_call_value(call), 0));
 	return TOOL_DONE;
@@ -169,7 +163,8 @@ int cmd_range(struct tool *tool, int argc, char **argv)
 	}
 	const struct tally_value *list = tally_call_value(call);
 	if (tool->json) {
-		return kv_print_json(list);
+		json_out_print_value(list);
+		return TOOL_DONE;
 	}
 	for (size_t i = 0; i < tally_value_count(list); i++) {
 		size_t len = 0;

@@ -67,10 +67,7 @@ static int script_told(struct tool *tool, const struct tally_call *call, const c
 	}
 	const struct tally_value *value = tally_call_value(call);
 	if (tool->json) {
-		struct buf out;
-		buf_init(&out, SIZE_MAX / 4);
-		json_out_value(&out, value);
-		json_out_print(&out);
+		json_out_print_value(value);
 		return TOOL_DONE;
 	}
 	const char *name = tally_value_text(tally_value_get(value, "name"), NULL);

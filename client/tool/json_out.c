@@ -85,3 +85,11 @@ void json_out_print(struct buf *out)
 	fputc('\n', stdout);
 	buf_fini(out);
 }
+
+void json_out_print_value(const struct tally_value *value)
+{
+	struct buf out;
+	buf_init(&out, SIZE_MAX / 4);
+	json_out_value(&out, value);
+	json_out_print(&out);
+}

@@ -14,5 +14,7 @@ void json_out_int(struct buf *out, const char *name, int64_t value);
 void json_out_bool(struct buf *out, const char *name, bool value);
 /* Prints out and a newline to standard output, and frees it. */
 void json_out_print(struct buf *out);
+/* One value, so. */
+void json_out_print_value(const struct tally_value *value);
 
 #endif /* CLIENT_TOOL_JSON_OUT_H */
