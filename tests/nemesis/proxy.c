@@ -11,16 +11,12 @@
  *                         what is not named is off. Connections that a cut has hit are reset.
  *   counts                what happened so far
  * The end of standard input ends the proxy, so it never survives the nemesis. */
-#include "tests/nemesis/strand.h"
+#include "tests/nemesis/pair.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <linux/netfilter_ipv4.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,21 +25,7 @@
 #include <unistd.h>
 
 #define PAIRS_MAX 128
-#define READ_BYTES 65536
 #define LINE_BYTES 512
-
-struct end {
-	int fd; /* -1: closed */
-	bool at_end, shut, blocked;
-};
-
-/* A connection of the node (end 0) and the one to its peer (end 1); strand i carries from end i to the other.
- */
-struct pair {
-	struct end ends[2];
-	struct strand strands[2];
-	bool connecting, used;
-};
 
 struct proxy {
 	struct mischief mischief;
@@ -68,22 +50,7 @@ static void fail(const char *what)
 	exit(1);
 }
 
-/* ---- pairs ---- */
-
-static void pair_close(struct pair *pair, bool reset)
-{
-	const struct linger at_once = {.l_onoff = 1};
-	for (int i = 0; i < 2; i++) {
-		if (pair->ends[i].fd >= 0 && reset) {
-			setsockopt(pair->ends[i].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-		}
-		if (pair->ends[i].fd >= 0) {
-			close(pair->ends[i].fd);
-		}
-		strand_fini(&pair->strands[i]);
-	}
-	pair->used = false;
-}
+/* ---- connections ---- */
 
 static struct pair *free_pair(struct proxy *proxy)
 {
@@ -95,107 +62,16 @@ static struct pair *free_pair(struct proxy *proxy)
 	return NULL;
 }
 
-static void no_delay(int fd)
-{
-	int on = 1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
-
 static void take_connection(struct proxy *proxy)
 {
 	int fd = accept4(proxy->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0) {
-		return;
-	}
-	struct sockaddr_in wanted;
-	socklen_t len = sizeof(wanted);
 	struct pair *pair = free_pair(proxy);
-	int out = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (pair == NULL || out < 0 || getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &wanted, &len) != 0 ||
-	    setsockopt(out, SOL_SOCKET, SO_MARK, &proxy->mark, sizeof(proxy->mark)) != 0) {
-		fprintf(stderr, "nemesis-proxy: a connection is refused: %s\n", strerror(errno));
+	if (fd >= 0 && pair == NULL) {
+		fprintf(stderr, "nemesis-proxy: a connection is refused: %d are open\n", PAIRS_MAX);
 		close(fd);
-		close(out);
-		return;
+	} else if (fd >= 0) {
+		pair_open(pair, &proxy->mischief, fd, proxy->mark);
 	}
-	no_delay(fd);
-	no_delay(out);
-	*pair = (struct pair){.ends = {{.fd = fd}, {.fd = out}}, .used = true, .connecting = true};
-	for (uint8_t i = 0; i < 2; i++) {
-		strand_init(&pair->strands[i], &proxy->mischief, ntohl(wanted.sin_addr.s_addr), i);
-	}
-	if (connect(out, (struct sockaddr *)&wanted, sizeof(wanted)) != 0 && errno != EINPROGRESS) {
-		pair_close(pair, true);
-	}
-}
-
-static void finish_connecting(struct pair *pair)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-	getsockopt(pair->ends[1].fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	pair->connecting = false;
-	if (error != 0) {
-		pair_close(pair, true);
-	}
-}
-
-/* False: the pair is gone. */
-static bool read_end(struct pair *pair, int i)
-{
-	uint8_t bytes[READ_BYTES];
-	ssize_t got = read(pair->ends[i].fd, bytes, sizeof(bytes));
-	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return true;
-	}
-	if (got < 0) {
-		pair_close(pair, true);
-		return false;
-	}
-	if (got == 0) {
-		pair->ends[i].at_end = true;
-		strand_end(&pair->strands[i], now_us());
-		return true;
-	}
-	strand_feed(&pair->strands[i], now_us(), slice_of(bytes, (size_t)got));
-	return true;
-}
-
-/* Moves what is due from strand i to the other end. False: the pair is gone. */
-static bool write_end(struct pair *pair, int i)
-{
-	struct strand *strand = &pair->strands[i];
-	struct end *to = &pair->ends[1 - i];
-	to->blocked = false;
-	for (struct slice bytes; (bytes = strand_ready(strand, now_us())).len > 0;) {
-		ssize_t put = send(to->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
-		if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
-			to->blocked = true;
-			return true;
-		}
-		if (put < 0) {
-			pair_close(pair, true);
-			return false;
-		}
-		strand_wrote(strand, (size_t)put);
-	}
-	if (strand->cut == STRAND_RESET) {
-		pair_close(pair, true);
-		return false;
-	}
-	bool over = strand->cut == STRAND_HALF ||
-		    (strand->cut == STRAND_WHOLE && pair->ends[i].at_end && strand_empty(strand));
-	if (over && !to->shut) {
-		shutdown(to->fd, SHUT_WR);
-		to->shut = true;
-	}
-	return true;
-}
-
-/* Both have ended: what a cut made silent stays so until the fault is over. */
-static bool pair_over(const struct pair *pair)
-{
-	return pair->ends[0].at_end && pair->ends[1].at_end && pair->ends[0].shut && pair->ends[1].shut;
 }
 
 /* ---- what the nemesis says ---- */
@@ -250,8 +126,7 @@ static void obey_set(struct proxy *proxy, char *words)
 	}
 	for (size_t i = 0; i < PAIRS_MAX; i++) {
 		struct pair *pair = &proxy->pairs[i];
-		if (pair->used &&
-		    (pair->strands[0].cut != STRAND_WHOLE || pair->strands[1].cut != STRAND_WHOLE)) {
+		if (pair->used && pair_is_cut(pair)) {
 			pair_close(pair, true);
 		}
 	}
@@ -295,56 +170,19 @@ static void read_lines(struct proxy *proxy)
 
 /* ---- the loop ---- */
 
-static short wanted_events(const struct pair *pair, int i)
-{
-	const struct end *end = &pair->ends[i];
-	if (pair->connecting) {
-		return i == 1 ? POLLOUT : 0;
-	}
-	bool reads = !end->at_end && !strand_full(&pair->strands[i]);
-	return (short)((reads ? POLLIN : 0) | (end->blocked ? POLLOUT : 0));
-}
-
 /* Milliseconds until a strand has something to write. */
 static int patience_ms(const struct proxy *proxy)
 {
 	uint64_t now = now_us(), wakes = UINT64_MAX;
 	for (size_t i = 0; i < PAIRS_MAX; i++) {
 		const struct pair *pair = &proxy->pairs[i];
-		for (int j = 0; pair->used && !pair->connecting && j < 2; j++) {
-			uint64_t at = pair->ends[1 - j].blocked ? UINT64_MAX
-								: strand_wakes_us(&pair->strands[j], now);
-			wakes = at < wakes ? at : wakes;
-		}
+		uint64_t at = pair->used ? pair_wakes_us(pair, now) : UINT64_MAX;
+		wakes = at < wakes ? at : wakes;
 	}
 	if (wakes == UINT64_MAX) {
 		return -1;
 	}
 	return wakes <= now ? 0 : (int)((wakes - now + 999) / 1000);
-}
-
-static void turn_pair(struct pair *pair, const struct pollfd *fds)
-{
-	if (pair->connecting) {
-		if (fds[1].revents != 0) {
-			finish_connecting(pair);
-		}
-		return;
-	}
-	for (int i = 0; i < 2; i++) {
-		bool heard = (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !pair->ends[i].at_end;
-		if (heard && !read_end(pair, i)) {
-			return;
-		}
-	}
-	for (int i = 0; i < 2; i++) {
-		if (!write_end(pair, i)) {
-			return;
-		}
-	}
-	if (pair_over(pair)) {
-		pair_close(pair, false);
-	}
 }
 
 static void turn(struct proxy *proxy)
@@ -355,7 +193,7 @@ static void turn(struct proxy *proxy)
 	for (size_t i = 0; i < PAIRS_MAX; i++) {
 		const struct pair *pair = &proxy->pairs[i];
 		for (int j = 0; j < 2; j++) {
-			short events = pair->used ? wanted_events(pair, j) : 0;
+			short events = pair->used ? pair_events(pair, j) : 0;
 			/* One that wants nothing is not watched: poll would tell of its end again and again.
 			 */
 			fds[2 + 2 * i + (size_t)j] =
@@ -365,9 +203,10 @@ static void turn(struct proxy *proxy)
 	if (poll(fds, 2 + 2 * PAIRS_MAX, patience_ms(proxy)) < 0 && errno != EINTR) {
 		fail("poll");
 	}
+	uint64_t now = now_us();
 	for (size_t i = 0; i < PAIRS_MAX; i++) {
 		if (proxy->pairs[i].used) {
-			turn_pair(&proxy->pairs[i], fds + 2 + 2 * i);
+			pair_turn(&proxy->pairs[i], fds + 2 + 2 * i, now);
 		}
 	}
 	if (fds[0].revents != 0) {
