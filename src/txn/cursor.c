@@ -69,6 +69,7 @@ static void open_sources(struct txn_cursor *cursor)
 				(struct source){layer->ordered + begin, layer->ordered + end, false};
 		}
 	}
+	assert(cursor->source_count <= overlay->layer_count);
 }
 
 static bool in_range(const struct txn_cursor *cursor, struct ordmap_node *node)
@@ -140,6 +141,7 @@ static void advance_open(struct txn_cursor *cursor)
 		cursor->removals = overlay->order_removals;
 		cursor->open_at = seek_open(cursor); /* what it pointed to may have been rolled back */
 	} else if (cursor->open_taken) {
+		assert(cursor->open_at != NULL);
 		struct ordmap_node *node =
 			cursor->backward ? ordmap_prev(cursor->open_at) : ordmap_next(cursor->open_at);
 		cursor->open_at = node != NULL && in_range(cursor, node) ? node : NULL;
@@ -154,6 +156,7 @@ static void advance_sources(struct txn_cursor *cursor)
 		if (!source->taken) {
 			continue;
 		}
+		assert(source->at < source->end);
 		source->taken = false;
 		if (cursor->backward) {
 			source->end--;

@@ -22,6 +22,7 @@ void hot_clear(struct hot_cache *cache)
 
 struct hot_row *hot_add(struct hot_cache *cache, struct slice key, uint64_t hash)
 {
+	assert(key.len > 0);
 	struct hot_row *row = calloc(1, sizeof(*row) + key.len);
 	if (row == NULL) {
 		fatal("out of memory: a hot row");
@@ -54,6 +55,7 @@ void hot_set(struct hot_row *row, struct slice value, bool absent)
 	if (value.len > 0) {
 		memcpy(row->buffer, value.data, value.len);
 	}
+	assert(value.len <= row->cap);
 	row->value = slice_of(row->buffer, value.len);
 }
 

@@ -7,6 +7,10 @@
 struct version *layer_add(struct overlay *overlay, struct table_slot *slot, struct slice key, uint64_t hash)
 {
 	struct layer *layer = overlay->open;
+	assert(layer != NULL);
+	assert(!layer->sealed);
+	assert(key.len > 0);
+	assert(key.len <= LIMIT_ROW_KEY);
 	struct version *v = region_alloc(&layer->region, sizeof(*v) + key.len);
 	struct version *older = slot == NULL ? NULL : slot->newest;
 	assert(older == NULL || older->layer != layer);
@@ -38,6 +42,7 @@ struct version *layer_add(struct overlay *overlay, struct table_slot *slot, stru
 void layer_remove_latest(struct overlay *overlay, struct version *v)
 {
 	struct layer *layer = overlay->open;
+	assert(layer->count > 0);
 	assert(v == layer->latest);
 	assert(v->newer == NULL);
 	if (overlay->in_order) {
@@ -59,6 +64,8 @@ void layer_set(struct overlay *overlay, struct version *v, struct slice value, b
 {
 	struct layer *layer = overlay->open;
 	assert(v->layer == layer);
+	assert(v->newer == NULL);
+	assert(layer->record_bytes >= layer_record_bytes(v->key_len, v->len, v->deleted));
 	layer->record_bytes -= layer_record_bytes(v->key_len, v->len, v->deleted);
 	layer->record_bytes += layer_record_bytes(v->key_len, value.len, deleted);
 	uint8_t *buffer = NULL;

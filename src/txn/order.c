@@ -99,6 +99,8 @@ static void sort_items(struct order_item *items, size_t count, size_t depth)
 				at++;
 			}
 		}
+		assert(less < more); /* the pivot's own word */
+		assert(more <= count);
 		size_t ended = settle_ended(items + less, more - less, depth);
 		struct order_item *deeper = items + less + ended;
 		size_t deeper_count = more - less - ended;
@@ -153,6 +155,7 @@ void order_begin(struct overlay *overlay)
 	if (overlay->in_order) {
 		return;
 	}
+	assert(overlay->open != NULL);
 	overlay->in_order = true;
 	for (struct version *v = overlay->open->latest; v != NULL; v = v->next) {
 		order_insert(overlay, v);

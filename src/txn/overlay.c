@@ -206,6 +206,7 @@ static void settle(struct overlay *overlay, const struct version *v)
 {
 	struct table_slot *slot = table_slot_of(&overlay->table, v);
 	struct hot_row *row = slot->hot;
+	assert(slot->newest == v);
 	slot->newest = NULL;
 	if (row != NULL && v->len > LIMIT_HOT_VALUE) {
 		hot_remove(&overlay->hot, row);
@@ -220,6 +221,9 @@ static void settle(struct overlay *overlay, const struct version *v)
 
 static void forget_layer(struct overlay *overlay, struct layer *layer)
 {
+	assert(layer->sealed);
+	assert(layer != overlay->open);
+	assert(layer->link.prev == &overlay->layers); /* oldest first */
 	for (struct version *v = layer->latest; v != NULL; v = v->next) {
 		assert(v->older == NULL);
 		if (v->newer != NULL) {
@@ -252,6 +256,7 @@ void overlay_drop(struct overlay *overlay)
 	while (!list_empty(&overlay->layers)) {
 		remove_layer(overlay, list_entry(overlay->layers.next, struct layer, link));
 	}
+	assert(overlay->layer_count == 0);
 	overlay->open = NULL;
 	buf_reset(&overlay->events);
 	hot_clear(&overlay->hot);

@@ -50,6 +50,7 @@ static void give_back(struct region_stock *stock, struct region_chunk *chunk)
 void *region_alloc_slow(struct region *region, size_t bytes)
 {
 	struct region_chunk *chunk = take_chunk(region->stock, bytes);
+	assert(chunk->bytes >= bytes);
 	chunk->previous = region->current;
 	region->current = chunk;
 	region->next = chunk->data + bytes;

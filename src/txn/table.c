@@ -75,6 +75,7 @@ static void grow(struct table *table)
 {
 	size_t mask = table->mask * 2 + 1;
 	struct table_slot *slots = allocate(mask + 1);
+	assert((mask & (mask + 1)) == 0);
 	for (size_t i = 0; i <= table->mask; i++) {
 		if (!is_free(&table->slots[i])) {
 			*first_free(slots, mask, table->slots[i].hash) = table->slots[i];
@@ -94,6 +95,7 @@ struct table_slot *table_add(struct table *table, uint64_t hash)
 	struct table_slot *slot = first_free(table->slots, table->mask, hash);
 	slot->hash = hash;
 	table->count++;
+	assert(table->count <= table->mask); /* one is free: every probe ends */
 	return slot;
 }
 

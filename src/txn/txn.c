@@ -12,6 +12,7 @@ struct txn *txn_begin(struct overlay *overlay, struct arena *arena)
 {
 	struct txn *txn = &overlay->txn;
 	assert(txn->id == 0); /* one at a time */
+	assert(txn->cursors == 0);
 	txn->overlay = overlay;
 	txn->arena = arena;
 	txn->layer = overlay->open;
@@ -128,6 +129,8 @@ uint64_t txn_read_index(const struct txn *txn)
 
 static int read_version(struct txn *txn, const struct version *v, struct slice *value)
 {
+	assert(v->writer <= txn->id);
+	assert(v->newer == NULL);
 	if (v->writer != txn->id && v->layer->index > txn->read_index) {
 		txn->read_index = v->layer->index;
 	}
@@ -140,6 +143,7 @@ static int read_version(struct txn *txn, const struct version *v, struct slice *
 
 static int read_hot(struct txn *txn, struct hot_row *row, struct slice *value)
 {
+	assert(row != NULL);
 	hot_touch(&txn->overlay->hot, row);
 	if (row->absent) {
 		return ERR_NOT_FOUND;
@@ -245,6 +249,7 @@ static struct undo *new_undo(struct txn *txn)
 /* What v is now, before a write, can be brought back. Not needed twice between two marks. */
 static void keep_undo(struct txn *txn, struct version *v, size_t value_len, bool created)
 {
+	assert(v->layer == txn->layer);
 	if (v->writer == txn->id && v->undo_at >= txn->undo_marked && !created) {
 		return;
 	}
@@ -301,6 +306,9 @@ static int write(struct txn *txn, struct slice key, struct slice value, bool del
 	txn->writes += !own;
 	txn->bytes = (uint32_t)bytes;
 	txn->churn += value.len;
+	assert(txn->bytes <= LIMIT_TXN_BYTES);
+	assert(txn->writes > 0);
+	assert(txn->writes <= LIMIT_TXN_WRITES);
 	return 0;
 }
 
@@ -333,6 +341,7 @@ int txn_emit(struct txn *txn, struct slice event)
 
 struct txn_mark txn_mark(struct txn *txn)
 {
+	assert(txn->id != 0);
 	txn->undo_marked = txn->undo_count;
 	return (struct txn_mark){txn->undo_count, txn->overlay->events.len};
 }
@@ -341,7 +350,9 @@ static void take_back(struct txn *txn, const struct undo *undo)
 {
 	struct version *v = undo->version;
 	assert(v->writer == txn->id);
+	assert(v->layer == txn->layer);
 	if (undo->writer != txn->id) {
+		assert(txn->writes > 0);
 		txn->writes--;
 	}
 	txn->bytes = undo->txn_bytes;
@@ -367,5 +378,6 @@ void txn_rollback(struct txn *txn, struct txn_mark mark)
 	while (txn->undo_count > mark.undo) {
 		take_back(txn, &txn->undo[--txn->undo_count]);
 	}
+	assert(txn->undo_count == mark.undo);
 	txn->overlay->events.len = mark.events;
 }
