@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # Puts the causes of old bugs back, one line at a time, in a copy of the tree and its build, and sees the
-# named test of each fail (docs/lineage.md). Rows to try as arguments; none: all. ./check full runs it.
+# named test of each fail (docs/lineage.md). Rows to try as arguments; none: all. ./check soak runs it.
 use strict;
 use warnings;
 
