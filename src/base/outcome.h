@@ -17,33 +17,43 @@
 
 enum outcome { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_CONFLICT, OUTCOME_RETRY, OUTCOME_UNKNOWN };
 
-/* X(name, outcome, what to do, in a sentence without a full stop) */
+/* X(name, outcome, what happened: what to do), for JSON as it is. A reply that has nothing better to say says
+ * this. */
 #define OUTCOME_CODES(X)                                                                                     \
-	X(VALIDATION, REFUSED, "an argument is missing, unknown or of the wrong kind")                       \
-	X(NOT_FOUND, REFUSED, "a row that the call needs is not there")                                      \
-	X(ALREADY_EXISTS, REFUSED, "a row with this key is already there")                                   \
+	X(VALIDATION, REFUSED, "an argument is missing, unknown or of the wrong kind: correct the call")     \
+	X(NOT_FOUND, REFUSED,                                                                                \
+	  "a row that the call needs is not there: check the key, or make the row first")                    \
+	X(ALREADY_EXISTS, REFUSED,                                                                           \
+	  "a row with this key is already there: use another key, or change that row")                       \
 	X(FORBIDDEN, REFUSED, "this key or command is not for clients")                                      \
-	X(IDEMPOTENCY_KEY_REUSED, REFUSED, "the request id was used for another request; make a new id")     \
-	X(ID_TOO_OLD, REFUSED, "the request id is older than the retention; make a new id")                  \
-	X(ID_IN_FUTURE, REFUSED, "the request id carries a time in the future; check the client's clock")    \
-	X(BUDGET_EXCEEDED, REFUSED, "the script used up its steps; nothing was written")                     \
-	X(MEMORY_EXCEEDED, REFUSED, "the script used up its memory; nothing was written")                    \
-	X(SCRIPT_ERROR, REFUSED, "the script failed; nothing was written")                                   \
-	X(SCRIPT_INVALID, REFUSED, "the source does not compile or declares something wrong")                \
-	X(RESULT_INVALID, REFUSED, "the script returned something that cannot be sent")                      \
-	X(NO_SUCH_PROCEDURE, REFUSED, "no active bundle has this procedure")                                 \
-	X(TOO_LARGE, REFUSED, "a key, value, transaction or reply is over its bound")                        \
+	X(IDEMPOTENCY_KEY_REUSED, REFUSED,                                                                   \
+	  "the id was used for another request: make a new id for this one")                                 \
+	X(ID_TOO_OLD, REFUSED,                                                                               \
+	  "the id is older than what is kept: read whether it happened, then use a new id")                  \
+	X(ID_IN_FUTURE, REFUSED, "the id carries a time in the future: set the client's clock")              \
+	X(BUDGET_EXCEEDED, REFUSED,                                                                          \
+	  "the script used up its steps, nothing was written: let it do less in one call")                   \
+	X(MEMORY_EXCEEDED, REFUSED, "the script used up its memory, nothing was written: let it keep less")  \
+	X(SCRIPT_ERROR, REFUSED, "the script failed, nothing was written: mend it")                          \
+	X(SCRIPT_INVALID, REFUSED, "the source does not compile or declares something wrong: mend it")       \
+	X(RESULT_INVALID, REFUSED, "the script returned something that cannot be sent: mend its result")     \
+	X(NO_SUCH_PROCEDURE, REFUSED,                                                                        \
+	  "no active bundle has this procedure: check its name, or push its bundle")                         \
+	X(TOO_LARGE, REFUSED,                                                                                \
+	  "a key, value, transaction or reply is over its bound: do it in smaller parts")                    \
 	X(OVERFLOW, REFUSED, "a number would leave its range")                                               \
 	X(NEGATIVE, REFUSED, "a count would go below zero")                                                  \
-	X(VERSION_CONFLICT, CONFLICT, "somebody changed it in between; read again")                          \
-	X(DEADLINE_PASSED, RETRY, "the deadline passed before the request ran; nothing happened")            \
-	X(NOT_LEADER, RETRY, "this node does not lead and knows no leader yet")                              \
-	X(LEADER_LOST, RETRY, "leadership was lost before anything was proposed")                            \
-	X(NO_QUORUM, RETRY, "a majority did not answer in time; the read was not served")                    \
-	X(OVERLOADED, RETRY, "too many requests wait; come back later")                                      \
-	X(NO_SPACE, RETRY, "the disk is nearly full; writes wait until there is space")                      \
-	X(STOPPING, RETRY, "the node is stopping; ask another")                                              \
-	X(OUTCOME_UNKNOWN, UNKNOWN, "the request may have happened; ask again with the same id")
+	X(VERSION_CONFLICT, CONFLICT, "somebody changed it in between: read again and decide anew")          \
+	X(DEADLINE_PASSED, RETRY, "the deadline passed before the request ran: ask again, with more time")   \
+	X(NOT_LEADER, RETRY,                                                                                 \
+	  "this node does not lead and knows no leader yet: ask again soon, or another node")                \
+	X(LEADER_LOST, RETRY, "leadership was lost before anything was written: ask again")                  \
+	X(NO_QUORUM, RETRY, "a majority did not answer in time, nothing was read: ask again")                \
+	X(OVERLOADED, RETRY, "too much waits already: ask again a little later")                             \
+	X(NO_SPACE, RETRY, "the disk is nearly full, reads go on: free space, and writes are taken again")   \
+	X(STOPPING, RETRY, "the node is stopping: ask another")                                              \
+	X(OUTCOME_UNKNOWN, UNKNOWN,                                                                          \
+	  "it may have happened: ask again with the same id, or without one read first")
 
 enum code {
 	CODE_NONE,
@@ -52,7 +62,7 @@ enum code {
 #undef X
 };
 
-const char *code_name(enum code code);          /* "OVERLOADED" */
+const char *code_name(enum code code); /* "OVERLOADED" */
 enum outcome code_outcome(enum code code);
 const char *code_text(enum code code);
 /* CODE_NONE when the word is none of the table. */

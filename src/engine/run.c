@@ -12,18 +12,10 @@ void verdict_judge(const struct reply *reply, size_t begin, struct verdict *verd
 		      &verdict->code);
 }
 
-/* What to do about it, where the code alone does not say. */
-static const char *hint(enum code code)
-{
-	return code == CODE_IDEMPOTENCY_KEY_REUSED
-		       ? "\"reason\":\"the id was used for another request: make a new id for this one\""
-		       : NULL;
-}
-
 void verdict_answer(struct reply *reply, enum code code, struct verdict *verdict)
 {
 	assert(code != CODE_NONE);
-	reply_code(reply, code, hint(code));
+	reply_code(reply, code, NULL);
 	verdict->outcome = code_outcome(code);
 	verdict->code = code;
 }

@@ -165,14 +165,14 @@ static void transfer_cb(void *owner, int status)
 		break;
 	case ERR_NOT_LEADER:
 		reply_code(&reply, CODE_NOT_LEADER,
-			   "\"message\":\"this node does not lead; ask the one that does\"");
+			   "\"reason\":\"this node does not lead; ask the one that does\"");
 		break;
 	case ERR_BUSY:
-		reply_code(&reply, CODE_OVERLOADED, "\"message\":\"a transfer is under way\"");
+		reply_code(&reply, CODE_OVERLOADED, "\"reason\":\"a transfer is under way\"");
 		break;
 	default:
 		reply_code(&reply, CODE_NO_QUORUM,
-			   "\"message\":\"nobody took over in time; this node leads on\"");
+			   "\"reason\":\"nobody took over in time; this node leads on\"");
 	}
 	call_answer(call);
 }

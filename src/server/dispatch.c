@@ -357,7 +357,7 @@ void dispatch_foreign(struct dispatch *dispatch, uint64_t from_id, uint64_t toke
 		log_event(node->log, LOG_WARN, "forwarded_request_bad", "from=%llu reason=\"%s\"",
 			  (unsigned long long)from_id, unknown ? "unknown command" : err_name(status));
 		call_answer_code(call, CODE_FORBIDDEN,
-				 "\"message\":\"the leader does not understand this request\"");
+				 "\"reason\":\"the leader does not understand this request\"");
 	} else if (node->state != NODE_SERVING) {
 		call_answer_code(call, CODE_STOPPING, NULL);
 	} else if (shard_role(node->shard, &leader_id) != SHARD_LEADS) {

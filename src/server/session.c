@@ -86,8 +86,7 @@ static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t
 		return true;
 	}
 	if (status == 0) {
-		reply_code(&scratch, CODE_VALIDATION,
-			   "\"message\":\"there is no command behind the prefix\"");
+		reply_code(&scratch, CODE_VALIDATION, "\"reason\":\"there is no command behind the prefix\"");
 	}
 	transaction_spoil(&conn->session.transaction);
 	session_tell(conn, muted);
@@ -209,7 +208,7 @@ static void session_queue(struct conn *conn, const struct command *command, cons
 	if (prefixed) {
 		transaction_spoil(&conn->session.transaction);
 		reply_code(&answer.reply, CODE_VALIDATION,
-			   "\"message\":\"inside MULTI a prefix stands in front of EXEC, not of a queued "
+			   "\"reason\":\"inside MULTI a prefix stands in front of EXEC, not of a queued "
 			   "command\"");
 	} else if (local != NULL && (local->flags & LOCAL_LATER) != 0) {
 		transaction_spoil(&conn->session.transaction);

@@ -108,7 +108,7 @@ void transaction_queue(struct conn *conn, const struct command *command, const s
 	if (!queue_has_room(transaction, argv, argc)) {
 		transaction->dirty = true;
 		reply_code(reply, CODE_TOO_LARGE,
-			   "\"message\":\"the transaction has too many commands or bytes\"");
+			   "\"reason\":\"the transaction has too many commands or bytes\"");
 		return;
 	}
 	transaction->queue =
@@ -192,7 +192,7 @@ static void exec_finish(struct call *call)
 			struct reply answer = call_reply(call);
 			buf_reset(&call->request.reply);
 			reply_code(&answer, CODE_OUTCOME_UNKNOWN,
-				   "\"message\":\"it ran, but its answer is too large\"");
+				   "\"reason\":\"it ran, but its answer is too large\"");
 		}
 		buf_fini(&whole);
 	}

@@ -102,7 +102,7 @@ void reply_code(struct reply *r, enum code code, const char *details)
 
 	assert(code != CODE_NONE);
 	if (details == NULL || details[0] == '\0') {
-		reply_error(r, "%s {\"outcome\":\"%s\"}", code_name(code), outcome);
+		reply_error(r, "%s {\"outcome\":\"%s\",\"reason\":\"%s\"}", code_name(code), outcome, code_text(code));
 	} else {
 		reply_error(r, "%s {\"outcome\":\"%s\",%s}", code_name(code), outcome, details);
 	}

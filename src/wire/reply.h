@@ -17,8 +17,8 @@ struct reply {
 
 void reply_simple(struct reply *r, const char *text);            /* +text */
 void reply_error(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3))); /* -text; CR and LF become spaces */
-/* -CODE {"outcome":"…"} or, with details (the inside of a JSON object without
- * braces, may be NULL), -CODE {"outcome":"…",details}. */
+/* -CODE {"outcome":"…",details}: the inside of a JSON object without braces. NULL or "": the code's own
+ * sentence as the reason (outcome.h). */
 void reply_code(struct reply *r, enum code code, const char *details);
 void reply_integer(struct reply *r, int64_t value);
 void reply_bulk(struct reply *r, struct slice bytes);

@@ -33,7 +33,7 @@ static void test_both(void)
 	reply_error(in(2), "ERR x\r\n\n");
 	wrote("-ERR x\r\n", "line ends at an error's end are dropped");
 	reply_code(in(2), CODE_OVERLOADED, NULL);
-	wrote("-OVERLOADED {\"outcome\":\"retry\"}\r\n", "a code of ours");
+	wrote("-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little later\"}\r\n", "a code of ours");
 	reply_code(in(2), CODE_NOT_FOUND, "\"table\":\"order\"");
 	wrote("-NOT_FOUND {\"outcome\":\"refused\",\"table\":\"order\"}\r\n", "a code of ours with details");
 	reply_integer(in(2), INT64_MIN);

@@ -358,8 +358,11 @@ static void test_splice(void)
 	     "*5\r\n+PONG\r\n+OK\r\n+OK\r\n$-1\r\n$1\r\ne\r\n$-1\r\n",
 	     "answers of here and there are put together");
 	say(&house, fd, "MULTI\r\nCLIENT SETNAME n\r\nSET a 1\r\nEXEC\r\n");
-	straw_answer(1, "-LEADER_LOST {\"outcome\":\"retry\"}\r\n");
-	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n-LEADER_LOST {\"outcome\":\"retry\"}\r\n",
+	straw_answer(1, "-LEADER_LOST {\"outcome\":\"retry\",\"reason\":\"leadership was lost before "
+			"anything was written: ask again\"}\r\n");
+	hear(&house, fd,
+	     "+OK\r\n+QUEUED\r\n+QUEUED\r\n-LEADER_LOST {\"outcome\":\"retry\",\"reason\":\"leadership was "
+	     "lost before anything was written: ask again\"}\r\n",
 	     "an EXEC that failed");
 	say(&house, fd, "CLIENT GETNAME\r\nGET x\r\n");
 	is_int(straw.requests[2]->db, 3, "the SELECT lasts");
@@ -390,7 +393,8 @@ static void test_watch(void)
 	straw_answer(3, "*1\r\n$-1\r\n");
 	hear(&house, fd, "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n", "and all is answered");
 	say(&house, fd, "WATCH a\r\n");
-	straw_answer(4, "-NO_QUORUM {\"outcome\":\"retry\"}\r\n");
+	straw_answer(4, "-NO_QUORUM {\"outcome\":\"retry\",\"reason\":\"a majority did not answer in time, "
+			"nothing was read: ask again\"}\r\n");
 	say(&house, fd, "MULTI\r\nGET a\r\nEXEC\r\n");
 	is_str(straw.words[5], "GET a", "a WATCH that failed watches nothing");
 	close(fd);
@@ -410,7 +414,7 @@ static void test_prefix(void)
 	hear(&house, fd,
 	     "+OK\r\n-VALIDATION "
 	     "{\"outcome\":\"refused\",\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to "
-	     "3600000\"}\r\n+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"message\":\"inside MULTI a prefix "
+	     "3600000\"}\r\n+OK\r\n-VALIDATION {\"outcome\":\"refused\",\"reason\":\"inside MULTI a prefix "
 	     "stands in front "
 	     "of EXEC, not of a queued command\"}\r\n-EXECABORT Transaction discarded because of previous "
 	     "errors.\r\n",
@@ -434,8 +438,10 @@ static void test_forward(void)
 	straw_answer_forward(2, ERR_CLOSED, "");
 	straw_answer_forward(3, ERR_TIMEOUT, "");
 	hear(&house, fd,
-	     "+OK\r\n$1\r\n1\r\n+PONG\r\n-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n-NO_QUORUM "
-	     "{\"outcome\":\"retry\"}\r\n",
+	     "+OK\r\n$1\r\n1\r\n+PONG\r\n-OUTCOME_UNKNOWN {\"outcome\":\"unknown\",\"reason\":\"it may have "
+	     "happened: ask again with the same id, or without one read first\"}\r\n-NO_QUORUM "
+	     "{\"outcome\":\"retry\",\"reason\":\"a majority did not answer in time, nothing was read: ask "
+	     "again\"}\r\n",
 	     "without an answer a mutation is unknown, a read a retry");
 	is_int(straw.forward_count, 4, "nothing was sent again");
 	say(&house, fd, "SET c 3\r\n");
@@ -481,7 +487,9 @@ static void test_parked_deadline(void)
 	house_open_as(&house, SHARD_UNKNOWN, 0, 40);
 	int fd = client_open(&house);
 	say(&house, fd, "SET a 1\r\nPING\r\n");
-	hear(&house, fd, "-NOT_LEADER {\"outcome\":\"retry\"}\r\n+PONG\r\n",
+	hear(&house, fd,
+	     "-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"this node does not lead and knows no leader "
+	     "yet: ask again soon, or another node\"}\r\n+PONG\r\n",
 	     "a request waits until its deadline");
 	close(fd);
 	house_close(&house);
@@ -504,7 +512,9 @@ static void test_change_of_leader(void)
 	is_str(straw.words[2], "SET a 3", "in order");
 	straw_answer(1, "+OK\r\n");
 	straw_answer(2, "+OK\r\n");
-	hear(&house, fd, "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}\r\n+OK\r\n+OK\r\n",
+	hear(&house, fd,
+	     "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\",\"reason\":\"it may have happened: ask again with "
+	     "the same id, or without one read first\"}\r\n+OK\r\n+OK\r\n",
 	     "and so do the answers");
 	close(fd);
 	close(other);
@@ -559,7 +569,9 @@ static void test_foreign(void)
 	ok(straw.reply_count == 1 && foreign_said("+OK\r\n", OUTCOME_DONE), "and is answered, once");
 	set_role(&house, SHARD_FOLLOWS, 2);
 	foreign("SET a 2", &house);
-	ok(foreign_said("-NOT_LEADER {\"outcome\":\"retry\"}\r\n", OUTCOME_RETRY),
+	ok(foreign_said("-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"this node does not lead and knows "
+			"no leader yet: ask again soon, or another node\"}\r\n",
+			OUTCOME_RETRY),
 	   "a node that does not lead says so");
 	straw.config.on_forwarded(straw.config.owner, 3, 100, SLICE_LIT("\1nonsense"));
 	ok(straw.reply_count == 3, "nonsense is answered too");
@@ -689,10 +701,13 @@ static void test_stop(void)
 	int waits = client_open(&house), asks = client_open(&house);
 	say(&house, waits, "SET a 1\r\n");
 	node_stop(house.node, stopped_cb, &stopped);
-	hear(&house, waits, "-STOPPING {\"outcome\":\"retry\"}\r\n",
+	hear(&house, waits,
+	     "-STOPPING {\"outcome\":\"retry\",\"reason\":\"the node is stopping: ask another\"}\r\n",
 	     "who waits for a leader is told to go elsewhere");
 	say(&house, asks, "GET a\r\n");
-	hear(&house, asks, "-STOPPING {\"outcome\":\"retry\"}\r\n", "so is who asks now");
+	hear(&house, asks,
+	     "-STOPPING {\"outcome\":\"retry\",\"reason\":\"the node is stopping: ask another\"}\r\n",
+	     "so is who asks now");
 	straw.closed(straw.config.owner);
 	uv_env_run_until(house.env, is_set, &stopped, HEAR_MS);
 	ok(stopped && !node_stop_timed_out(house.node), "when the shard is closed the node is");

@@ -174,7 +174,9 @@ static void test_deadline(void)
 	sim_run(world.sim, 4 * SECOND);
 	ok(heard(&client, ""), "without a leader a request waits");
 	sim_run(world.sim, 2 * SECOND);
-	ok(heard(&client, "-NOT_LEADER {\"outcome\":\"retry\"}\r\n"), "until its deadline");
+	ok(heard(&client, "-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"this node does not lead and knows "
+			  "no leader yet: ask again soon, or another node\"}\r\n"),
+	   "until its deadline");
 	is_int(world.node->dispatch.parked_count, 1, "one with more time waits on");
 	straw.role = SHARD_LEADS;
 	sim_run(world.sim, SECOND);

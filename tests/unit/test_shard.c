@@ -146,12 +146,20 @@ static void test_leadership_lost(void)
 	/* on_role comes before the turn of the shard seals: the double's hook was armed first? both orders
 	 * are legal */
 	ask_wait(&open);
-	is_str(ask_wait(&sealed), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||",
+	is_str(ask_wait(&sealed),
+	       "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\",\"reason\":\"it may have happened: ask again with "
+	       "the same id, or without one read first\"}||",
 	       "what was proposed is unknown");
-	is_str(ask_wait(&reader), "-LEADER_LOST {\"outcome\":\"retry\"}||", "a read may be retried");
+	is_str(ask_wait(&reader),
+	       "-LEADER_LOST {\"outcome\":\"retry\",\"reason\":\"leadership was lost before anything was "
+	       "written: ask again\"}||",
+	       "a read may be retried");
 	ok(open.request.outcome == OUTCOME_RETRY || open.request.outcome == OUTCOME_UNKNOWN,
 	   "the open batch has an answer");
-	is_str(world_ask(&w, "GET k"), "-NOT_LEADER {\"outcome\":\"retry\"}||", "who comes now is sent away");
+	is_str(world_ask(&w, "GET k"),
+	       "-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"this node does not lead and knows no leader "
+	       "yet: ask again soon, or another node\"}||",
+	       "who comes now is sent away");
 	replica_double_hold(replica_double(), false);
 	replica_double_hold_reads(replica_double(), false);
 	replica_double_elect(replica_double());
@@ -172,7 +180,9 @@ static void test_open_batch_lost(void)
 	world_lead(&w, NULL, NULL);
 	ask_start(&w, &open, "SET k v");
 	shard_lose(w.shard); /* between execution and the end of the turn */
-	is_str(ask_wait(&open), "-LEADER_LOST {\"outcome\":\"retry\"}||",
+	is_str(ask_wait(&open),
+	       "-LEADER_LOST {\"outcome\":\"retry\",\"reason\":\"leadership was lost before anything was "
+	       "written: ask again\"}||",
 	       "what was not proposed may be retried");
 	is_int(replica_double_proposals(replica_double()), 0, "and really was not");
 	ask_end(&open);
@@ -190,7 +200,9 @@ static void test_waits_for_open(void)
 	ask_start(&w, &b, "GET k");
 	ok(!a.done && w.shard->parked_count == 2, "while the term opens requests are parked");
 	shard_move(w.shard, PHASE_FOLLOWING);
-	is_str(ask_wait(&c), "-NOT_LEADER {\"outcome\":\"retry\"}||",
+	is_str(ask_wait(&c),
+	       "-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"this node does not lead and knows no leader "
+	       "yet: ask again soon, or another node\"}||",
 	       "before an election there is no leader");
 	is_str(ask_wait(&b), "$1||v||", "and run in order when it is open");
 	ok(a.order < b.order, "first come, first done");
@@ -235,9 +247,13 @@ static void test_once(void)
 	uv_env_run_until(w.env, world_leads, &w, WAIT_MS);
 	is_str(world_ask(&w, "ONCE id1 INCR n"), ":1||", "a record outlives a change of leader");
 	is_str(world_ask(&w, "ONCE 00000000-0001-7abc-8def-0123456789ab INCR n"),
-	       "-ID_TOO_OLD {\"outcome\":\"refused\"}||", "an id from long ago does not run");
+	       "-ID_TOO_OLD {\"outcome\":\"refused\",\"reason\":\"the id is older than what is kept: read "
+	       "whether it happened, then use a new id\"}||",
+	       "an id from long ago does not run");
 	is_str(world_ask(&w, "ONCE ffffffff-ff01-7abc-8def-0123456789ab INCR n"),
-	       "-ID_IN_FUTURE {\"outcome\":\"refused\"}||", "nor one from the future");
+	       "-ID_IN_FUTURE {\"outcome\":\"refused\",\"reason\":\"the id carries a time in the future: set "
+	       "the client's clock\"}||",
+	       "nor one from the future");
 	is_str(world_ask(&w, "ONCE id9 DRYRUN INCR n"), ":2||", "a dry run answers");
 	is_str(world_ask(&w, "ONCE id9 INCR n"), ":2||", "and wrote nothing, not even its id");
 	world_close(&w);
@@ -384,14 +400,18 @@ static void test_deadlines(void)
 	ask_words(&a, "DEADLINE 1 SET k v");
 	a.request.arrived_us = env_now_us(w.env) - 2000;
 	shard_submit(w.shard, &a.request);
-	is_str(ask_wait(&a), "-DEADLINE_PASSED {\"outcome\":\"retry\"}||",
+	is_str(ask_wait(&a),
+	       "-DEADLINE_PASSED {\"outcome\":\"retry\",\"reason\":\"the deadline passed before the request "
+	       "ran: ask again, with more time\"}||",
 	       "a request past its deadline does not run");
 	ask_end(&a);
 	replica_double_hold(replica_double(), true);
 	ask_start(&w, &a, "DEADLINE 1 SET k v");
 	world_turns(&w);
 	ask_start(&w, &b, "DEADLINE 1 GET k");
-	is_str(ask_wait(&a), "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\"}||",
+	is_str(ask_wait(&a),
+	       "-OUTCOME_UNKNOWN {\"outcome\":\"unknown\",\"reason\":\"it may have happened: ask again with "
+	       "the same id, or without one read first\"}||",
 	       "a write that cannot commit is unknown at its deadline");
 	ask_wait(&b);
 	is_int(b.request.outcome, OUTCOME_RETRY, "a read may be retried");
@@ -411,18 +431,24 @@ static void test_overload(void)
 	w.shard->turn_requests = LIMIT_TURN_REQUESTS;
 	w.shard->turn_began_us -= LIMIT_TURN_MS * 1000;
 	ask_start(&w, &b, "SET k w");
-	is_str(ask_wait(&b), "-OVERLOADED {\"outcome\":\"retry\"}||",
+	is_str(ask_wait(&b),
+	       "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	       "later\"}||",
 	       "a turn that takes too long sends the rest away");
 	is_str(ask_wait(&a), "+OK||", "and answers what it took");
 	ask_end(&a);
 	ask_end(&b);
 	is_str(world_ask(&w, "SET k w"), "+OK||", "the next turn takes requests again");
 	w.shard->stats.admitted_bytes += LIMIT_ADMISSION_BYTES;
-	is_str(world_ask(&w, "GET k"), "-OVERLOADED {\"outcome\":\"retry\"}||",
+	is_str(world_ask(&w, "GET k"),
+	       "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	       "later\"}||",
 	       "too many that wait are overload as well");
 	w.shard->stats.admitted_bytes -= LIMIT_ADMISSION_BYTES;
 	w.shard->apply.bytes += LIMIT_APPLY_LAG + 1;
-	is_str(world_ask(&w, "SET k x"), "-OVERLOADED {\"outcome\":\"retry\"}||",
+	is_str(world_ask(&w, "SET k x"),
+	       "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	       "later\"}||",
 	       "so is a database that lags behind");
 	is_str(world_ask(&w, "GET k"), "$1||w||", "for writes, not for reads");
 	w.shard->apply.bytes -= LIMIT_APPLY_LAG + 1;
@@ -434,7 +460,9 @@ static void test_no_space(void)
 	struct world w;
 	struct shard_config config = {.space_reserve_bytes = UINT64_MAX / 4};
 	world_lead(&w, NULL, &config);
-	is_str(world_ask(&w, "SET k v"), "-NO_SPACE {\"outcome\":\"retry\"}||",
+	is_str(world_ask(&w, "SET k v"),
+	       "-NO_SPACE {\"outcome\":\"retry\",\"reason\":\"the disk is nearly full, reads go on: free "
+	       "space, and writes are taken again\"}||",
 	       "without room writes are refused");
 	is_str(world_ask(&w, "GET k"), "_||", "reads go on");
 	world_close(&w);
@@ -467,7 +495,8 @@ static void test_stopping(void)
 	ask_start(&w, &b, "SET k w");
 	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	ok(a.done && b.done, "a stop leaves nobody without an answer");
-	is_str(b.text, "-STOPPING {\"outcome\":\"retry\"}||", "who comes late is sent on");
+	is_str(b.text, "-STOPPING {\"outcome\":\"retry\",\"reason\":\"the node is stopping: ask another\"}||",
+	       "who comes late is sent on");
 	ask_end(&a);
 	ask_end(&b);
 	shard_free(w.shard);
