@@ -130,13 +130,20 @@ void forward_request(struct replica *r, struct replica_peer *peer, const struct 
 	}
 }
 
+size_t replica_reply_room(const struct replica *r, uint64_t to_id)
+{
+	struct link *link = r->stopped || r->closing ? NULL : transport_requester(r->transport, to_id);
+	size_t unsent = link == NULL ? LIMIT_PEER_QUEUE : link_unsent(link);
+	return unsent < LIMIT_PEER_QUEUE ? LIMIT_PEER_QUEUE - unsent : 0;
+}
+
 void replica_reply(struct replica *r, uint64_t to_id, uint64_t token, struct slice reply)
 {
 	struct link *link = r->stopped || r->closing ? NULL : transport_requester(r->transport, to_id);
 	if (link == NULL) {
 		return; /* it is gone, and knows that it does not know */
 	}
-	if (link_unsent(link) + reply.len > LIMIT_PEER_QUEUE || reply.len > LIMIT_FRAME - 8) {
+	if (reply.len > replica_reply_room(r, to_id) || reply.len > LIMIT_FRAME - 8) {
 		link_drop(link); /* it does not read: better unknown than late for ever */
 		return;
 	}

@@ -34,7 +34,7 @@ struct append_head {
 	uint32_t count;
 };
 /* Payload bytes that one frame takes. */
-#define APPEND_PAYLOAD_MAX (LIMIT_FRAME - KIB(4))
+#define APPEND_PAYLOAD_MAX (LIMIT_APPEND - KIB(4))
 
 /* Encodes a frame with head->count entries into link. */
 void message_send_append(struct link *link, uint64_t stamp_ms, const struct append_head *head,

@@ -150,6 +150,9 @@ struct replica_forward {
 void replica_forward_start(struct replica *replica, struct replica_forward *forward, uint64_t to_id,
 			   struct slice request, uint64_t timeout_ms);
 void replica_reply(struct replica *replica, uint64_t to_id, uint64_t token, struct slice reply);
+/* Bytes that a reply to it may have now; a longer one, or one without a connection, is never sent, and all that is
+ * unanswered on the connection stays so. */
+size_t replica_reply_room(const struct replica *replica, uint64_t to_id);
 
 struct replica_stats {
 	enum replica_role role;

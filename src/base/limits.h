@@ -37,7 +37,10 @@
 #define LIMIT_RESP_DEPTH 32           /* nesting of a reply that a client accepts */
 #define LIMIT_REQUEST_BYTES (MIB(1) + KIB(256)) /* all arguments of one command */
 #define LIMIT_CONN_REQUESTS 16384     /* unanswered requests of one connection; then it is not read */
-#define LIMIT_CONN_OUTPUT MIB(8)      /* unsent replies of one connection; then it is closed */
+#define LIMIT_REPLY MIB(8)            /* one reply; a longer one: refused, nothing written */
+/* Replies of one connection that it does not take: from here on long ones of reads are answered with retry, and if
+ * it is passed all the same, it is closed. */
+#define LIMIT_CONN_OUTPUT MIB(16)
 #define LIMIT_NODE_REQUESTS 131072    /* the same of all connections of a node */
 #define LIMIT_NODE_INPUT MIB(128)     /* unread input of all connections; then those with a long request are closed */
 #define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */
@@ -50,7 +53,8 @@
 #define LIMIT_TURN_MS 100
 
 /* Peer frames. Over it: connection closed, counted. */
-#define LIMIT_FRAME MIB(4)
+#define LIMIT_FRAME MIB(9) /* holds every reply, so that every node can answer what the leader can */
+#define LIMIT_APPEND MIB(4) /* payloads of one frame of entries */
 #define LIMIT_PEER_QUEUE MIB(16) /* unsent bytes to one peer; then raft messages are dropped */
 #define LIMIT_MEMBERS 9
 
@@ -72,7 +76,11 @@ _Static_assert(LIMIT_KEY + 64 <= LIMIT_ROW_KEY, "a client's key fits a key of th
 _Static_assert(LIMIT_TXN_BYTES + KIB(32) <= LIMIT_ENTRY, "a full transaction fits an entry");
 _Static_assert(LIMIT_TXN_BYTES + LIMIT_TXN_WRITES * 16 + KIB(4) <= LIMIT_ENTRY, "with every record's head, too");
 _Static_assert(LIMIT_ROW_VALUE + LIMIT_ROW_KEY + KIB(4) <= LIMIT_TXN_BYTES, "a full value fits a transaction");
-_Static_assert(LIMIT_ENTRY + KIB(4) <= LIMIT_FRAME, "an entry fits a frame");
+_Static_assert(LIMIT_ENTRY + KIB(4) <= LIMIT_APPEND && LIMIT_APPEND <= LIMIT_FRAME, "an entry fits a frame");
+_Static_assert(LIMIT_REQUEST_BYTES + KIB(64) <= LIMIT_FRAME, "a request can be passed on");
+_Static_assert(LIMIT_REPLY + KIB(64) <= LIMIT_FRAME, "so can its reply");
+_Static_assert(2 * LIMIT_VALUE < LIMIT_REPLY && LIMIT_REPLY < LIMIT_CONN_OUTPUT, "what was written can be read");
+_Static_assert(LIMIT_FRAME < LIMIT_PEER_QUEUE, "a frame fits the queue");
 _Static_assert(LIMIT_BATCH_SEAL <= LIMIT_ENTRY, "a sealed batch fits an entry");
 _Static_assert(LIMIT_BUNDLE_BYTES < LIMIT_TXN_BYTES, "a bundle is pushed in one transaction");
 

@@ -14,6 +14,8 @@ static void fail_unreadable(struct shard *shard)
 	shard_fail(shard, err.text);
 }
 
+_Static_assert(LIMIT_REPLY == MIB(8), "the text says so");
+
 static void fail(struct shard *shard, struct request *request, int rc)
 {
 	assert(rc != 0);
@@ -21,7 +23,10 @@ static void fail(struct shard *shard, struct request *request, int rc)
 	switch (rc) {
 	case ERR_FULL:
 	case ERR_TOO_LARGE:
-		release_refuse(shard, request, CODE_TOO_LARGE, NULL);
+		release_refuse(shard, request, CODE_TOO_LARGE,
+			       buf_failed(&request->reply)
+				       ? "\"reason\":\"the reply is over 8 MiB: ask for less at once\""
+				       : NULL);
 		break;
 	default:
 		release_refuse(shard, request, CODE_LEADER_LOST, NULL);

@@ -68,8 +68,8 @@ static struct shard *shard_new(const struct shard_config *config)
 	env_random(shard->env, &seed, sizeof seed);
 	prng_init(&shard->prng, seed);
 	arena_init(&shard->arena, KIB(64));
-	buf_init(&shard->once_reply[0], LIMIT_CONN_OUTPUT);
-	buf_init(&shard->once_reply[1], LIMIT_CONN_OUTPUT);
+	buf_init(&shard->once_reply[0], LIMIT_REPLY);
+	buf_init(&shard->once_reply[1], LIMIT_REPLY);
 	list_init(&shard->finished);
 	list_init(&shard->parked);
 	list_init(&shard->compiles);

@@ -10,7 +10,7 @@ void request_init(struct request *request)
 {
 	memset(request, 0, sizeof *request);
 	list_init(&request->link);
-	buf_init(&request->reply, LIMIT_CONN_OUTPUT);
+	buf_init(&request->reply, LIMIT_REPLY);
 }
 
 void request_fini(struct request *request)

@@ -354,6 +354,11 @@ void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, st
 	replica_reply(shard->replica, to_id, token, frame);
 }
 
+size_t shard_forward_room(const struct shard *shard, uint64_t to_id)
+{
+	return replica_reply_room(shard->replica, to_id);
+}
+
 /* ---- looking in ---- */
 
 void shard_stats(const struct shard *shard, struct shard_stats *stats)

@@ -62,6 +62,8 @@ void shard_cancel(struct shard *shard, struct request *request);
 void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_t to_id, struct slice frame,
 		   uint64_t timeout_ms);
 void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, struct slice frame);
+/* What may be sent back now: replica_reply_room. */
+size_t shard_forward_room(const struct shard *shard, uint64_t to_id);
 /* Hands leadership to a member (0: the most caught-up): seals what is open, lets requests wait meanwhile. cb
  * once, later: 0 when another leads, ERR_TIMEOUT (we lead on), ERR_NOT_LEADER, ERR_BUSY (one is under way).
  */

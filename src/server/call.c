@@ -140,13 +140,18 @@ void call_answer(struct call *call)
 	call->answered(call);
 }
 
-void call_answer_code(struct call *call, enum code code, const char *details)
+void call_replace(struct call *call, enum code code, const char *details)
 {
 	buf_reset(&call->request.reply);
 	struct reply reply = call_reply(call);
 	reply_code(&reply, code, details);
 	call->request.code = code;
 	call->request.outcome = code_outcome(code);
+}
+
+void call_answer_code(struct call *call, enum code code, const char *details)
+{
+	call_replace(call, code, details);
 	call_answer(call);
 }
 

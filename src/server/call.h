@@ -66,6 +66,8 @@ void call_release(struct call *call);
 void call_answer(struct call *call);
 /* The same with a code of ours as the answer; details as for reply_code. */
 void call_answer_code(struct call *call, enum code code, const char *details);
+/* The answer is this instead of what was written; not given yet. */
+void call_replace(struct call *call, enum code code, const char *details);
 /* Where the answer is written. */
 struct reply call_reply(struct call *call);
 

@@ -17,7 +17,7 @@
  * gather in out and leave in one write a turn; a second one starts when the
  * first is through. Backpressure before closing: a connection with
  * LIMIT_CONN_REQUESTS unanswered, or much unsent, is not read until that
- * falls; over LIMIT_CONN_OUTPUT it is closed. */
+ * falls; over LIMIT_CONN_OUTPUT long answers of reads are refused, and then it is closed. */
 #ifndef SERVER_CONN_H
 #define SERVER_CONN_H
 

@@ -9,8 +9,10 @@
 #define TICK_MS 10
 /* A sent request may be answered a little after its deadline: the leader says what became of it. */
 #define GRACE_MS 1000
-/* An answer and the head that the peers' transport puts before it. */
-#define ANSWER_BYTES_MAX (LIMIT_FRAME - KIB(1))
+/* Answers to another node: longer ones keep so much free of what may be unsent to it for those of others. */
+#define ANSWER_SHORT KIB(64)
+#define ANSWER_RESERVE MIB(4)
+_Static_assert(LIMIT_FRAME + ANSWER_RESERVE < LIMIT_PEER_QUEUE, "the longest finds room in an empty queue");
 
 static void dispatch_timer_cb(struct env_timer *timer);
 
@@ -324,17 +326,17 @@ static void dispatch_foreign_answered(struct call *call)
 	struct buf *frame = &call->frame; /* its request came in somebody else's */
 	buf_reset(frame);
 	forward_encode_answer(frame, &call->request);
-	if (frame->len > ANSWER_BYTES_MAX || buf_failed(frame)) {
-		/* A reply over the frame's bound cannot travel; what was done stays done. */
-		struct reply reply = call_reply(call);
-		buf_reset(&call->request.reply);
-		reply_code(&reply, call->request.wrote ? CODE_OUTCOME_UNKNOWN : CODE_TOO_LARGE,
-			   "\"message\":\"the reply is too large to be passed on; ask the leader itself\"");
-		call->request.code = call->request.wrote ? CODE_OUTCOME_UNKNOWN : CODE_TOO_LARGE;
-		call->request.outcome = code_outcome(call->request.code);
+	if (frame->len > ANSWER_SHORT && !call->request.wrote &&
+	    frame->len + ANSWER_RESERVE > shard_forward_room(call->node->shard, call->from_id)) {
+		/* Too much is on that way already. What was only read can be asked again. */
+		call_replace(call, CODE_OVERLOADED,
+			     "\"reason\":\"too many long replies for that node: ask again a little later, or "
+			     "ask the "
+			     "leader itself\"");
 		buf_reset(frame);
 		forward_encode_answer(frame, &call->request);
 	}
+	assert(!buf_failed(frame));
 	shard_forward_reply(call->node->shard, call->from_id, call->token, buf_slice(frame));
 	call_release(call);
 }

@@ -11,6 +11,7 @@ struct shard straw;
 int shard_open(const struct shard_config *config, struct shard **shard, struct err *err)
 {
 	straw.config = *config;
+	straw.reply_room = SIZE_MAX;
 	buf_init(&straw.reply, LIMIT_FRAME);
 	*shard = &straw;
 	return 0;
@@ -74,6 +75,11 @@ void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_
 	buf_append_slice(&shard->frames[at], frame);
 	shard->forwards[at] = forward;
 	shard->to[at] = to_id;
+}
+size_t shard_forward_room(const struct shard *shard, uint64_t to_id)
+{
+	(void)to_id;
+	return shard->reply_room;
 }
 void shard_forward_reply(struct shard *shard, uint64_t to_id, uint64_t token, struct slice frame)
 {

@@ -18,6 +18,7 @@ struct shard {
 	struct buf frames[STRAW_MAX];
 	uint64_t to[STRAW_MAX];
 	size_t forward_count;
+	size_t reply_room; /* what shard_forward_room tells; SIZE_MAX at first */
 	struct buf reply; /* the last frame given to shard_forward_reply */
 	size_t reply_count;
 	void (*closed)(void *owner);

@@ -579,7 +579,92 @@ static void test_foreign(void)
 	house_close(&house);
 }
 
+/* A bulk string of len bytes as a reply, in malloced memory. */
+static char *long_reply(size_t len)
+{
+	char *text = malloc(len + 64);
+	int head = sprintf(text, "$%zu\r\n", len);
+	memset(text + head, 'x', len);
+	memcpy(text + head + len, "\r\n", 3);
+	return text;
+}
+
+static void test_long_foreign(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	char *whole = long_reply(LIMIT_REPLY - 64);
+	foreign("GET a", &house);
+	straw_answer(0, whole);
+	ok(foreign_said(whole, OUTCOME_DONE), "the longest reply goes back to another node");
+	straw.reply_room = MIB(5);
+	foreign("GET a", &house);
+	straw_answer(1, whole);
+	ok(slice_starts_with(slice_skip(buf_slice(&straw.reply), 16), SLICE_LIT("-OVERLOADED ")),
+	   "when too much is on that way it is to be asked for again");
+	foreign("GET a", &house);
+	straw_answer(2, "$1\r\n1\r\n");
+	ok(foreign_said("$1\r\n1\r\n", OUTCOME_DONE), "short ones go on");
+	free(whole);
+	house_close(&house);
+}
+
 /* ---- bounds ---- */
+
+#define LONG_COUNT 40
+
+/* Reads LONG_COUNT replies of bulk strings or errors; how many were errors. */
+static size_t errors_among(struct house *house, int fd, size_t body)
+{
+	size_t errors = 0, seen = 0, cap = MIB(64), len = 0, at = 0;
+	char *in = malloc(cap);
+	for (int waits = 0; seen < LONG_COUNT && waits < 2000; waits++) {
+		ssize_t got = read(fd, in + len, cap - len);
+		len += got > 0 ? (size_t)got : 0;
+		uv_env_run_until(house->env, never, NULL, 1);
+		for (;;) {
+			char *end = at < len ? memmem(in + at, len - at, "\r\n", 2) : NULL;
+			size_t past =
+				end == NULL ? 0 : (size_t)(end - in) + 2 + (in[at] == '$' ? body + 2 : 0);
+			if (end == NULL || past > len) {
+				break;
+			}
+			errors += in[at] == '-';
+			at = past;
+			seen++;
+		}
+	}
+	is_int(seen, LONG_COUNT, "all of them are answered");
+	free(in);
+	return errors;
+}
+
+static void test_long_answers(void)
+{
+	struct house house;
+	house_open(&house, SHARD_FOLLOWS, 2);
+	int fd = client_open(&house);
+	char *long_one = long_reply(MIB(1));
+	for (int i = 0; i < LONG_COUNT; i++) {
+		say(&house, fd, "GET a\r\n");
+	}
+	turns(&house);
+	is_int(straw.forward_count, LONG_COUNT, "many are passed on before the first is answered");
+	for (int i = 0; i < LONG_COUNT; i++) {
+		straw_answer_forward((size_t)i, 0, long_one);
+	}
+	turns(&house);
+	size_t errors = errors_among(&house, fd, MIB(1));
+	ok(errors > 0 && errors <= LONG_COUNT - 8, "those that nobody took are to be asked for again (%zu)",
+	   errors);
+	is_int(house.node->counters.output_closed, 0, "and the connection stays");
+	say(&house, fd, "PING\r\n");
+	hear(&house, fd, "+PONG\r\n", "and is of use");
+	close(fd);
+	turns(&house);
+	free(long_one);
+	house_close(&house);
+}
 
 static void test_slow_reader(void)
 {
@@ -749,6 +834,8 @@ int main(void)
 	test_parked_deadline();
 	test_change_of_leader();
 	test_foreign();
+	test_long_foreign();
+	test_long_answers();
 	test_slow_reader();
 	test_max_clients();
 	test_node_requests();
