@@ -68,6 +68,10 @@ static void put_memory(struct facts *facts)
 	put_human(facts, "maxmemory_human", node->config.memory_bytes);
 	put_text(facts, "maxmemory_policy", "noeviction");
 	put(facts, "overlay_bytes", facts->stats.overlay_bytes);
+	put(facts, "memtable_bytes", facts->stats.store.memtable_bytes);
+	put(facts, "memtable_all_bytes", facts->stats.store.memtable_all_bytes);
+	put(facts, "cache_bytes", facts->stats.store.cache_bytes);
+	put(facts, "reader_bytes", facts->stats.store.reader_bytes);
 	put(facts, "admitted_bytes", facts->stats.admitted_bytes);
 	put(facts, "input_bytes", node->listener.input_bytes);
 	put(facts, "parked_bytes", node->dispatch.parked_bytes);

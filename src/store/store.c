@@ -290,6 +290,9 @@ void store_stats(struct store *store, struct store_stats *stats)
 	*stats = (struct store_stats){
 		.keys_estimate = property(store, "rocksdb.estimate-num-keys"),
 		.memtable_bytes = property(store, "rocksdb.cur-size-all-mem-tables"),
+		.memtable_all_bytes = property(store, "rocksdb.size-all-mem-tables"),
+		.cache_bytes = property(store, "rocksdb.block-cache-usage"),
+		.reader_bytes = property(store, "rocksdb.estimate-table-readers-mem"),
 		.sst_bytes = property(store, "rocksdb.total-sst-files-size"),
 		.flushes = __atomic_load_n(&store->flushes, __ATOMIC_RELAXED),
 		.applied = __atomic_load_n(&store->applied, __ATOMIC_RELAXED),

@@ -83,6 +83,8 @@ int store_hash(struct store *store, struct chain *hash, uint64_t *index, struct 
 
 struct store_stats {
 	uint64_t keys_estimate, memtable_bytes, sst_bytes, flushes, applied, gets, gets_missed;
+	uint64_t memtable_all_bytes; /* with those that were written out and are still read */
+	uint64_t cache_bytes, reader_bytes; /* blocks in the cache; indexes and filters beside it */
 	bool no_space;
 };
 void store_stats(struct store *store, struct store_stats *stats);
