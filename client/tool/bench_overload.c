@@ -47,6 +47,7 @@ struct overload {
 	struct overload_figures figures[PHASE_COUNT];
 	uint64_t windows[WINDOWS];
 	uint64_t offered, held; /* while overloaded */
+	struct histogram late;  /* of the generator itself, meanwhile */
 	struct footprint footprint;
 	struct env_timer timer;
 	bool phase_over;
@@ -163,6 +164,7 @@ static void overload_phase(struct overload *overload, enum overload_phase phase,
 	if (phase == PHASE_OVERLOAD) {
 		overload->offered = overload->flood.seq - seq;
 		overload->held = overload->flood.held - held;
+		overload->late = overload->flood.late;
 	}
 }
 
@@ -240,6 +242,8 @@ static void overload_json(const struct overload *overload)
 	json_out_int(&out, "accepted_p99_us", (int64_t)histogram_quantile(&loaded->done, 990));
 	json_out_int(&out, "refused_p50_us", (int64_t)histogram_quantile(&loaded->refused, 500));
 	json_out_int(&out, "refused_p99_us", (int64_t)histogram_quantile(&loaded->refused, 990));
+	json_out_int(&out, "generator_late_p50_us", (int64_t)histogram_quantile(&overload->late, 500));
+	json_out_int(&out, "generator_late_p99_us", (int64_t)histogram_quantile(&overload->late, 990));
 	json_out_int(&out, "back_ms", back_us == UINT64_MAX ? -1 : (int64_t)back_us / 1000);
 	json_out_int(&out, "broken", (int64_t)overload->flood.broken);
 	footprint_json(&overload->footprint, &out);
@@ -267,6 +271,9 @@ static void overload_print(const struct overload *overload)
 	bench_table_row("sold", &loaded->done);
 	bench_table_row("refused", &loaded->refused);
 	bench_table_row("after", &overload->figures[PHASE_AFTER].done);
+	printf("the generator itself came late by %s (p50) and %s (p99): its latencies hold that, too\n",
+	       print_us(histogram_quantile(&overload->late, 500), rooms[0], 32),
+	       print_us(histogram_quantile(&overload->late, 990), rooms[1], 32));
 	if (back_us == UINT64_MAX) {
 		printf("NOT back at %d %% of normal within %d s\n", BACK_PERCENT, AFTER_S);
 	} else {

@@ -58,6 +58,9 @@ static void flood_tick_cb(struct env_timer *timer)
 {
 	struct flood *flood = list_entry(timer, struct flood, tick);
 	uint64_t now_us = env_now_us(flood->env);
+	uint64_t since_us = now_us - flood->ticked_us;
+	histogram_add(&flood->late, since_us > TICK_MS * 1000 ? since_us - TICK_MS * 1000 : 0);
+	flood->ticked_us = now_us;
 	uint64_t due = (uint64_t)((double)flood->rate * (double)(now_us - flood->since_us) / 1e6);
 	uint64_t most = flood->rate * BURST_US / 1000000 + 1;
 	if (due - flood->due > most) {
@@ -65,7 +68,7 @@ static void flood_tick_cb(struct env_timer *timer)
 		flood->due = due - most;
 	}
 	for (; flood->due < due; flood->due++) {
-		connection_ask(&flood->connections[flood->next++ % flood->count], now_us);
+		connection_ask(&flood->connections[flood->next++ / FLOOD_RUN % flood->count], now_us);
 	}
 	for (size_t i = 0; i < flood->count; i++) {
 		connection_send(&flood->connections[i]);
@@ -78,6 +81,8 @@ void flood_set_rate(struct flood *flood, uint64_t rate)
 	flood->rate = rate;
 	flood->since_us = env_now_us(flood->env);
 	flood->due = 0;
+	flood->ticked_us = flood->since_us;
+	histogram_init(&flood->late);
 }
 
 /* ---- answers ---- */
