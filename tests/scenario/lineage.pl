@@ -4,61 +4,19 @@
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use File::Temp qw(tempdir);
+use lib dirname($0) . '/lib';
+use Plant;
 use Test::More;
 
-my $src   = $ENV{TALLY_SRC}   // abs_path( dirname($0) . '/../..' );
-my $build = $ENV{TALLY_BUILD} // "$src/build";
+my $plant = Plant->new;
 my %only  = map { $_ => 1 } @ARGV;
 
-sub slurp {
-	my ($path) = @_;
-	open my $file, '<', $path or die "$path: $!\n";
-	local $/ = undef;
-	return scalar <$file>;
-}
-
-sub spew {
-	my ( $path, $text ) = @_;
-	open my $file, '>', $path or die "$path: $!\n";
-	print {$file} $text;
-	close $file or die "$path: $!\n";
-	return;
-}
-
-sub read_changes {
-	my @changes;
-	for my $line ( split /\n/, slurp("$src/tests/scenario/lineage.changes") ) {
-		if ( $line =~ /^= (\S+) (\S+) (\S+)$/ ) {
-			push @changes, { row => $1, file => $2, program => $3 };
-		} elsif ( $line =~ /^([~+-]) (.*)$/ ) {
-			my ( $what, $text ) = ( { '~' => 'sentence', '-' => 'old', '+' => 'new' }->{$1}, $2 );
-			$text =~ s/\\([nt])/$1 eq 'n' ? "\n" : "\t"/eg;
-			$changes[-1]{$what} = $text;
-		}
-	}
-	return @changes;
-}
-
-# The tree without its history and other builds; the build's own paths are relative.
-sub copy_tree {
-	my $to = tempdir( 'lineage-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
-	opendir my $dir, $src or die "$src: $!\n";
-	my @names = grep { !/^(?:\.|\.\.|\.git|build.*|autom4te\.cache)$/ || $_ eq 'build-aux' } readdir $dir;
-	closedir $dir;
-	system( 'cp', '-a', ( map {"$src/$_"} @names ), $to ) == 0 or die "the tree cannot be copied\n";
-	system( 'cp', '-a', $build, "$to/build" ) == 0 or die "the build cannot be copied\n";
-	return $to;
-}
-
 sub make {
-	my ( $to, $program ) = @_;
-	my $target = $program =~ /\.pl$/ ? 'all' : $program;
-	my $said   = `make -C '$to/build' -j2 $target 2>&1 </dev/null`;
-	diag($said) if $? != 0;
-	return $? == 0;
+	my ($program) = @_;
+	my $said = $plant->make( $program =~ /\.pl$/ ? 'all' : $program );
+	diag($said) if defined $said;
+	return !defined $said;
 }
 
 sub run {
@@ -71,32 +29,24 @@ sub run {
 
 sub try_change {
 	my ( $to, $change ) = @_;
-	my $name = "row $change->{row}, $change->{file}: \"$change->{sentence}\" fails";
-	my $path = "$to/$change->{file}";
-	my $text = slurp($path);
-	my $at   = index $text, $change->{old};
-	if ( $at < 0 || index( $text, $change->{old}, $at + 1 ) >= 0 ) {
-		fail("$name: the line is not there, once");
-		return;
-	}
-	my $changed = $text;
-	substr $changed, $at, length $change->{old}, $change->{new};
-	spew( $path, $changed );
-	my $made = make( $to, $change->{program} );
-	my $said = $made ? run( $to, $change->{program} ) : '';
-	spew( $path, $text );
-	ok( $made && $said =~ /^not ok \d+ - \Q$change->{sentence}\E/m, $name ) or diag($said);
+	my $name = "row $change->{row}, $change->{hunks}[0]{file}: \"$change->{sentence}\" fails";
+	my $fits = $plant->with_change( $change, sub {
+		my $made = make( $change->{program} );
+		my $said = $made ? run( $to, $change->{program} ) : '';
+		ok( $made && $said =~ /^not ok \d+ - \Q$change->{sentence}\E/m, $name ) or diag($said);
+	} );
+	fail("$name: the line is not there, once") if !$fits;
 	return;
 }
 
-if ( slurp("$build/Makefile") !~ /^top_srcdir = \.\.$/m ) {
-	plan skip_all => 'the build is not in a folder of the tree: it cannot be moved with it';
+if ( defined( my $why = $plant->fixed ) ) {
+	plan skip_all => $why;
 }
-my @changes = grep { !%only || $only{ $_->{row} } } read_changes();
-my $to      = copy_tree();
+my @changes  = grep { !%only || $only{ $_->{row} } } $plant->read_changes('tests/scenario/lineage.changes');
+my $to       = $plant->copy_tree;
 my %programs = map { $_->{program} => 1 } @changes;
 for my $program ( sort keys %programs ) {
-	ok( make( $to, $program ) && run( $to, $program ) !~ /^not ok/m, "$program passes as it is" );
+	ok( make($program) && run( $to, $program ) !~ /^not ok/m, "$program passes as it is" );
 }
 try_change( $to, $_ ) for @changes;
 done_testing();
