@@ -1,7 +1,7 @@
 #include "tests/sim/fleet.h"
 
+#include "engine/shard_private.h"
 #include "server/config.h"
-#include "store/store.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -99,6 +99,17 @@ static void refused(struct member *m, const struct err *err)
 	fleet_start_in(fleet, m->number, 2000000);
 }
 
+/* The database's own word: what a node believes that it has applied is what is judged. */
+static uint64_t database_index(const struct member *m)
+{
+	struct store_meta meta = {0};
+	struct err err = {0};
+	if (store_meta(node_shard(m->node)->store, &meta, &err) != 0) {
+		judge_fail(m->fleet->judge, "%s: its database does not say what it holds: %s", member_name(m), err.text);
+	}
+	return meta.index;
+}
+
 static void start_fire(struct sim_event *event)
 {
 	struct member *m = list_entry(event, struct member, start);
@@ -112,9 +123,9 @@ static void start_fire(struct sim_event *event)
 	struct err err = {0};
 	m->env = sim_host_start(m->host);
 	m->state = MEMBER_UP;
-	judge_started(m->fleet->judge, m->number);
 	int status = node_open(m->env, &m->config, &m->log, &m->node, &err);
 	if (status == 0) {
+		judge_started(m->fleet->judge, m->number, database_index(m));
 		shard_watch_applied(node_shard(m->node), applied_cb, m);
 		node_on_stopped(m->node, truth_lost_cb, m);
 		status = node_start(m->node, &err);

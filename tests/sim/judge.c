@@ -33,9 +33,9 @@ void judge_fail(struct judge *judge, const char *format, ...)
 	va_end(args);
 }
 
-void judge_started(struct judge *judge, unsigned member)
+void judge_started(struct judge *judge, unsigned member, uint64_t held)
 {
-	judge->applied[member] = 0;
+	judge->applied[member] = held;
 	judge->commits[member] = 0;
 }
 
@@ -55,8 +55,9 @@ static void *grow(void *list, uint64_t count, uint64_t *cap, size_t size)
 void judge_applied(struct judge *judge, unsigned member, const struct entry *entry)
 {
 	uint64_t last = judge->applied[member];
-	if (last != 0 && entry->index != last + 1) {
-		judge_fail(judge, "n%u applied index %" PRIu64 " after %" PRIu64, member + 1, entry->index, last);
+	if (entry->index != last + 1) {
+		judge_fail(judge, "n%u applied index %" PRIu64 ", and its database holds %" PRIu64, member + 1, entry->index,
+			   last);
 		return;
 	}
 	judge->applied[member] = entry->index;

@@ -3,8 +3,8 @@
  * it asks nobody.
  *
  * During the run: one leader a term; every node applies the same entries at the
- * same index (chain, term), each life in order and without a gap, never
- * beyond what it said before; the applied index of a life never falls.
+ * same index (chain, term), in order, without a gap and none a second time: a life goes on
+ * behind what its database holds when it begins, and never beyond what was said before.
  * At the end: every judge of tests/check, over one history of what all clients saw and what the log holds. */
 #ifndef TESTS_SIM_JUDGE_H
 #define TESTS_SIM_JUDGE_H
@@ -33,7 +33,7 @@ struct judge {
 	uint64_t entry_count, entry_cap;
 	struct judge_leader *leaders; /* by rising term of first sight */
 	size_t leader_count, leader_cap;
-	uint64_t applied[JUDGE_MEMBERS]; /* of the present life; 0: nothing yet */
+	uint64_t applied[JUDGE_MEMBERS]; /* what its database holds */
 	uint64_t commits[JUDGE_MEMBERS];
 	uint64_t leader_changes;
 };
@@ -43,8 +43,8 @@ void judge_fini(struct judge *judge);
 /* The first failure is kept. */
 void judge_fail(struct judge *judge, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A node began a life. */
-void judge_started(struct judge *judge, unsigned member);
+/* A node began a life with a database that holds all up to an index, as the database says, not the node. */
+void judge_started(struct judge *judge, unsigned member, uint64_t held);
 void judge_applied(struct judge *judge, unsigned member, const struct entry *entry);
 void judge_leads(struct judge *judge, unsigned member, uint64_t term);
 void judge_commit(struct judge *judge, unsigned member, uint64_t commit_index);

@@ -14,57 +14,66 @@ static struct entry *entry_at(uint64_t index, uint64_t term, uint64_t mark)
 	return entry;
 }
 
-static void apply(struct judge *judge, unsigned member, uint64_t index, uint64_t term, uint64_t mark)
+static struct judge judge;
+
+static void apply(unsigned member, uint64_t index, uint64_t term, uint64_t mark)
 {
 	struct entry *entry = entry_at(index, term, mark);
-	judge_applied(judge, member, entry);
+	judge_applied(&judge, member, entry);
 	entry_unref(entry);
+}
+
+/* A node that applies 1 and 2, of term 1. */
+static void apply_two(unsigned member)
+{
+	apply(member, 1, 1, 0);
+	apply(member, 2, 1, 0);
+}
+
+/* The judge finds a lie, and looks at another world from here on. */
+static void found(const char *sentence)
+{
+	ok(judge.failed, "%s", sentence);
+	judge_fini(&judge);
+	judge_init(&judge);
 }
 
 static void test_applied(void)
 {
-	struct judge judge;
-	judge_init(&judge);
-	judge_started(&judge, 0);
-	judge_started(&judge, 1);
+	judge_started(&judge, 0, 0);
+	judge_started(&judge, 1, 0);
 	for (uint64_t index = 1; index <= 5; index++) {
-		apply(&judge, 0, index, 1, 0);
-		apply(&judge, 1, index, 1, 0);
+		apply(0, index, 1, 0);
+		apply(1, index, 1, 0);
 	}
-	judge_started(&judge, 1);
-	apply(&judge, 1, 3, 1, 0);
-	apply(&judge, 1, 4, 1, 0);
+	judge_started(&judge, 1, 2);
+	apply(1, 3, 1, 0);
+	apply(1, 4, 1, 0);
 	ok(!judge.failed, "nodes that apply the same, and one that replays after a restart, are innocent");
-	apply(&judge, 1, 5, 1, 9);
-	ok(judge.failed, "another chain at an index is found");
-	judge_fini(&judge);
+	apply(1, 5, 1, 9);
+	found("another chain at an index is found");
 
-	judge_init(&judge);
-	apply(&judge, 0, 1, 1, 0);
-	apply(&judge, 0, 2, 1, 0);
-	apply(&judge, 1, 1, 1, 0);
-	apply(&judge, 1, 2, 2, 0);
-	ok(judge.failed, "another term at an index is found");
-	judge_fini(&judge);
+	apply_two(0);
+	apply(1, 1, 1, 0);
+	apply(1, 2, 2, 0);
+	found("another term at an index is found");
 
-	judge_init(&judge);
-	apply(&judge, 0, 1, 1, 0);
-	apply(&judge, 0, 2, 1, 0);
-	apply(&judge, 0, 2, 1, 0);
-	ok(judge.failed, "an entry applied twice in one life is found");
-	judge_fini(&judge);
+	apply_two(0);
+	apply(0, 2, 1, 0);
+	found("an entry applied twice in one life is found");
 
-	judge_init(&judge);
-	apply(&judge, 0, 1, 1, 0);
-	apply(&judge, 0, 3, 1, 0);
-	ok(judge.failed, "an entry left out is found");
-	judge_fini(&judge);
+	apply(0, 1, 1, 0);
+	apply(0, 3, 1, 0);
+	found("an entry left out is found");
+
+	apply_two(0);
+	judge_started(&judge, 0, 2);
+	apply(0, 2, 1, 0);
+	found("an entry applied again after a restart, to a database that holds it, is found");
 }
 
 static void test_roles(void)
 {
-	struct judge judge;
-	judge_init(&judge);
 	judge_leads(&judge, 0, 1);
 	judge_leads(&judge, 0, 1);
 	judge_leads(&judge, 1, 3);
@@ -72,72 +81,55 @@ static void test_roles(void)
 	ok(!judge.failed, "one leader a term is innocent");
 	is_int(judge.leader_changes, 2, "and changes are counted");
 	judge_leads(&judge, 2, 3);
-	ok(judge.failed, "two leaders in a term are found, late as well");
-	judge_fini(&judge);
+	found("two leaders in a term are found, late as well");
 
-	judge_init(&judge);
 	judge_commit(&judge, 0, 7);
 	judge_commit(&judge, 1, 3);
 	judge_commit(&judge, 0, 8);
-	judge_started(&judge, 0);
+	judge_started(&judge, 0, 0);
 	judge_commit(&judge, 0, 2);
 	ok(!judge.failed, "a commit index rises, and begins anew with a life");
 	judge_commit(&judge, 0, 1);
-	ok(judge.failed, "one that falls is found");
-	judge_fini(&judge);
+	found("one that falls is found");
 }
 
 /* What a node tells while it lives, and what it may not tell. */
 static void test_lives(void)
 {
-	struct judge judge;
-	judge_init(&judge);
-	apply(&judge, 0, 1, 1, 0);
-	apply(&judge, 0, 2, 1, 0);
-	judge_started(&judge, 0);
-	apply(&judge, 0, 1, 1, 0);
-	apply(&judge, 0, 2, 1, 0);
-	apply(&judge, 0, 3, 2, 0);
+	apply_two(0);
+	judge_started(&judge, 0, 0);
+	apply_two(0);
+	apply(0, 3, 2, 0);
 	ok(!judge.failed, "a node that comes back older than it was replays and goes on");
-	judge_started(&judge, 0);
-	apply(&judge, 0, 3, 2, 7);
-	ok(judge.failed, "one that replays another entry than it applied in a former life is found");
-	judge_fini(&judge);
+	judge_started(&judge, 0, 2);
+	apply(0, 3, 2, 7);
+	found("one that replays another entry than it applied in a former life is found");
 
-	judge_init(&judge);
-	apply(&judge, 0, 1, 1, 0);
-	apply(&judge, 0, 2, 1, 0);
-	apply(&judge, 1, 1, 1, 0);
-	judge_started(&judge, 1);
-	apply(&judge, 1, 4, 1, 0);
-	ok(judge.failed, "a node that begins beyond the common log is found");
-	judge_fini(&judge);
+	apply_two(0);
+	apply(1, 1, 1, 0);
+	judge_started(&judge, 1, 3);
+	apply(1, 4, 1, 0);
+	found("a node that begins beyond the common log is found");
 
-	judge_init(&judge);
-	apply(&judge, 0, 1, 3, 0);
-	apply(&judge, 0, 2, 3, 0);
-	apply(&judge, 0, 1, 3, 0);
-	ok(judge.failed, "an applied index that falls within a life is found");
-	judge_fini(&judge);
+	apply_two(0);
+	apply(0, 1, 1, 0);
+	found("an applied index that falls within a life is found");
 
-	judge_init(&judge);
 	judge_fail(&judge, "first %d", 1);
 	judge_fail(&judge, "second %d", 2);
 	is_str(judge.failure, "first 1", "the first failure is kept");
-	judge_fini(&judge);
+	found("and it has failed");
 }
 
 static void test_history(void)
 {
-	struct judge judge;
-	judge_init(&judge);
-	apply(&judge, 0, 1, 1, 0);
-	apply(&judge, 1, 1, 1, 0);
+	apply(0, 1, 1, 0);
+	apply(1, 1, 1, 0);
 	ok(judge.history.entry_count == 1 && judge.history.entries[0].index == 1,
 	   "an entry goes into the history once");
 	judge_fini(&judge);
-
 	judge_init(&judge);
+
 	const struct history_op write = {.invoked_us = 1,
 					 .returned_us = 2,
 					 .function = HISTORY_WRITE,
@@ -161,15 +153,16 @@ static void test_history(void)
 	read.found = false;
 	history_add(&judge.history, &read);
 	judge_verdict(&judge);
-	ok(judge.failed, "a stale read is found");
-	judge_fini(&judge);
+	found("a stale read is found");
 }
 
 int main(void)
 {
+	judge_init(&judge);
 	test_applied();
 	test_roles();
 	test_lives();
 	test_history();
+	judge_fini(&judge);
 	return tap_done();
 }
