@@ -143,6 +143,7 @@ count_items
 (
 	renice -n 10 "$BASHPID" >/dev/null
 	item seeds seeds
+	item teeth perl tests/sim/teeth.pl
 	item build-fuzz build_fuzz
 	fuzz_all
 ) &

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #define FIRST_STRIKE_US 25000000
-#define ALWAYS_ON "kill-leader"
+#define ALWAYS_ON "kill-leader,deposed"
+/* Where more may be damaged than can be repaired, it is, in every seed and so much more often. */
+#define DAMAGE "rot,rot-read"
+#define DAMAGE_TIMES 8
 
 struct prng *fault_chance(struct fault *fault) { return sim_prng(fault->nemesis->sim); }
 struct fleet *fault_fleet(struct fault *fault) { return fault->nemesis->fleet; }
@@ -133,7 +136,7 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 	for (unsigned i = 0; i < nemesis->frail_count; i++) {
 		nemesis->frail[i] = (first + i) % fleet->count;
 	}
-	/* Of each seed a third of the kinds, more or less; leaders fall in every one. */
+	/* Of each seed a third of the kinds, more or less; leaders fall in every one, and do not know it. */
 	uint64_t density = 1 + prng_below(prng, 5);
 	const struct fault_kind *kind;
 	for (unsigned i = 0; (kind = kind_at(i)) != NULL; i++) {
@@ -143,7 +146,11 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 		fault->kind = kind;
 		fault->every_us = kind->every_ms * (250 + prng_below(prng, 1750));
 		fault->lasts_us = kind->lasts_ms * (250 + prng_below(prng, 1750));
-		fault->on = prng_chance(prng, (uint32_t)density, 10) || strcmp(kind->name, ALWAYS_ON) == 0;
+		fault->on = prng_chance(prng, (uint32_t)density, 10) || named(ALWAYS_ON, kind->name);
+		if (frail != 0 && named(DAMAGE, kind->name)) {
+			fault->on = true;
+			fault->every_us /= DAMAGE_TIMES;
+		}
 		if (only != NULL) {
 			fault->on = named(only, kind->name);
 		}

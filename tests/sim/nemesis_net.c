@@ -22,7 +22,20 @@ void nemesis_join(struct nemesis *nemesis)
 	sim_links_healed(sim);
 }
 
-static void cut_none(struct fault *fault) { nemesis_join(fault->nemesis); }
+static void deposed_begin(struct fault *fault);
+static void deposed_cut(struct fault *fault);
+
+/* The end of one cut is the end of all, but of a leader that is being deposed. */
+static void cut_none(struct fault *fault)
+{
+	struct nemesis *nemesis = fault->nemesis;
+	nemesis_join(nemesis);
+	for (unsigned i = 0; i < nemesis->count; i++) {
+		if (nemesis->faults[i].active && nemesis->faults[i].kind->begin == deposed_begin) {
+			deposed_cut(&nemesis->faults[i]);
+		}
+	}
+}
 
 static void isolate_begin(struct fault *fault)
 {
@@ -118,30 +131,51 @@ static void swizzle_end(struct fault *fault)
 	sim_links_healed(fault->nemesis->sim);
 }
 
-/* A leader keeps some of its clients and nobody else, and its clock is slow: it believes longest that
- * it leads, while the other clients write where it cannot see it. */
-static void deposed_begin(struct fault *fault)
+/* A leader keeps the window and perhaps some other clients, and nobody else, while the others write where it
+ * cannot see it. Its clock is slow, or it stands still and goes on before it hears from anybody else: it believes
+ * longest that it leads. chosen: a bit for each client that does not see it, and DEPOSED_PAUSED. */
+#define DEPOSED_PAUSED ((uint64_t)1 << SHOPS_MAX)
+
+static void deposed_cut(struct fault *fault)
 {
 	struct sim *sim = fault->nemesis->sim;
-	struct shops *shops = fault->nemesis->shops;
-	int leader = fleet_leader(fault_fleet(fault));
-	fault->victim = leader >= 0 ? (unsigned)leader : fault_any_member(fault);
+	const struct shops *shops = fault->nemesis->shops;
 	struct sim_host *victim = fault_host(fault, fault->victim);
 	for (unsigned i = 0; i < fault_fleet(fault)->count; i++) {
 		cut(fault, i, fault->victim, i != fault->victim);
 		cut(fault, fault->victim, i, i != fault->victim);
 	}
-	bool all = prng_chance(fault_chance(fault), 3, 4); /* who reads what it holds back waits */
 	for (unsigned j = 0; j < shops->count; j++) {
-		bool blind = j != SHOP_WINDOW && (all || prng_chance(fault_chance(fault), 1, 2));
+		bool blind = (fault->chosen >> j & 1) != 0;
 		sim_link(sim, shops->list[j].host, victim)->cut |= blind;
 		sim_link(sim, victim, shops->list[j].host)->cut |= blind;
 	}
-	sim_host_clock_rate(victim, 500);
 }
+
+static void deposed_begin(struct fault *fault)
+{
+	struct prng *prng = fault_chance(fault);
+	int leader = fleet_leader(fault_fleet(fault));
+	fault->victim = leader >= 0 ? (unsigned)leader : fault_any_member(fault);
+	fault->chosen = prng_chance(prng, 3, 4) ? DEPOSED_PAUSED - 1 : prng_below(prng, DEPOSED_PAUSED);
+	deposed_cut(fault);
+	window_stand(&fault->nemesis->shops->window, fault->victim);
+	if (prng_chance(prng, 1, 2)) {
+		fault->chosen |= DEPOSED_PAUSED;
+		sim_host_pause(fault_host(fault, fault->victim));
+	} else {
+		sim_host_clock_rate(fault_host(fault, fault->victim), 500);
+	}
+}
+
 static void deposed_end(struct fault *fault)
 {
-	sim_host_clock_rate(fault_host(fault, fault->victim), 1000);
+	struct sim_host *victim = fault_host(fault, fault->victim);
+	if ((fault->chosen & DEPOSED_PAUSED) != 0) {
+		sim_host_resume(victim);
+	} else {
+		sim_host_clock_rate(victim, 1000);
+	}
 	cut_none(fault);
 }
 
@@ -236,7 +270,7 @@ const struct fault_kind nemesis_net_kinds[] = {
 	{"oneway", 8000, 3000, oneway_begin, cut_none},
 	{"flap", 1500, 300, flap_begin, cut_none},
 	{"swizzle", 1500, 700, swizzle_begin, swizzle_end},
-	{"deposed", 8000, 1200, deposed_begin, deposed_end},
+	{"deposed", 8000, 2000, deposed_begin, deposed_end},
 	{"loss", 8000, 3000, loss_begin, loss_end},
 	{"replay", 8000, 4000, replay_begin, replay_end},
 	{"blind", 10000, 3000, blind_begin, cut_none},

@@ -260,7 +260,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	for (unsigned i = 0; i < nodes; i++) {
 		fleet_start_in(&run->fleet, i, 1 + prng_below(prng, 50000));
 	}
-	unsigned shops = 3 + (unsigned)prng_below(prng, 3);
+	unsigned shops = 2 + (unsigned)prng_below(prng, 3);
 	unsigned workers = 1 + (unsigned)prng_below(prng, 4);
 	unsigned a_second = 20 + (unsigned)prng_below(prng, 60);
 	shops_init(&run->shops, &run->fleet, &run->judge, shops, workers, 2000000 / a_second * shops * workers);

@@ -8,9 +8,8 @@
 
 static void work_next(struct worker *w);
 
-static void count_outcome(struct worker *w, enum tally_outcome outcome)
+void shops_count(struct shops *shops, enum tally_outcome outcome)
 {
-	struct shops *shops = w->shop->shops;
 	uint64_t now = sim_now_us(shops->sim);
 	shops->refused += outcome == TALLY_REFUSED || outcome == TALLY_CONFLICT;
 	shops->retried += outcome == TALLY_RETRY;
@@ -53,10 +52,11 @@ static void answered_cb(struct tally_call *call)
 	if (!work_end(&w->work, call, sim_now_us(shops->sim), &shops->judge->history)) {
 		judge_fail(shops->judge, "the answer to %s is garbage", name);
 	}
-	shops->works.bank_open = shops->works.bank_open || (w->work.kind == WORK_BANK && outcome == TALLY_DONE);
-	shops->works.ring_laid = shops->works.ring_laid || (w->work.kind == WORK_RING && outcome == TALLY_DONE);
 	shops->replayed += tally_call_replayed(call);
-	count_outcome(w, outcome);
+	if (outcome == TALLY_DONE) {
+		work_told(&w->work, &shops->works);
+	}
+	shops_count(shops, outcome);
 	snprintf(line, sizeof(line), "%s %d %d", name, (int)w->work.kind, (int)outcome);
 	sim_trace(shops->sim, w->shop->host, "answer", slice_str(line));
 	if (w->final && outcome == TALLY_DONE) {
@@ -118,9 +118,7 @@ static void next_fire(struct sim_event *event)
 		return;
 	}
 	if (shops->open) {
-		if (w->shop->number == SHOP_WINDOW) {
-			work_draw_read(&w->work, &shops->works, sim_prng(shops->sim));
-		} else if (!prng_chance(sim_prng(shops->sim), 1, 2) || !take_again(w)) {
+		if (!prng_chance(sim_prng(shops->sim), 1, 2) || !take_again(w)) {
 			work_draw(&w->work, &shops->works, sim_prng(shops->sim));
 		}
 		ask(w, 200 + (unsigned)prng_below(sim_prng(shops->sim), 6000));
@@ -221,11 +219,13 @@ void shops_init(struct shops *shops, struct fleet *fleet, struct judge *judge, u
 			sim_event_init(&shop->workers[j].next, next_fire);
 		}
 	}
+	window_init(&shops->window, shops, count * SHOP_WORKERS_MAX, 2 * think_us / workers);
 	shops->last_done_us = sim_now_us(shops->sim);
 }
 
 void shops_fini(struct shops *shops)
 {
+	window_fini(&shops->window);
 	for (unsigned i = 0; i < shops->count; i++) {
 		shop_end(&shops->list[i], SIM_KILL_PROCESS);
 		sim_event_cancel(shops->sim, &shops->list[i].start);

@@ -6,14 +6,12 @@
 
 #include "client/client.h"
 #include "tests/sim/fleet.h"
+#include "tests/sim/window.h"
 #include "tests/sim/work.h"
 
 #define SHOPS_MAX 8
 #define SHOP_WORKERS_MAX 8
 #define SHOP_AGAIN_MAX 64
-/* The number of the client that only reads: answers come in order, so one that also writes would see
- * nothing any more of a leader that can commit nothing. */
-#define SHOP_WINDOW 0
 
 struct shops;
 struct shop;
@@ -51,7 +49,8 @@ struct shops {
 	struct judge *judge;
 	struct shop list[SHOPS_MAX];
 	unsigned count;
-	bool open;       /* workers ask on */
+	struct window window;
+	bool open;       /* workers and readers ask on */
 	unsigned busy;
 	unsigned think_us;
 	struct works works;
@@ -71,6 +70,8 @@ void shops_init(struct shops *shops, struct fleet *fleet, struct judge *judge, u
 void shops_fini(struct shops *shops);
 /* A client's process ends; it starts again a little later. What was under way is unknown. */
 void shops_kill(struct shops *shops, unsigned number, enum sim_kill kill);
+/* One more request that ended so. */
+void shops_count(struct shops *shops, enum tally_outcome outcome);
 /* No new requests; busy falls to 0. */
 void shops_close(struct shops *shops);
 /* Closed and no longer busy: reads every key back, each until it is told. */

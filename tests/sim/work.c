@@ -141,7 +141,9 @@ void work_draw(struct work *work, struct works *works, struct prng *prng)
 void work_draw_read(struct work *work, struct works *works, struct prng *prng)
 {
 	uint64_t die = prng_below(prng, 100);
-	if (die < 50) {
+	if (die < 70) {
+		begin(work, works->list_told ? WORK_LIST : WORK_GET, works->told_key);
+	} else if (die < 80) {
 		draw_register(work, works, WORK_GET, prng);
 	} else if (die < 96) {
 		draw_lists(work, works, WORK_LIST, prng);
@@ -453,6 +455,22 @@ bool work_end(struct work *work, const struct tally_call *call, uint64_t now_us,
 	bool sense = outcome != TALLY_DONE || hear(work, tally_call_value(call), &heard);
 	remember(work, history);
 	return sense;
+}
+
+void work_told(const struct work *work, struct works *works)
+{
+	works->bank_open = works->bank_open || work->kind == WORK_BANK;
+	works->ring_laid = works->ring_laid || work->kind == WORK_RING;
+	if (work->kind == WORK_SET || (work->kind == WORK_CAS && work->op.found)) {
+		works->list_told = false;
+		works->told_key = work->op.key;
+	}
+	for (size_t i = 0; i < work->part_count; i++) {
+		if (work->parts[i].append) {
+			works->list_told = true;
+			works->told_key = work->parts[i].key;
+		}
+	}
 }
 
 void work_lose(struct work *work, struct history *history)

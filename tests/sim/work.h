@@ -45,11 +45,13 @@ struct work {
 struct works {
 	uint64_t started, unique;
 	bool bank_open, ring_laid; /* somebody was told */
+	bool list_told;            /* the register or list that somebody was last told is written */
+	int64_t told_key;
 };
 
 /* Anything, as chance has it. id stays for the caller to fill. */
 void work_draw(struct work *work, struct works *works, struct prng *prng);
-/* Only looks. */
+/* Only looks; mostly at what somebody was last told is written. */
 void work_draw_read(struct work *work, struct works *works, struct prng *prng);
 /* The number of things to read back at the end, and the at-th of them. */
 size_t work_final_count(const struct works *works);
@@ -59,6 +61,8 @@ void work_ask(struct work *work, struct tally *tally, struct tally_call *call, u
 	      tally_call_cb cb);
 /* Fills work->op with how it ended, and adds it to the history. False when the answer makes no sense. */
 bool work_end(struct work *work, const struct tally_call *call, uint64_t now_us, struct history *history);
+/* It ended well, and whoever asked was told. */
+void work_told(const struct work *work, struct works *works);
 /* Nobody hears the answer any more: unknown. */
 void work_lose(struct work *work, struct history *history);
 /* It may be asked again under its id. */
