@@ -9,10 +9,17 @@ static bool same_list(const int64_t *a, size_t a_count, const int64_t *b, size_t
 	return a_count == b_count && (a_count == 0 || memcmp(a, b, a_count * sizeof(*a)) == 0);
 }
 
+/* The value is what was asked for, not what was answered. */
+static bool asks_value(enum history_function function)
+{
+	return function == HISTORY_WRITE || function == HISTORY_CAS || function == HISTORY_MOVE ||
+	       function == HISTORY_BUY || function == HISTORY_ALLOT;
+}
+
 static bool same_question(const struct history_op *a, const struct history_op *b)
 {
 	return a->function == b->function && a->key == b->key && a->expected == b->expected &&
-	       a->part_count == b->part_count;
+	       a->part_count == b->part_count && (!asks_value(a->function) || a->value == b->value);
 }
 
 static bool same_answer(const struct history_op *a, const struct history_op *b)

@@ -214,6 +214,13 @@ bool group_applied(struct group *group, uint64_t index)
 	return true;
 }
 
+void group_read_cb(struct replica_read *read, int status)
+{
+	struct group_reader *reader = list_entry(read, struct group_reader, read);
+	reader->called++;
+	reader->status = status;
+}
+
 bool group_agrees(struct group *group)
 {
 	for (size_t i = 0; i < group->count; i++) {

@@ -60,6 +60,13 @@ struct group_member *group_leader(struct group *group);
 uint64_t group_propose(struct group_member *leader, size_t len);
 /* All members that run have applied up to index. */
 bool group_applied(struct group *group, uint64_t index);
+/* A read that remembers how it ended; its callback is group_read_cb. */
+struct group_reader {
+	struct replica_read read;
+	unsigned called;
+	int status;
+};
+void group_read_cb(struct replica_read *read, int status);
 /* At every index the same chain everywhere, and nothing out of order. */
 bool group_agrees(struct group *group);
 

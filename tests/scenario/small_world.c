@@ -268,6 +268,12 @@ void puppet_free(struct puppet *puppet)
 	free(puppet);
 }
 
+void puppet_say(struct puppet *puppet, const struct raft_message *message)
+{
+	say(puppet, message);
+	small_world_run(puppet->world, 20);
+}
+
 bool puppet_candidate(struct puppet *puppet, uint64_t term)
 {
 	struct raft_message message = {.type = RAFT_REQUEST_VOTE};

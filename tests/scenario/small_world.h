@@ -59,6 +59,8 @@ struct puppet *puppet_new(struct small_world *world, uint64_t id);
 void puppet_free(struct puppet *puppet);
 /* Waits until its connection to member 1 is ready (again). */
 void puppet_connect(struct puppet *puppet);
+/* One message to member 1, and a little time for it. */
+void puppet_say(struct puppet *puppet, const struct raft_message *message);
 /* Asks member 1 for its vote as a candidate with a long log, and waits a little. True when it was granted. */
 bool puppet_candidate(struct puppet *puppet, uint64_t term);
 /* Acknowledges all up to index, as a follower in that term. */

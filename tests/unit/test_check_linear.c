@@ -1,15 +1,16 @@
 #include "tests/check/linear.h"
 #include "base/prng.h"
+#include "tests/lib/past.h"
 #include "tests/lib/tap.h"
 
 static struct history history;
 
-static void op(enum history_function f, uint32_t client, uint64_t from, uint64_t to, int64_t value, bool found)
+static void op(enum history_function f, uint32_t client, uint64_t from, uint64_t to, int64_t value,
+	       bool found)
 {
-	struct history_op o = {.invoked_us = from, .returned_us = to, .client = client, .function = f, .key = 1,
-	                       .value = value, .found = found,
-	                       .outcome = to == HISTORY_NEVER ? HISTORY_INFO : HISTORY_OK};
-	history_add(&history, &o);
+	struct history_op *o = past_op(&history, f, "", from, to, 1, value);
+	o->client = client;
+	o->found = found;
 }
 
 static void cas(uint32_t client, uint64_t from, uint64_t to, int64_t expected, int64_t value, bool swapped)
@@ -27,8 +28,7 @@ static void judge(enum linear_verdict want, const char *sentence)
 	if (got != want) {
 		tap_note("%s", err.text);
 	}
-	history_fini(&history);
-	history_init(&history);
+	past_forget(&history);
 }
 
 static void hand_made(void)

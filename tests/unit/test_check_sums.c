@@ -1,5 +1,6 @@
 #include "tests/check/ring.h"
 #include "tests/check/sums.h"
+#include "tests/lib/past.h"
 #include "tests/lib/tap.h"
 
 static struct history history;
@@ -7,15 +8,7 @@ static struct history history;
 static struct history_op *op(enum history_function function, uint64_t from, uint64_t to, int64_t key,
 			     int64_t value)
 {
-	struct history_op o = {.function = function,
-			       .invoked_us = from,
-			       .returned_us = to,
-			       .key = key,
-			       .value = value,
-			       .found = true,
-			       .code = "",
-			       .outcome = to == HISTORY_NEVER ? HISTORY_INFO : HISTORY_OK};
-	return history_add(&history, &o);
+	return past_op(&history, function, "", from, to, key, value);
 }
 
 static struct history_op *listed(enum history_function function, uint64_t from, uint64_t to,
@@ -34,13 +27,8 @@ static void judge(int (*check)(const struct history *, struct err *), const char
 {
 	struct err err = {0};
 	int rc = check(&history, &err);
-	bool right = want == NULL ? rc == 0 : rc == ERR_INVALID && strstr(err.text, want) != NULL;
-	ok(right, "%s", sentence);
-	if (!right) {
-		tap_note("%s", err.text);
-	}
-	history_fini(&history);
-	history_init(&history);
+	past_judged(rc, &err, want, sentence);
+	past_forget(&history);
 }
 
 static void counters(void)

@@ -204,20 +204,9 @@ static void test_one(struct env *env)
 	group_free(group);
 }
 
-struct reader {
-	struct replica_read read;
-	unsigned called;
-	int status;
-};
-static void read_cb(struct replica_read *read, int status)
-{
-	struct reader *reader = list_entry(read, struct reader, read);
-	reader->called++;
-	reader->status = status;
-}
 static bool was_read(void *owner)
 {
-	return ((struct reader *)owner)->called > 0;
+	return ((struct group_reader *)owner)->called > 0;
 }
 
 static void test_reads(struct env *env)
@@ -225,11 +214,11 @@ static void test_reads(struct env *env)
 	struct group *group = group_new(env, 3, "reads");
 	open_all(group);
 	struct group_member *leader = wait_leader(group);
-	struct reader readers[10] = {0};
+	struct group_reader readers[10] = {0};
 	struct replica_stats before, after;
 	replica_stats(leader->replica, &before);
 	for (size_t i = 0; i < 10; i++) {
-		readers[i].read.cb = read_cb;
+		readers[i].read.cb = group_read_cb;
 		replica_read_start(leader->replica, &readers[i].read, LONG_MS);
 	}
 	ok(readers[0].called == 0, "a read is never answered inside its start");
@@ -245,7 +234,7 @@ static void test_reads(struct env *env)
 	ok(after.last_index == before.last_index, "and no log entry");
 
 	struct group_member *follower = &group->members[leader == &group->members[0] ? 1 : 0];
-	struct reader reader = {.read.cb = read_cb};
+	struct group_reader reader = {.read.cb = group_read_cb};
 	replica_read_start(follower->replica, &reader.read, LONG_MS);
 	uv_env_run_until(env, was_read, &reader, LONG_MS);
 	is_int(reader.status, ERR_NOT_LEADER, "a follower confirms nothing");
@@ -255,7 +244,7 @@ static void test_reads(struct env *env)
 			stop(&group->members[i]);
 		}
 	}
-	struct reader alone = {.read.cb = read_cb};
+	struct group_reader alone = {.read.cb = group_read_cb};
 	replica_read_start(leader->replica, &alone.read, LONG_MS);
 	uv_env_run_until(env, was_read, &alone, LONG_MS);
 	is_int(alone.status, ERR_NOT_LEADER, "a leader without a majority confirms nothing, and steps down");
@@ -426,11 +415,11 @@ static void test_lagging(struct env *env)
 		}
 	}
 	for (unsigned i = 0; i < 4000 && (rest[0]->applied < last || rest[1]->applied < last); i++) {
-		uv_env_run_until(env, was_read, &(struct reader){0}, 5);
+		uv_env_run_until(env, was_read, &(struct group_reader){0}, 5);
 	}
 	bool told = false;
 	for (unsigned i = 0; i < 2000 && !told; i++) {
-		uv_env_run_until(env, was_read, &(struct reader){0}, 5);
+		uv_env_run_until(env, was_read, &(struct group_reader){0}, 5);
 		replica_stats(leader->replica, &stats);
 		for (size_t j = 0; j < stats.peer_count; j++) {
 			told |= stats.peers[j].id == follower->id && stats.peers[j].needs_snapshot;

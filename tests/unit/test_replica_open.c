@@ -353,26 +353,32 @@ static void test_first_start(void)
 	is_int(refused, 0, "a first start that is cut anywhere can be made again (%u runs)", runs);
 }
 
-static void test_no_bootstrap(void)
+/* A member that is the whole cluster opens on an empty disk. */
+static int open_alone(struct env *env, bool bootstrap, struct replica **replica)
 {
-	struct disk *disk = disk_new(5);
-	struct env *env = disk_env_new(disk);
-	struct replica_events events = {0};
-	struct replica_member alone = {1, "n1:1"};
+	static const struct replica_events events = {0};
+	const struct replica_member alone = {1, "n1:1"};
+	const struct replica_applied_state nothing = {0};
+	struct err err = {0};
 	struct replica_config config = {.env = env,
 					.dir = "d",
 					.id = 1,
 					.members = &alone,
 					.member_count = 1,
-					.bootstrap = false,
+					.bootstrap = bootstrap,
 					.election_ms = 300,
 					.heartbeat_ms = 50,
 					.segment_bytes = KIB(8),
 					.events = &events};
-	struct replica_applied_state nothing = {0};
+	return replica_open(&config, &nothing, replica, &err);
+}
+
+static void test_no_bootstrap(void)
+{
+	struct disk *disk = disk_new(5);
+	struct env *env = disk_env_new(disk);
 	struct replica *replica;
-	struct err err = {0};
-	is_int(replica_open(&config, &nothing, &replica, &err), ERR_INVALID,
+	is_int(open_alone(env, false, &replica), ERR_INVALID,
 	       "an empty directory is refused when no cluster is to begin");
 	disk_env_free(env);
 	disk_free(disk);
@@ -383,21 +389,8 @@ static void test_never_started(void)
 {
 	struct disk *disk = disk_new(6);
 	struct env *env = disk_env_new(disk);
-	struct replica_events events = {0};
-	struct replica_member alone = {1, "n1:1"};
-	struct replica_config config = {.env = env,
-					.dir = "d",
-					.id = 1,
-					.members = &alone,
-					.member_count = 1,
-					.bootstrap = true,
-					.election_ms = 300,
-					.heartbeat_ms = 50,
-					.segment_bytes = KIB(8),
-					.events = &events};
-	struct replica_applied_state nothing = {0};
 	struct replica *replica = NULL;
-	ok(replica_open(&config, &nothing, &replica, NULL) == 0, "a member opens");
+	ok(open_alone(env, true, &replica) == 0, "a member opens");
 	replica_free(replica);
 	ok(true, "and is freed without having started");
 	disk_env_free(env);

@@ -334,26 +334,49 @@ struct slow_sync {
 	int lost, kept, names_lost, undone;
 };
 
+/* A host with a log whose disk takes a second for a sync, and a lane that has begun its work. */
+struct slow_disk {
+	struct sim *sim;
+	struct sim_host *host;
+	struct env *env;
+	struct log_job job;
+};
+
+static void slow_begin(struct slow_disk *slow, uint64_t seed, void (*run)(struct env_work *work))
+{
+	slow->sim = sim_new(seed);
+	slow->host = sim_host_new(slow->sim, "n1");
+	slow->env = sim_host_start(slow->host);
+	put(slow->env, "log", 'o', true);
+	env_dir_sync(slow->env, ".");
+	slow->job = (struct log_job){.work = {.run = run, .done = log_done}, .env = slow->env};
+	sim_disk_faults(slow->host)->sync_us = 1000000;
+	env_lane_submit(env_lane_open(slow->env, "log", ENV_LANE_NORMAL), &slow->job.work);
+}
+
+static void slow_cut(struct slow_disk *slow)
+{
+	slow->env = cycle(slow->host, slow->env, SIM_KILL_POWER);
+}
+
+static void slow_end(struct slow_disk *slow)
+{
+	sim_env_free(slow->env);
+	sim_free(slow->sim);
+}
+
 /* A lane writes and syncs for a second; the power goes after some of it. */
 static void sync_and_cut(uint64_t seed, uint64_t after_us, struct slow_sync *seen)
 {
-	struct sim *sim = sim_new(seed);
-	struct sim_host *host = sim_host_new(sim, "n1");
-	struct env *env = sim_host_start(host);
-	put(env, "log", 'o', true);
-	env_dir_sync(env, ".");
-	struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
-	struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
-	sim_disk_faults(host)->sync_us = 1000000;
-	env_lane_submit(lane, &job.work);
-	sim_run(sim, after_us);
-	seen->undone += !job.done;
-	env = cycle(host, env, SIM_KILL_POWER);
-	int n = sectors_of(env, "log", 'n');
+	struct slow_disk slow;
+	slow_begin(&slow, seed, log_run);
+	sim_run(slow.sim, after_us);
+	seen->undone += !slow.job.done;
+	slow_cut(&slow);
+	int n = sectors_of(slow.env, "log", 'n');
 	seen->kept += n == 8;
 	seen->lost += n == 0;
-	sim_env_free(env);
-	sim_free(sim);
+	slow_end(&slow);
 }
 
 static void dir_run(struct env_work *work)
@@ -365,18 +388,12 @@ static void dir_run(struct env_work *work)
 
 static void name_and_cut(uint64_t seed, uint64_t after_us, struct slow_sync *seen)
 {
-	struct sim *sim = sim_new(seed);
-	struct sim_host *host = sim_host_new(sim, "n1");
-	struct env *env = sim_host_start(host);
-	struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
-	struct log_job job = {.work = {.run = dir_run, .done = log_done}, .env = env};
-	sim_disk_faults(host)->sync_us = 1000000;
-	env_lane_submit(lane, &job.work);
-	sim_run(sim, after_us);
-	env = cycle(host, env, SIM_KILL_POWER);
-	seen->names_lost += sectors_of(env, "young", 'n') == -1;
-	sim_env_free(env);
-	sim_free(sim);
+	struct slow_disk slow;
+	slow_begin(&slow, seed, dir_run);
+	sim_run(slow.sim, after_us);
+	slow_cut(&slow);
+	seen->names_lost += sectors_of(slow.env, "young", 'n') == -1;
+	slow_end(&slow);
 }
 
 static void test_slow_sync(void)
@@ -401,28 +418,20 @@ static void test_write_behind_sync(void)
 {
 	int first = 0, second = 0;
 	for (uint64_t seed = 1; seed <= 60; seed++) {
-		struct sim *sim = sim_new(seed);
-		struct sim_host *host = sim_host_new(sim, "n1");
-		struct env *env = sim_host_start(host);
-		put(env, "log", 'o', true);
-		env_dir_sync(env, ".");
-		struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
-		struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
-		sim_disk_faults(host)->sync_us = 1000000;
-		env_lane_submit(lane, &job.work);
-		sim_run(sim, 500000);
+		struct slow_disk slow;
 		struct env_file *file;
 		uint8_t bytes[1024];
+		slow_begin(&slow, seed, log_run);
+		sim_run(slow.sim, 500000);
 		memset(bytes, 'z', sizeof(bytes));
-		env_file_open(env, "log", ENV_FILE_WRITE, &file);
+		env_file_open(slow.env, "log", ENV_FILE_WRITE, &file);
 		env_file_write(file, 2048, bytes, sizeof(bytes));
 		env_file_close(file);
-		sim_run(sim, 600000);
-		env = cycle(host, env, SIM_KILL_POWER);
-		first += sectors_of(env, "log", 'n') >= 6;
-		second += sectors_of(env, "log", 'z') == 2;
-		sim_env_free(env);
-		sim_free(sim);
+		sim_run(slow.sim, 600000);
+		slow_cut(&slow);
+		first += sectors_of(slow.env, "log", 'n') >= 6;
+		second += sectors_of(slow.env, "log", 'z') == 2;
+		slow_end(&slow);
 	}
 	is_int(first, 60, "a sync saves what was written before it began");
 	ok(second > 5 && second < 55, "not what was written while it was under way (%d of 60)", second);
