@@ -206,8 +206,10 @@ int local_revive(struct local *local, size_t at)
 				_exit(127);
 			}
 		}
-		/* Ctrl-C is the tool's to handle: it stops its nodes in order. */
-		setsid();
+		/* Ctrl-C is the tool's to handle: it stops its nodes in order. They stay in its session, for
+		 * Linux gives each session an equal share of the cores: a compaction of one node, however low
+		 * its priority, would take the core from another node's loop. */
+		setpgid(0, 0);
 		dup2(null, 0);
 		dup2(fd, 1);
 		dup2(fd, 2);

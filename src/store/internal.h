@@ -5,6 +5,7 @@
 #include <rocksdb/c.h>
 
 #include "base/arena.h"
+#include "store/gap.h"
 #include "store/store.h"
 
 struct store {
@@ -16,6 +17,7 @@ struct store {
 	const char *dir;
 	struct arena arena;         /* dir and configurations */
 	struct slice configuration; /* the last one handed out */
+	struct gaps gaps;
 
 	/* the apply lane's */
 	struct buf meta;
@@ -25,7 +27,7 @@ struct store {
 	bool no_space;
 	char *why; /* of the first read that failed; set once */
 	/* the loop's */
-	uint64_t gets, gets_missed;
+	uint64_t gets, gets_missed, gets_in_gap;
 };
 
 /* A read failed: the code of RocksDB's message (freed), kept for store_why. */

@@ -114,6 +114,7 @@ int store_open(const struct store_config *config, struct store **out, struct err
 	}
 	count_nothing();
 	arena_init(&store->arena, KIB(4));
+	gaps_init(&store->gaps);
 	buf_init(&store->meta, META_BYTES_MAX);
 	/* A disk in memory has no working directory. */
 	const char *root = config->disk != NULL && config->dir[0] != '/' ? "/" : "";
@@ -170,6 +171,7 @@ void store_close(struct store *store, bool flush)
 	}
 	free(store->why);
 	buf_fini(&store->meta);
+	gaps_fini(&store->gaps);
 	arena_fini(&store->arena);
 	free(store);
 }
@@ -202,15 +204,21 @@ const char *store_why(const struct store *store)
 
 int store_get(struct store *store, struct slice key, struct store_pin *pin)
 {
+	store->gets++;
+	if (gaps_have(&store->gaps, key)) {
+		store->gets_missed++;
+		store->gets_in_gap++;
+		return ERR_NOT_FOUND;
+	}
 	char *message = NULL;
 	rocksdb_pinnableslice_t *value =
 		rocksdb_get_pinned(store->db, store->read, (const char *)key.data, key.len, &message);
-	store->gets++;
 	if (value == NULL) {
 		if (message != NULL) {
 			return store_read_failed(store, message);
 		}
 		store->gets_missed++;
+		gaps_missed(&store->gaps, store->db, key);
 		return ERR_NOT_FOUND;
 	}
 	size_t len;
@@ -244,8 +252,14 @@ int store_apply(struct store *store, const struct entry_view *view, const struct
 	struct slice key = meta_key();
 	rocksdb_writebatch_put(batch, (const char *)key.data, key.len, (const char *)store->meta.data,
 			       store->meta.len);
+	if (view != NULL) {
+		gaps_write_begin(&store->gaps, view);
+	}
 	char *message = NULL;
 	rocksdb_write(store->db, store->write, batch, &message);
+	if (view != NULL) {
+		gaps_write_end(&store->gaps);
+	}
 	rocksdb_writebatch_destroy(batch);
 	if (message != NULL) {
 		int code = options_fail(message, err, "applying an entry");
@@ -298,6 +312,7 @@ void store_stats(struct store *store, struct store_stats *stats)
 		.applied = __atomic_load_n(&store->applied, __ATOMIC_RELAXED),
 		.gets = store->gets,
 		.gets_missed = store->gets_missed,
+		.gets_in_gap = store->gets_in_gap,
 		.no_space = __atomic_load_n(&store->no_space, __ATOMIC_RELAXED),
 	};
 }

@@ -82,7 +82,8 @@ void store_cursor_close(struct store_cursor *cursor);
 int store_hash(struct store *store, struct chain *hash, uint64_t *index, struct err *err);
 
 struct store_stats {
-	uint64_t keys_estimate, memtable_bytes, sst_bytes, flushes, applied, gets, gets_missed;
+	uint64_t keys_estimate, memtable_bytes, sst_bytes, flushes, applied;
+	uint64_t gets, gets_missed, gets_in_gap; /* in_gap: missed without asking RocksDB (store/gap.h) */
 	uint64_t memtable_all_bytes; /* with those that were written out and are still read */
 	uint64_t cache_bytes, reader_bytes; /* blocks in the cache; indexes and filters beside it */
 	bool no_space;
