@@ -1,8 +1,11 @@
 #include "tests/nemesis/load.h"
 
+#include "tests/check/verdict.h"
+
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 uint64_t load_now_us(void)
@@ -18,6 +21,73 @@ static void closed_cb(void *data)
 	client->closed = true;
 }
 
+/* ---- asking again ---- */
+
+/* Who was left in the dark is asked about again, mostly over another node; sometimes also what was answered.
+ */
+static void ask_again_later(struct load_client *client)
+{
+	struct load *load = client->load;
+	bool dark = client->op.outcome == HISTORY_INFO;
+	if (client->request_id[0] == '\0' || client->op.outcome == HISTORY_FAIL ||
+	    load->again_count == LOAD_AGAIN_MAX || !prng_chance(&load->prng, dark ? 3 : 1, dark ? 4 : 30)) {
+		return;
+	}
+	struct load_again *again = &load->again[load->again_count++];
+	again->op = client->op;
+	memcpy(again->parts, client->parts, sizeof(again->parts));
+	memcpy(again->request_id, client->request_id, sizeof(again->request_id));
+}
+
+/* Only the question is left of it. */
+static bool take_again(struct load_client *client)
+{
+	struct load *load = client->load;
+	unsigned at = 0;
+	while (at < load->again_count && load->again[at].op.client == client->id) {
+		at++;
+	}
+	if (at == load->again_count || !prng_chance(&load->prng, 1, 2)) {
+		return false;
+	}
+	const struct history_op *asked = &load->again[at].op;
+	client->op = (struct history_op){.client = client->id,
+					 .function = asked->function,
+					 .key = asked->key,
+					 .value = asked->value,
+					 .expected = asked->expected,
+					 .part_count = asked->part_count,
+					 .parts = client->parts,
+					 .code = ""};
+	for (size_t i = 0; i < asked->part_count; i++) {
+		const struct history_part *part = &load->again[at].parts[i];
+		client->parts[i] =
+			(struct history_part){.append = part->append, .key = part->key, .value = part->value};
+	}
+	memcpy(client->request_id, load->again[at].request_id, sizeof(client->request_id));
+	load->again[at] = load->again[--load->again_count];
+	load->repeated++;
+	return true;
+}
+
+static bool only_looks(const struct history_op *op)
+{
+	return op->function == HISTORY_READ || op->function == HISTORY_BALANCES ||
+	       op->function == HISTORY_LINKS;
+}
+
+/* ---- a client ---- */
+
+static void draw(struct load_client *client)
+{
+	client->op = (struct history_op){.client = client->id, .code = ""};
+	client->request_id[0] = '\0';
+	client->load->workload->draw(client);
+	if (client->request_id[0] == '\0' && !only_looks(&client->op)) {
+		tally_id_make(client->tally, client->request_id);
+	}
+}
+
 static void next(struct load_client *client)
 {
 	struct load *load = client->load;
@@ -27,9 +97,11 @@ static void next(struct load_client *client)
 		tally_close(client->tally, closed_cb, client);
 		return;
 	}
-	client->op = (struct history_op){.client = client->id, .code = ""};
-	load->workload->start(client);
+	if (!take_again(client)) {
+		draw(client);
+	}
 	client->op.invoked_us = load_now_us();
+	load->workload->ask(client);
 }
 
 static void pause_cb(uv_timer_t *timer)
@@ -43,8 +115,9 @@ static void record(struct load_client *client)
 	struct history_op *op = &client->op;
 	op->attempts = tally_call_attempts(call);
 	op->returned_us = load_now_us();
-	const char *code = tally_call_code(call);
-	op->code = code;
+	op->code = tally_call_code(call);
+	op->id = client->request_id;
+	op->replayed = tally_call_replayed(call);
 	switch (tally_call_outcome(call)) {
 	case TALLY_DONE:
 		op->outcome = HISTORY_OK;
@@ -69,6 +142,7 @@ void load_done(struct tally_call *call)
 {
 	struct load_client *client = call->data;
 	record(client);
+	ask_again_later(client);
 	uint64_t pause = prng_below(&client->load->prng, client->load->pause_ms + 1);
 	uv_timer_start(&client->pause, pause_cb, pause, 0);
 }
@@ -101,9 +175,18 @@ static void report(const struct load *load)
 		counts[op->outcome]++;
 		repeats += op->attempts > 1;
 	}
-	printf("load workload=%s operations=%zu ok=%zu fail=%zu unknown=%zu repeated=%zu\n",
+	printf("load workload=%s operations=%zu ok=%zu fail=%zu unknown=%zu repeated=%zu again=%u\n",
 	       load->workload->name, load->history.count, counts[HISTORY_OK], counts[HISTORY_FAIL],
-	       counts[HISTORY_INFO], repeats);
+	       counts[HISTORY_INFO], repeats, load->repeated);
+}
+
+int load_verdict(const struct load *load, struct err *err)
+{
+	struct verdict verdict;
+	int rc = verdict_of(&load->history, &verdict, err);
+	printf("judge %s requests=%zu ok=%zu unknown=%zu\n", load->workload->name, verdict.operations,
+	       verdict.ok, verdict.unknown);
+	return rc;
 }
 
 static int run(struct load *load, const char *history_path, struct err *err)
@@ -137,7 +220,8 @@ static int run(struct load *load, const char *history_path, struct err *err)
 
 static const struct workload *find_workload(const char *name)
 {
-	const struct workload *all[] = {&workload_register, &workload_append, &workload_sale, &workload_bank, &workload_ring};
+	const struct workload *all[] = {&workload_register, &workload_append, &workload_sale, &workload_bank,
+					&workload_ring};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		if (strcmp(all[i]->name, name) == 0) {
 			return all[i];
@@ -148,9 +232,10 @@ static const struct workload *find_workload(const char *name)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: nemesis-load --servers a,b,c --workload register|append|sale|bank|ring [--clients N] "
-			"[--seconds S]\n"
-			"       [--timeout-ms T] [--pause-ms P] [--seed S] [--history FILE]\n");
+	fprintf(stderr,
+		"usage: nemesis-load --servers a,b,c --workload register|append|sale|bank|ring [--clients N] "
+		"[--seconds S]\n"
+		"       [--timeout-ms T] [--pause-ms P] [--seed S] [--history FILE]\n");
 	return 2;
 }
 

@@ -1,5 +1,6 @@
 /* The nemesis' clients: a few logical clients of libtally on one loop, each with
- * one operation under way, that record what they see (tests/check/history.h).
+ * one operation under way, that record what they see (tests/check/history.h). What stayed unknown, and
+ * now and then what was answered, is asked again under its id by another of them.
  *
  * A workload makes operations and understands their answers; load runs them. */
 #ifndef TESTS_NEMESIS_LOAD_H
@@ -11,6 +12,9 @@
 #include "client/tally.h"
 #include "tests/check/history.h"
 
+#define LOAD_PARTS 4
+#define LOAD_AGAIN_MAX 64
+
 struct load;
 
 struct load_client {
@@ -19,8 +23,8 @@ struct load_client {
 	struct tally_call call;
 	uv_timer_t pause;
 	struct history_op op; /* the one under way */
-	struct history_part parts[4];
-	char text[4][64];     /* a workload's words */
+	struct history_part parts[LOAD_PARTS];
+	char request_id[TALLY_ID_SIZE]; /* of it; "": it only looks */
 	uint32_t id;
 	bool busy, closed;
 };
@@ -29,13 +33,22 @@ struct workload {
 	const char *name;
 	/* Runs before the clients, blocking. 0 or an error line in err. */
 	int (*prepare)(struct load *load, struct tally_sync *sync, struct err *err);
-	/* Fills client->op and starts client->call with load_done as its callback. */
-	void (*start)(struct load_client *client);
+	/* Fills client->op; its request_id too, when the question brings its own, else a write gets a fresh one. */
+	void (*draw)(struct load_client *client);
+	/* Asks what op says under request_id: starts client->call with load_done as its callback. */
+	void (*ask)(struct load_client *client);
 	/* Reads the value of an OK answer into client->op (lists from load->history.arena). False: the answer makes no sense. */
 	bool (*answer)(struct load_client *client, const struct tally_value *value);
 	/* After the clients: final reads through sync, then judges. 0, or the broken demand in err. */
 	int (*judge)(struct load *load, struct tally_sync *sync, struct err *err);
 };
+/* A request that is to be asked again under its id, by any client but that one. */
+struct load_again {
+	struct history_op op;
+	struct history_part parts[LOAD_PARTS];
+	char request_id[TALLY_ID_SIZE];
+};
+
 extern const struct workload workload_register, workload_append, workload_sale, workload_bank, workload_ring;
 
 struct load {
@@ -46,6 +59,8 @@ struct load {
 	struct prng prng;
 	struct history history;
 	struct load_client *clients;
+	struct load_again again[LOAD_AGAIN_MAX];
+	unsigned again_count, repeated;
 	unsigned client_count, timeout_ms, pause_ms, closed;
 	uint64_t seconds, seed, ends_us;
 	uint64_t made; /* operations started: unique values */
@@ -56,5 +71,7 @@ struct load {
 uint64_t load_now_us(void); /* CLOCK_MONOTONIC */
 /* The callback of every call a workload starts. */
 void load_done(struct tally_call *call);
+/* What most workloads judge by: every judge of tests/check. */
+int load_verdict(const struct load *load, struct err *err);
 
 #endif /* TESTS_NEMESIS_LOAD_H */

@@ -2,8 +2,6 @@
  * stays (tests/check/sums.h), and the Cycle ring, which stays one ring (tests/check/ring.h). */
 #include "tests/nemesis/load.h"
 
-#include "tests/check/verdict.h"
-
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -99,43 +97,53 @@ static int lay(struct load *load, struct tally_sync *sync, struct err *err)
 	return 0;
 }
 
-static void start_read(struct load_client *client)
-{
-	struct names names;
-	size_t count = spell_read(client->load, &names);
-	client->op.function = is_bank(client->load) ? HISTORY_BALANCES : HISTORY_LINKS;
-	tally_command_start(client->tally, &client->call, NULL, names.words, NULL, count, TALLY_READ,
-			    client->load->timeout_ms, load_done);
-}
-
-static void start(struct load_client *client)
+static void draw(struct load_client *client)
 {
 	struct load *load = client->load;
 	struct history_op *op = &client->op;
 	size_t keys = key_count(load);
-	char id[TALLY_ID_SIZE], from[NAME_SIZE], to[NAME_SIZE];
 	if (prng_chance(&load->prng, 1, 4)) {
-		start_read(client);
+		op->function = is_bank(load) ? HISTORY_BALANCES : HISTORY_LINKS;
 		return;
 	}
-	tally_id_make(client->tally, id);
+	op->function = is_bank(load) ? HISTORY_MOVE : HISTORY_SWAP;
 	op->key = (int64_t)prng_below(&load->prng, keys);
+	if (is_bank(load)) {
+		op->expected = (op->key + 1 + (int64_t)prng_below(&load->prng, keys - 1)) % (int64_t)keys;
+		op->value = 1 + (int64_t)prng_below(&load->prng, DEPOSIT);
+	}
+}
+
+static void ask_read(struct load_client *client)
+{
+	struct names names;
+	size_t count = spell_read(client->load, &names);
+	tally_command_start(client->tally, &client->call, NULL, names.words, NULL, count, TALLY_READ,
+			    client->load->timeout_ms, load_done);
+}
+
+static void ask(struct load_client *client)
+{
+	const struct load *load = client->load;
+	const struct history_op *op = &client->op;
+	char from[NAME_SIZE], to[NAME_SIZE], units[24];
+	if (client->request_id[0] == '\0') {
+		ask_read(client);
+		return;
+	}
 	name_of(load, op->key, from);
-	if (!is_bank(load)) {
+	if (op->function == HISTORY_SWAP) {
 		const char *words[] = {"EVAL", swap_script, "1", from, to};
 		snprintf(to, sizeof(to), "ring:%" PRIu64 ":", load->seed);
-		op->function = HISTORY_SWAP;
-		tally_command_start(client->tally, &client->call, id, words, NULL, 5, 0, load->timeout_ms,
-				    load_done);
+		tally_command_start(client->tally, &client->call, client->request_id, words, NULL, 5, 0,
+				    load->timeout_ms, load_done);
 		return;
 	}
-	op->function = HISTORY_MOVE;
-	op->expected = (op->key + 1 + (int64_t)prng_below(&load->prng, keys - 1)) % (int64_t)keys;
-	op->value = 1 + (int64_t)prng_below(&load->prng, DEPOSIT);
 	name_of(load, op->expected, to);
-	snprintf(client->text[0], sizeof(client->text[0]), "%" PRId64, op->value);
-	const char *words[] = {"EVAL", move_script, "2", from, to, client->text[0]};
-	tally_command_start(client->tally, &client->call, id, words, NULL, 6, 0, load->timeout_ms, load_done);
+	snprintf(units, sizeof(units), "%" PRId64, op->value);
+	const char *words[] = {"EVAL", move_script, "2", from, to, units};
+	tally_command_start(client->tally, &client->call, client->request_id, words, NULL, 6, 0,
+			    load->timeout_ms, load_done);
 }
 
 static bool answer(struct load_client *client, const struct tally_value *value)
@@ -151,7 +159,6 @@ static bool answer(struct load_client *client, const struct tally_value *value)
 static int judge(struct load *load, struct tally_sync *sync, struct err *err)
 {
 	struct names names;
-	struct verdict verdict;
 	size_t count = spell_read(load, &names);
 	struct history_op op = {.function = is_bank(load) ? HISTORY_BALANCES : HISTORY_LINKS,
 				.client = load->client_count,
@@ -164,11 +171,8 @@ static int judge(struct load *load, struct tally_sync *sync, struct err *err)
 	}
 	op.returned_us = load_now_us();
 	history_add(&load->history, &op);
-	int rc = verdict_of(&load->history, &verdict, err);
-	printf("judge %s requests=%zu ok=%zu unknown=%zu\n", load->workload->name, verdict.operations,
-	       verdict.ok, verdict.unknown);
-	return rc;
+	return load_verdict(load, err);
 }
 
-const struct workload workload_bank = {"bank", lay, start, answer, judge};
-const struct workload workload_ring = {"ring", lay, start, answer, judge};
+const struct workload workload_bank = {"bank", lay, draw, ask, answer, judge};
+const struct workload workload_ring = {"ring", lay, draw, ask, answer, judge};

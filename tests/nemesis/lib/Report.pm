@@ -45,12 +45,12 @@ sub read_history {
 	open my $in, '<', "$world{dir}/history.jsonl" or return { acks => [], writes => [], count => {} };
 	while ( my $line = <$in> ) {
 		my ($type) = $line =~ /"type":"(\w+)"/ or next;
-		next if $type eq 'invoke' || $type eq 'nemesis';
+		next if $type eq 'invoke' || $type eq 'nemesis' || $line =~ /"f":"(?:allot|order|stock)"/;
 		$count{$type}++;
 		next if $type ne 'ok';
 		my ($t) = $line =~ /"t_us":(\d+)/ or next;
 		push @acks, $t;
-		push @writes, $t if $line =~ /"f":"(?:write|cas|buy|append|move|swap)"/;
+		push @writes, $t if $line =~ /"f":"(?:write|cas|buy|txn|move|swap)"/;
 	}
 	@acks   = sort { $a <=> $b } @acks;
 	@writes = sort { $a <=> $b } @writes;
