@@ -41,14 +41,6 @@ static void leadership_lost(struct replica *r)
 	read_index_lost(r);
 }
 
-static void restore_election(struct replica *r)
-{
-	if (r->fast_election) {
-		r->fast_election = false;
-		raft_set_election_timeout(&r->core, (unsigned)r->config.election_ms);
-	}
-}
-
 void notice_role(struct replica *r)
 {
 	raft_id leader_id = 0;
@@ -75,7 +67,7 @@ void notice_role(struct replica *r)
 		}
 	}
 	if (leader_id != 0 && (leader_id != r->leader_id || term != r->term)) {
-		restore_election(r);
+		patience_known(r);
 	}
 	if (role == REPLICA_LEADER && (r->role != REPLICA_LEADER || term != r->term)) {
 		log_event(r->log, LOG_INFO, "leader_elected", "term=%llu", (unsigned long long)term);

@@ -134,18 +134,12 @@ static void disconnected_cb(void *owner, uint64_t id, enum frame_connection kind
 	}
 }
 
-/* The leader's process is gone, and everybody sees it at the same time: elect sooner. */
 static void refused_cb(void *owner, uint64_t id)
 {
 	struct replica *r = owner;
-	if (r->stopped || r->closing || r->core.state != RAFT_FOLLOWER || r->leader_id != id ||
-	    r->fast_election) {
-		return;
+	if (!r->stopped && !r->closing) {
+		patience_refused(r, id);
 	}
-	r->fast_election = true;
-	raft_set_election_timeout(&r->core, (unsigned)(r->config.election_ms / 3));
-	log_event(r->log, LOG_INFO, "leader_refuses", "leader=%llu", (unsigned long long)id);
-	replica_wake(r);
 }
 
 static void stamp_cb(void *owner, uint64_t stamp_ms)
@@ -182,7 +176,7 @@ static void wal_failed_cb(void *owner, const char *line)
 static void rearm(struct replica *r)
 {
 	uint64_t now_ms = env_now_ms(r->env);
-	uint64_t at_ms = raft_timeout(&r->core);
+	uint64_t at_ms = patience_ends_ms(r);
 	assert(r->started);
 	assert(!r->stopped);
 	assert(!r->closing);
@@ -196,7 +190,9 @@ static void rearm(struct replica *r)
 static void timer_cb(struct env_timer *timer)
 {
 	struct replica *r = list_entry(timer, struct replica, timer);
+	uint64_t now_us = env_now_us(r->env), at_us = timer->node.at;
 	r->timeout_due = true;
+	patience_late(r, now_us > at_us ? (now_us - at_us) / 1000 : 0);
 	replica_wake(r);
 }
 
@@ -270,11 +266,10 @@ static void turn_cb(struct env_turn *turn)
 	if (r->stopped) {
 		return;
 	}
+	patience_turn(r);
 	if (r->timeout_due) {
 		r->timeout_due = false;
-		if (raft_timeout(&r->core) <= env_now_ms(r->env)) {
-			step_timeout(r);
-		}
+		patience_step(r);
 	}
 	notice_tell(r);
 	submit_open(r);

@@ -74,7 +74,12 @@ struct replica {
 	size_t start_count;
 	struct entry **start_changes; /* payloads of CHANGE entries among them */
 	size_t start_change_count;
-	bool fast_election; /* a refused connection shortened the timeout */
+	struct {
+		bool refused;      /* the leader's port: a shorter timeout */
+		uint64_t since_ms; /* where the core's election timer began when we looked last */
+		uint64_t away_ms;  /* a leader's loop was late since then, at most an election timeout */
+		uint64_t held_ms, until_ms; /* a follower's: how long its timeout is held, and until when */
+	} patience;
 	/* What the step under way brought with it. */
 	struct entry *submitted;
 	struct entry *const *received;
@@ -189,6 +194,17 @@ void append_send(struct replica *r, struct replica_peer *peer, const struct raft
 void append_receive(struct replica *r, struct link *from, struct replica_peer *peer,
 		    const struct frame *frame);
 void append_forget(struct replica *r);
+
+/* patience.c: when silence counts */
+void patience_turn(struct replica *r);
+/* Our own timer fired so late. */
+void patience_late(struct replica *r, uint64_t late_ms);
+uint64_t patience_ends_ms(const struct replica *r);
+/* Steps the timeout if it is due, and says so when somebody was silent for too long. */
+void patience_step(struct replica *r);
+/* The leader's port refuses; a leader is known. */
+void patience_refused(struct replica *r, uint64_t leader_id);
+void patience_known(struct replica *r);
 
 /* notice.c: what the owner is told at the end of a turn */
 void notice_role(struct replica *r);

@@ -213,6 +213,48 @@ static void test_pause(void)
 	small_world_free(world);
 }
 
+/* The machine gives no CPU to anybody for a while; who gets it first is chance. */
+static void stand_still(struct small_world *world, uint64_t ms, size_t first)
+{
+	for (size_t i = 0; i < world->group.count; i++) {
+		sim_host_pause(world->hosts[i]);
+	}
+	small_world_run(world, ms);
+	for (size_t i = 0; i < world->group.count; i++) {
+		sim_host_resume(world->hosts[(first + i) % world->group.count]);
+		small_world_run(world, 3);
+	}
+}
+
+static void test_stand_still(void)
+{
+	struct small_world *world = world_new(31, 3);
+	start_all(world);
+	struct group_member *leader = small_world_leader(world);
+	uint64_t term = leader->term;
+	unsigned changes = 0, candidates = 0;
+	for (unsigned i = 0; i < 30; i++) {
+		small_world_run(world, 300 + i);
+		stand_still(world, 100 + i * 40, i);
+		for (size_t j = 0; j < 3; j++) {
+			candidates += world->group.members[j].role == REPLICA_CANDIDATE;
+		}
+		struct group_member *now = small_world_leader(world);
+		changes += now != leader || now->term != term;
+		leader = now;
+		term = now->term;
+	}
+	ok(changes == 0 && candidates == 0,
+	   "time in which no loop ran is nobody's silence: %u changes, %u candidates", changes, candidates);
+	small_world_run(world, 300);
+	stand_still(world, 700, 0);
+	uint64_t at = sim_now_us(world->sim);
+	small_world_end(world, number(world, leader), SIM_KILL_POWER);
+	wait_other(world, leader);
+	ok(sim_now_us(world->sim) - at < 2 * SECOND, "a leader that dies in it is missed all the same");
+	small_world_free(world);
+}
+
 static void test_pre_vote(void)
 {
 	struct small_world *world = world_new(9, 3);
@@ -628,6 +670,7 @@ int main(void)
 	test_open_entry();
 	test_fast_election();
 	test_pause();
+	test_stand_still();
 	test_pre_vote();
 	test_vote_barrier();
 	test_only_voter();

@@ -1,0 +1,100 @@
+/* How long this member waits for the others before it acts on their silence.
+ *
+ *   follower, candidate
+ *     waits --the core's time is up, our timer in time--> stepped: it stands
+ *       ^ |
+ *       | +--the same, our timer late--> held for a random while --nobody spoke--> stepped
+ *       +------ the leader spoke ---------------------+
+ *
+ *   leader
+ *     the core's election timeout --our timer late--> as much longer --a majority spoke--> as it was
+ *
+ * A timeout means that the others were silent. While our own loop got no CPU it did not listen, and most
+ * likely neither did the others theirs: that time does not count. A follower that is late waits once more,
+ * each for a time of its own, so that who leads can speak first; a leader that is late asks before it gives
+ * up. Both are bounded by an election timeout: a loop that is late all the time is no friend of anybody.
+ *
+ * Besides, a follower whose leader's port refuses stands after a third of the time. */
+#include "raft/replica_private.h"
+
+static void apply(struct replica *r)
+{
+	uint64_t ms = r->patience.refused ? r->config.election_ms / 3 : r->config.election_ms;
+	ms += r->patience.away_ms;
+	if (ms != r->core.election_timeout) {
+		raft_set_election_timeout(&r->core, (unsigned)ms);
+	}
+}
+
+void patience_turn(struct replica *r)
+{
+	if (r->core.election_timer_start == r->patience.since_ms) {
+		return;
+	}
+	r->patience.since_ms = r->core.election_timer_start;
+	r->patience.away_ms = r->patience.held_ms = r->patience.until_ms = 0;
+	apply(r);
+}
+
+void patience_late(struct replica *r, uint64_t late_ms)
+{
+	uint64_t most_ms = r->config.election_ms;
+	patience_turn(r);
+	if (late_ms < r->config.heartbeat_ms) {
+		return;
+	}
+	if (replica_leads(r)) {
+		uint64_t away_ms = r->patience.away_ms + late_ms;
+		r->patience.away_ms = away_ms < most_ms ? away_ms : most_ms;
+		apply(r);
+	} else if (r->patience.held_ms < most_ms && raft_timeout(&r->core) <= env_now_ms(r->env)) {
+		uint64_t draw = 0;
+		env_random(r->env, &draw, sizeof(draw));
+		uint64_t hold_ms = r->config.heartbeat_ms + draw % most_ms;
+		r->patience.held_ms += hold_ms;
+		r->patience.until_ms = env_now_ms(r->env) + hold_ms;
+	}
+}
+
+uint64_t patience_ends_ms(const struct replica *r)
+{
+	uint64_t core_ms = raft_timeout(&r->core);
+	return replica_leads(r) || core_ms > r->patience.until_ms ? core_ms : r->patience.until_ms;
+}
+
+void patience_step(struct replica *r)
+{
+	uint64_t now_ms = env_now_ms(r->env);
+	if (patience_ends_ms(r) > now_ms) {
+		return;
+	}
+	unsigned before = r->core.state;
+	unsigned long long silent_ms = now_ms - r->core.election_timer_start;
+	unsigned long long leader_id = r->leader_id, held_ms = r->patience.held_ms + r->patience.away_ms;
+	step_timeout(r);
+	if (before == RAFT_FOLLOWER && r->core.state == RAFT_CANDIDATE) {
+		log_event(r->log, LOG_INFO, "leader_silent", "leader=%llu ms=%llu held_ms=%llu", leader_id,
+			  silent_ms, held_ms);
+	} else if (before == RAFT_LEADER && r->core.state == RAFT_FOLLOWER) {
+		log_event(r->log, LOG_WARN, "majority_silent",
+			  "ms=%llu held_ms=%llu this node leads no longer", silent_ms, held_ms);
+	}
+}
+
+void patience_refused(struct replica *r, uint64_t leader_id)
+{
+	/* The leader's process is gone, and everybody sees it at the same time: elect sooner. */
+	if (r->core.state != RAFT_FOLLOWER || r->leader_id != leader_id || r->patience.refused) {
+		return;
+	}
+	r->patience.refused = true;
+	apply(r);
+	log_event(r->log, LOG_INFO, "leader_refuses", "leader=%llu", (unsigned long long)leader_id);
+	replica_wake(r);
+}
+
+void patience_known(struct replica *r)
+{
+	r->patience.refused = false;
+	apply(r);
+}
