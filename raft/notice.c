@@ -64,6 +64,7 @@ void notice_role(struct replica *r)
 			r->peers[i]->echo_round = 0;
 			r->peers[i]->sent_to = 0;
 			r->peers[i]->needs_snapshot = false;
+			r->peers[i]->has_room = false;
 		}
 	}
 	if (leader_id != 0 && (leader_id != r->leader_id || term != r->term)) {
@@ -74,6 +75,9 @@ void notice_role(struct replica *r)
 	} else if (role != REPLICA_LEADER && leader_id != 0 && leader_id != r->leader_id) {
 		log_event(r->log, LOG_INFO, "leader_known", "term=%llu leader=%llu", (unsigned long long)term,
 			  (unsigned long long)leader_id);
+	}
+	if (leader_id == 0 && r->leader_id != 0) {
+		r->leaderless_ms = env_now_ms(r->env);
 	}
 	r->role = role;
 	r->term = term;

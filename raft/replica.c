@@ -93,6 +93,9 @@ static void frame_of_member(struct replica *r, struct replica_peer *peer, struct
 	if (message.type == RAFT_REQUEST_VOTE_RESULT && r->core.state != RAFT_CANDIDATE) {
 		return;
 	}
+	if (message.type == RAFT_APPEND_ENTRIES_RESULT) {
+		peer->has_room = message.append_entries_result.capacity > 0;
+	}
 	message.server_id = peer->id;
 	message.server_address = peer->address;
 	step_receive(r, &message);
@@ -122,6 +125,7 @@ static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
 	struct replica_peer *peer = replica_find_peer(r, id);
 	if (peer != NULL && kind == FRAME_RAFT) {
 		peer->sent_to = 0;
+		peer->has_room = false;
 		peer->job_count = peer->reading ? peer->job_count : 0;
 	}
 }
@@ -419,6 +423,7 @@ int replica_start(struct replica *r, struct err *err)
 		return status;
 	}
 	r->started = true;
+	r->leaderless_ms = env_now_ms(r->env);
 	wal_start(r->wal);
 	step_start(r);
 	assert(r->stopped || wal_last_index(r->wal) == raft_last_index(&r->core));

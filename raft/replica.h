@@ -131,6 +131,11 @@ void replica_transfer(struct replica *replica, uint64_t target_id, uint64_t time
 
 /* ---- every member ---- */
 
+/* Whether the owner has room to take writes; true at first. Without it, or when the log itself finds no
+ * space, a leader hands over to the most caught-up member that has room, if there is one, and a follower
+ * lets others stand first. */
+void replica_set_room(struct replica *replica, bool room);
+
 /* The owner's database holds everything up to index (in memory). Changes are reported to the core here. */
 void replica_applied(struct replica *replica, uint64_t index);
 /* The database is durable up to index: the log may be trimmed behind it (D5). */

@@ -45,11 +45,15 @@ struct replica_peer {
 	uint64_t sent_to;    /* highest index put on this connection */
 	uint64_t echo_round; /* highest round it echoed in this term */
 	bool needs_snapshot;
+	bool has_room;                        /* as it said last, on this connection */
 	struct append_job jobs[REPLICA_JOBS]; /* in order */
 	size_t job_count;
 	bool reading;
 	struct wal_read read;
 };
+
+/* Why a leader wants another by itself. */
+enum yield_reason { YIELDS_NOT, YIELDS_STALLED, YIELDS_FULL };
 
 enum notice_kind { NOTICE_ROLE, NOTICE_COMMIT };
 struct notice {
@@ -95,6 +99,8 @@ struct replica {
 	bool vote_busy, vote_held;
 	int vote_status;
 	uint64_t reported; /* persisted, as told to the core */
+	bool owner_full;
+	uint64_t leaderless_ms; /* since then */
 
 	/* as last noted */
 	enum replica_role role;
@@ -134,7 +140,8 @@ struct replica {
 	/* handover.c */
 	struct {
 		bool active;
-		bool yields; /* our own wish: the disk has stalled, and the owner knows nothing of it */
+		enum yield_reason yields; /* our own wish: the owner knows nothing of it */
+		uint64_t again_us;        /* not before, after one that came to nothing */
 		uint64_t target, deadline_us;
 		void (*cb)(void *owner, int status);
 		void *owner;
@@ -223,11 +230,14 @@ void read_index_timer_cb(struct env_timer *timer);
 
 /* handover.c */
 void handover_step(struct replica *r);
-/* A leader whose disk has stalled proposes nothing while it looks for another. */
+/* A leader whose disk has stalled or is full proposes nothing while it hands over. */
 static inline bool handover_yields(const struct replica *r)
 {
-	return r->handover.active && r->handover.yields;
+	return r->handover.active && r->handover.yields != YIELDS_NOT;
 }
+/* Whether we can take writes, and whether we leave it to others to stand because we cannot. */
+bool handover_has_room(const struct replica *r);
+bool handover_stands_back(const struct replica *r);
 void handover_timer_cb(struct env_timer *timer);
 void handover_end(struct replica *r, int status);
 

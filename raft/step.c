@@ -114,6 +114,9 @@ static void take_message(struct replica *r, const struct raft_message *message)
 		}
 		return;
 	}
+	if (message->type == RAFT_REQUEST_VOTE && message->request_vote.pre_vote && handover_stands_back(r)) {
+		return; /* a candidate that nobody hears; it votes for others */
+	}
 	struct raft_message settled = *message;
 	settle(r, &settled);
 	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
@@ -155,6 +158,8 @@ static int step(struct replica *r, struct raft_event *event)
 	assert(!r->stopped);
 	memset(&update, 0, sizeof(update));
 	event->time = env_now_ms(r->env);
+	event->capacity =
+		handover_has_room(r); /* what results tell the leader; the core makes nothing of it */
 	int status = raft_step(&r->core, event, &update);
 	if (status == 0) {
 		take_update(r, &update);

@@ -470,6 +470,11 @@ size_t wal_pending_bytes(const struct wal *wal)
 	return wal->pending_bytes;
 }
 
+bool wal_no_space(const struct wal *wal)
+{
+	return wal->spare.no_space;
+}
+
 uint64_t wal_stalled_us(const struct wal *wal)
 {
 	return wal->group.busy ? env_now_us(wal->config.env) - wal->group.started_us : 0;

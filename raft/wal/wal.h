@@ -73,6 +73,8 @@ void wal_hold(struct wal *wal, bool hold);
 /* Appended and not yet durable. */
 size_t wal_pending_bytes(const struct wal *wal);
 
+/* Whether the next segment could not be made for want of space: soon, or now, what is appended waits. */
+bool wal_no_space(const struct wal *wal);
 /* How long the write under way takes already; 0 when none is. */
 uint64_t wal_stalled_us(const struct wal *wal);
 

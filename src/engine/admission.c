@@ -77,6 +77,7 @@ static void space_judge(struct shard *shard)
 		log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back",
 			  "free=%llu reserve=%llu dir=%s", (unsigned long long)space->free_bytes,
 			  (unsigned long long)reserve, shard->config.log_dir);
+		replica_set_room(shard->replica, !low); /* as leader it hands over, if another has room */
 	}
 	space->low = low;
 }
@@ -94,6 +95,12 @@ void admission_space_open(struct shard *shard)
 	space_judge(shard);
 	shard->space.work.run = space_run;
 	shard->space.work.done = space_done;
+}
+
+void admission_space_gone(struct shard *shard)
+{
+	shard->space.checked_us = 0;
+	admission_space(shard);
 }
 
 void admission_space(struct shard *shard)

@@ -184,7 +184,9 @@ static void flush_done(struct env_work *work)
 		uint64_t told = apply->index;
 		replica_database_durable(shard->replica,
 					 apply->flush_index < told ? apply->flush_index : told);
-	} else if (apply->flush_status != ERR_NO_SPACE) {
+	} else if (apply->flush_status == ERR_NO_SPACE) {
+		admission_space_gone(shard);
+	} else {
 		shard_fail(shard, apply->flush_err.text);
 	}
 }
@@ -220,6 +222,7 @@ static void apply_done(struct env_work *work)
 		log_event(shard->log, LOG_WARN, "apply_waits", "reason=\"no space left\" index=%llu",
 			  (unsigned long long)apply->index + 1);
 		env_timer_start(&apply->retry, APPLY_RETRY_MS);
+		admission_space_gone(shard);
 		return;
 	}
 	if (apply->status != 0) {

@@ -230,6 +230,8 @@ enum code admission_check(struct shard *shard, const struct request *request, ui
 /* What a transaction that wrote still has to pass: CODE_NONE, NO_SPACE or OVERLOADED. */
 enum code admission_write(const struct shard *shard);
 void admission_space(struct shard *shard);
+/* Something found no space: asked at once. */
+void admission_space_gone(struct shard *shard);
 void admission_space_open(struct shard *shard);
 
 /* execute.c */

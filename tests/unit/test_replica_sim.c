@@ -391,6 +391,125 @@ static void test_stalled_disk(void)
 	small_world_free(world);
 }
 
+/* ---- no room ---- */
+
+/* Its disk takes nothing more, or everything again. */
+static void fill(struct small_world *world, const struct group_member *member, bool full)
+{
+	struct sim_host *host = world->hosts[number(world, member)];
+	sim_disk_faults(host)->capacity = full ? sim_disk_used(host) : 0;
+}
+
+/* Load until another leads or ms have passed; the longest time without a commit that its leader told. */
+static struct group_member *load_until_other(struct small_world *world, struct group_member *leader,
+					     unsigned ms, unsigned *silence)
+{
+	struct other other = {.world = world, .not = leader};
+	uint64_t before = 0;
+	unsigned quiet = 0;
+	*silence = 0;
+	for (unsigned i = 0; i < ms / 5; i++) {
+		struct group_member *now = other_leads(&other) ? other.found : leader;
+		if (now->open) {
+			propose(now, 1, 2000);
+		}
+		small_world_run(world, 5);
+		quiet = world->group.acknowledged > before ? 0 : quiet + 5;
+		before = world->group.acknowledged;
+		*silence = quiet > *silence ? quiet : *silence;
+	}
+	return other.found;
+}
+
+static void test_full_leader(void)
+{
+	struct small_world *world = world_new(41, 3);
+	start_all(world);
+	struct group_member *leader = small_world_leader(world);
+	wait_applied(world, leader->open_index);
+	struct group_member *a = &world->group.members[number(world, leader) == 0 ? 1 : 0];
+	struct group_member *b = &world->group.members[3 - number(world, leader) - number(world, a)];
+	/* What a has is known first: it would be chosen. */
+	sim_link(world->sim, world->hosts[number(world, b)], world->hosts[number(world, leader)])->delay_us =
+		3000;
+	unsigned silence;
+	replica_set_room(a->replica, false);
+	fill(world, leader, true);
+	struct group_member *next = load_until_other(world, leader, 4000, &silence);
+	struct replica_stats stats;
+	replica_stats(a->replica, &stats);
+	ok(next == b && stats.elections == 0,
+	   "a leader whose log finds no space hands over to the member that has room");
+	ok(silence < 100, "and nobody waits for it: %u ms", silence);
+	if (next != NULL) {
+		uint64_t last = propose(next, 1, 100);
+		small_world_run(world, 3000);
+		ok(next->open && leader->role == REPLICA_FOLLOWER && leader->applied < last,
+		   "which keeps the place while the disk is full");
+		fill(world, leader, false);
+		ok(wait_applied(world, last) && next->open && group_agrees(&world->group),
+		   "with space again it follows and catches up");
+	}
+	small_world_free(world);
+}
+
+static void test_full_owners(void)
+{
+	struct small_world *world = world_new(42, 3);
+	start_all(world);
+	struct group_member *leader = small_world_leader(world);
+	wait_applied(world, leader->open_index);
+	small_world_run(world, 300);
+	uint64_t term = leader->term;
+	struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
+	replica_set_room(a->replica, false);
+	replica_set_room(world->group.members[(number(world, leader) + 2) % 3].replica, false);
+	small_world_run(world, 200);
+	replica_set_room(leader->replica, false);
+	small_world_run(world, 3000);
+	ok(leader->open && leader->term == term, "when nobody has room leadership stays where it is");
+	replica_set_room(a->replica, true);
+	small_world_run(world, 200);
+	ok(a->open, "as soon as one has it leads");
+	small_world_free(world);
+}
+
+static void test_full_stands_back(void)
+{
+	unsigned taken = 0;
+	uint64_t slowest_ms = 0;
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		struct small_world *world = world_new(430 + seed, 3);
+		start_all(world);
+		struct group_member *leader = small_world_leader(world);
+		wait_applied(world, leader->open_index);
+		struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
+		struct group_member *b = &world->group.members[(number(world, leader) + 2) % 3];
+		replica_set_room(a->replica, false);
+		small_world_run(world, 500);
+		uint64_t opens = a->opens;
+		small_world_end(world, number(world, leader),
+				seed % 2 == 0 ? SIM_KILL_POWER : SIM_KILL_PROCESS);
+		uint64_t at = sim_now_us(world->sim);
+		struct group_member *next = wait_other(world, leader);
+		uint64_t took_ms = (sim_now_us(world->sim) - at) / 1000;
+		slowest_ms = took_ms > slowest_ms ? took_ms : slowest_ms;
+		taken += next != b || a->opens != opens;
+		small_world_free(world);
+	}
+	is_int(taken, 0, "a member without room leaves it to others to stand");
+	ok(slowest_ms < 2000, "and votes for them: %llu ms at most", (unsigned long long)slowest_ms);
+	struct small_world *world = world_new(44, 3);
+	start_all(world);
+	struct group_member *leader = small_world_leader(world);
+	for (size_t i = 0; i < 3; i++) {
+		replica_set_room(world->group.members[i].replica, false);
+	}
+	small_world_end(world, number(world, leader), SIM_KILL_POWER);
+	ok(wait_other(world, leader) != NULL, "when all are without, one leads all the same: reads go on");
+	small_world_free(world);
+}
+
 /* A leader sends a SPARE no heartbeats and waits for when it should have: that time is past for ever. */
 static void test_timeout_in_the_past(void)
 {
@@ -676,6 +795,9 @@ int main(void)
 	test_only_voter();
 	test_commit_ahead_of_own_log();
 	test_stalled_disk();
+	test_full_leader();
+	test_full_owners();
+	test_full_stands_back();
 	test_timeout_in_the_past();
 	test_silent_follower();
 	test_large_entries();
