@@ -94,6 +94,12 @@ static void begin(struct replica *r, uint64_t target_id, uint64_t deadline_us)
 	env_timer_start(&r->handover_timer, HANDOVER_TICK_MS);
 }
 
+/* After so long a write under way has stalled. */
+static uint64_t stall_us(const struct replica *r)
+{
+	return 2 * r->config.election_ms * 1000;
+}
+
 static bool somebody_has_room(struct replica *r)
 {
 	for (size_t i = 0; i < r->peer_count; i++) {
@@ -110,16 +116,22 @@ static void yield_because(struct replica *r, enum yield_reason why)
 	begin(r, 0, env_now_us(r->env) + r->config.election_ms * 1000);
 }
 
+/* The disk goes on again before another had our whole log: on a machine whose disk all share, all stalled. */
+static bool yield_is_over(const struct replica *r)
+{
+	return (r->handover.yields == YIELDS_STALLED && wal_stalled_us(r->wal) < stall_us(r)) ||
+	       (r->handover.yields == YIELDS_FULL && handover_has_room(r));
+}
+
 /* The others commit without our disk, but what we lead we must also apply: a leader whose disk has stalled
  * for two election timeouts is worse than an election, and so is one that takes no writes while another
  * would. Its own first entry may be what finds no space: it need not be open for that. */
 static void yield_if_unfit(struct replica *r)
 {
-	uint64_t patience_us = 2 * r->config.election_ms * 1000;
 	if (r->handover.active || !replica_leads(r) || r->peer_count == 0 || r->stopped || r->closing) {
 		return;
 	}
-	if (r->is_open && wal_stalled_us(r->wal) >= patience_us) {
+	if (r->is_open && wal_stalled_us(r->wal) >= stall_us(r)) {
 		log_event(r->log, LOG_WARN, "log_stalled", "ms=%llu leadership is offered to another",
 			  (unsigned long long)(wal_stalled_us(r->wal) / 1000));
 		yield_because(r, YIELDS_STALLED);
@@ -145,6 +157,8 @@ void handover_step(struct replica *r)
 		if (r->leader_id != 0 && r->leader_id != r->config.id) {
 			handover_end(r, 0);
 		}
+	} else if (raft_transferee(&r->core) == 0 && yield_is_over(r)) {
+		handover_end(r, 0);
 	} else if (raft_transferee(&r->core) == 0) {
 		uint64_t target = choose(r);
 		if (target != 0) {

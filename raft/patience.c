@@ -14,12 +14,19 @@
  * each for a time of its own, so that who leads can speak first; a leader that is late asks before it gives
  * up. Both are bounded by an election timeout: a loop that is late all the time is no friend of anybody.
  *
+ * Nor does the time that our own vote takes to become durable: until then nobody has heard of it (vote.c).
+ * The others' disks may be as slow, so their votes are given as long once more. Else a candidate on a slow
+ * disk stands again before anybody could answer, and every election raises the term for the next one.
+ *
  * Besides, a follower whose leader's port refuses stands after a third of the time. */
+#include <assert.h>
+
 #include "raft/replica_private.h"
 
 static void apply(struct replica *r)
 {
 	uint64_t ms = r->patience.refused ? r->config.election_ms / 3 : r->config.election_ms;
+	assert(r->patience.away_ms <= r->config.election_ms);
 	ms += r->patience.away_ms;
 	if (ms != r->core.election_timeout) {
 		raft_set_election_timeout(&r->core, (unsigned)ms);
@@ -36,6 +43,13 @@ void patience_turn(struct replica *r)
 	apply(r);
 }
 
+static uint64_t draw_ms(struct replica *r)
+{
+	uint64_t draw = 0;
+	env_random(r->env, &draw, sizeof(draw));
+	return r->config.heartbeat_ms + draw % r->config.election_ms;
+}
+
 void patience_late(struct replica *r, uint64_t late_ms)
 {
 	uint64_t most_ms = r->config.election_ms;
@@ -48,17 +62,26 @@ void patience_late(struct replica *r, uint64_t late_ms)
 		r->patience.away_ms = away_ms < most_ms ? away_ms : most_ms;
 		apply(r);
 	} else if (r->patience.held_ms < most_ms && raft_timeout(&r->core) <= env_now_ms(r->env)) {
-		uint64_t draw = 0;
-		env_random(r->env, &draw, sizeof(draw));
-		uint64_t hold_ms = r->config.heartbeat_ms + draw % most_ms;
+		uint64_t hold_ms = draw_ms(r);
 		r->patience.held_ms += hold_ms;
 		r->patience.until_ms = env_now_ms(r->env) + hold_ms;
+	}
+}
+
+void patience_voted(struct replica *r, uint64_t took_ms)
+{
+	patience_turn(r);
+	if (took_ms >= r->config.heartbeat_ms && !replica_leads(r)) {
+		r->patience.until_ms = env_now_ms(r->env) + took_ms + draw_ms(r);
 	}
 }
 
 uint64_t patience_ends_ms(const struct replica *r)
 {
 	uint64_t core_ms = raft_timeout(&r->core);
+	if (r->vote_held && !replica_leads(r)) {
+		return env_now_ms(r->env) + r->config.heartbeat_ms; /* nobody has heard us yet */
+	}
 	return replica_leads(r) || core_ms > r->patience.until_ms ? core_ms : r->patience.until_ms;
 }
 
@@ -68,6 +91,7 @@ void patience_step(struct replica *r)
 	if (patience_ends_ms(r) > now_ms) {
 		return;
 	}
+	assert(replica_leads(r) || !r->vote_held);
 	unsigned before = r->core.state;
 	unsigned long long silent_ms = now_ms - r->core.election_timer_start;
 	unsigned long long leader_id = r->leader_id, held_ms = r->patience.held_ms + r->patience.away_ms;

@@ -97,6 +97,7 @@ struct replica {
 	enum hardstate_slot vote_slot;
 	struct env_work vote_work;
 	bool vote_busy, vote_held;
+	uint64_t vote_started_us;
 	int vote_status;
 	uint64_t reported; /* persisted, as told to the core */
 	bool owner_full;
@@ -209,6 +210,8 @@ void patience_late(struct replica *r, uint64_t late_ms);
 uint64_t patience_ends_ms(const struct replica *r);
 /* Steps the timeout if it is due, and says so when somebody was silent for too long. */
 void patience_step(struct replica *r);
+/* Our vote is durable, after so long. */
+void patience_voted(struct replica *r, uint64_t took_ms);
 /* The leader's port refuses; a leader is known. */
 void patience_refused(struct replica *r, uint64_t leader_id);
 void patience_known(struct replica *r);

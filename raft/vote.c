@@ -52,6 +52,7 @@ static void vote_done(struct env_work *work)
 		env_lane_submit(wal_lane(r->wal), &r->vote_work);
 		if (!newer_wanted(r) && !r->stopped) {
 			hold(r, false);
+			patience_voted(r, (env_now_us(r->env) - r->vote_started_us) / 1000);
 		}
 	} else if (newer_wanted(r)) {
 		vote_start(r);
@@ -66,6 +67,7 @@ static void vote_start(struct replica *r)
 	r->vote_writing = r->vote;
 	r->vote_slot = HARDSTATE_A;
 	r->vote_busy = true;
+	r->vote_started_us = env_now_us(r->env);
 	r->vote_work.run = vote_run;
 	r->vote_work.done = vote_done;
 	env_lane_submit(wal_lane(r->wal), &r->vote_work);

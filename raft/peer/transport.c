@@ -23,6 +23,7 @@ struct transport {
 	struct env_timer ping;
 	struct env_turn closed_turn;
 	bool started, closing, held;
+	uint64_t released_us; /* held until then */
 	void (*closed)(void *owner);
 	struct transport_stats stats;
 };
@@ -212,7 +213,10 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 	}
 	assert(link->dialed);
 	assert(now_us >= link->last_in_us);
-	if (now_us - link->last_in_us > (uint64_t)LINK_SILENCE_MS * 1000) {
+	/* Whom we did not ask need not answer. */
+	uint64_t since_us =
+		link->last_in_us > transport->released_us ? link->last_in_us : transport->released_us;
+	if (now_us - since_us > (uint64_t)LINK_SILENCE_MS * 1000) {
 		log_event(transport->config.log, LOG_INFO, "peer_silent", "peer=%llu kind=%u",
 			  (unsigned long long)link->peer_id, link->hello.kind);
 		link_drop(link);
@@ -221,9 +225,7 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 	struct buf *out = link_out(link);
 	frame_end(out, frame_begin(out, FRAME_PING, transport->stamp_ms), 0);
 	link_out_done(link);
-	if (!transport->held) {
-		link_flush(link);
-	}
+	link_flush(link);
 }
 
 static void ping_cb(struct env_timer *timer)
@@ -232,7 +234,7 @@ static void ping_cb(struct env_timer *timer)
 	assert(transport->started);
 	assert(!transport->closing);
 	uint64_t now_us = env_now_us(transport->config.env);
-	for (size_t i = 0; i < transport->peer_count; i++) {
+	for (size_t i = 0; i < transport->peer_count && !transport->held; i++) {
 		for (size_t j = 0; j < DIALED; j++) {
 			watch(transport, &transport->peers[i]->links[j], now_us);
 		}
@@ -418,6 +420,9 @@ void transport_flush(struct transport *transport)
 
 void transport_hold(struct transport *transport, bool hold)
 {
+	if (transport->held && !hold) {
+		transport->released_us = env_now_us(transport->config.env);
+	}
 	transport->held = hold;
 	transport_flush(transport);
 }
