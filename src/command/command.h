@@ -19,7 +19,8 @@ enum command_flags {
 	COMMAND_SCRIPT_NOT = 16, /* refused inside scripts */
 	COMMAND_SLOW = 32,      /* walks many keys */
 	COMMAND_SCRIPT = 64,    /* EVAL, FCALL, CALL: run by engine through script */
-	COMMAND_CONTAINER = 128 /* its first argument is a subcommand: OBJECT, CLIENT, … */
+	COMMAND_CONTAINER = 128, /* its first argument is a subcommand: OBJECT, CLIENT, … */
+	COMMAND_SURVEY = 256    /* alone it walks off the loop (survey.h); in a queue or a script it runs, bounded */
 };
 
 struct command_call;

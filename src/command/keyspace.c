@@ -1,5 +1,5 @@
 /* The key space as a whole: KEYS, DBSIZE, RANDOMKEY, and RANGE, which is ours. What is walked at once on the
- * loop is bounded. */
+ * loop is bounded; KEYS and DBSIZE come here only from queues and scripts (survey.h). */
 #include "command/walk.h"
 
 #include "base/err.h"
@@ -8,7 +8,8 @@
 
 static void reply_walk_too_long(struct reply *r)
 {
-	reply_code(r, CODE_TOO_LARGE, "\"detail\":\"too many keys to walk at once; use SCAN or RANGE\"");
+	reply_code(r, CODE_TOO_LARGE, "\"reason\":\"too many keys to walk inside a transaction or script; use SCAN or RANGE, or send it by "
+	                               "itself\"");
 }
 
 int keys_command(struct command_call *call)

@@ -151,25 +151,34 @@ static int aim(struct row *row, struct txn *txn, struct arena *arena, unsigned d
 	return 0;
 }
 
-static bool decode_value(struct slice value, struct row *row)
+bool row_head_decode(struct slice value, struct row_head *head)
 {
-	size_t head = 10;
-
-	if (value.len < head) {
+	if (value.len < ROW_HEAD_MIN) {
 		return false;
 	}
-	row->type = value.data[0];
-	row->flags = value.data[1];
-	row->version = bytes_u64_big(value.data + 2);
-	row->expire_at_ms = 0;
-	if (row->flags & ROW_EXPIRES) {
-		head = ROW_HEAD_MAX;
-		if (value.len < head) {
+	*head = (struct row_head){value.data[0], value.data[1], bytes_u64_big(value.data + 2), 0, ROW_HEAD_MIN};
+	if (head->flags & ROW_EXPIRES) {
+		if (value.len < ROW_HEAD_MAX) {
 			return false;
 		}
-		row->expire_at_ms = bytes_u64_big(value.data + 10);
+		head->expire_at_ms = bytes_u64_big(value.data + ROW_HEAD_MIN);
+		head->len = ROW_HEAD_MAX;
 	}
-	row->bytes = slice_skip(value, head);
+	return true;
+}
+
+static bool decode_value(struct slice value, struct row *row)
+{
+	struct row_head head;
+
+	if (!row_head_decode(value, &head)) {
+		return false;
+	}
+	row->type = head.type;
+	row->flags = head.flags;
+	row->version = head.version;
+	row->expire_at_ms = head.expire_at_ms;
+	row->bytes = slice_skip(value, head.len);
 	row->found = true;
 	return true;
 }
@@ -279,7 +288,7 @@ static int ensure_space(struct row *row)
 int row_put(struct row *row, struct slice bytes, uint8_t flags, uint64_t expire_at_ms)
 {
 	uint8_t small[SMALL_VALUE];
-	size_t head = expire_at_ms == 0 ? 10 : ROW_HEAD_MAX;
+	size_t head = expire_at_ms == 0 ? ROW_HEAD_MIN : ROW_HEAD_MAX;
 	uint8_t *value = head + bytes.len <= sizeof(small) ? small : arena_alloc(row->arena, head + bytes.len);
 	int rc;
 
@@ -304,7 +313,7 @@ int row_put(struct row *row, struct slice bytes, uint8_t flags, uint64_t expire_
 		}
 	}
 	if (expire_at_ms != 0) {
-		bytes_put_u64_big(value + 10, expire_at_ms);
+		bytes_put_u64_big(value + ROW_HEAD_MIN, expire_at_ms);
 	}
 	value[0] = ROW_STRING;
 	value[1] = (uint8_t)((flags & (ROW_RAW | ROW_PLAIN)) | (expire_at_ms != 0 ? ROW_EXPIRES : 0));

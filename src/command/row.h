@@ -19,7 +19,8 @@ enum row_flags {
 	ROW_PLAIN = 4    /* a string that looks like an integer and is not one for OBJECT (INCRBYFLOAT) */
 };
 
-#define ROW_HEAD_MAX 18
+#define ROW_HEAD_MIN 10
+#define ROW_HEAD_MAX 18 /* with an expiry */
 #define ROW_PREFIX 6
 
 struct row {
@@ -66,6 +67,13 @@ void space_range(const struct space *space, struct slice prefix, struct arena *a
 
 /* ---- walking ---- */
 
+/* What stands before a string's bytes in the value of its row; the head of the value is enough. */
+struct row_head {
+	uint8_t type, flags;
+	uint64_t version, expire_at_ms;
+	size_t len; /* of the head itself */
+};
+bool row_head_decode(struct slice value, struct row_head *head);
 /* What a cursor of the space's range found: false when the row is no live key (expired). */
 bool row_decode(struct txn *txn, struct slice row_key, struct slice value, struct slice *key, struct row *row);
 /* A row that a walk found expired: deletes it while the transaction has few writes, which makes

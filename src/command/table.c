@@ -13,6 +13,7 @@
 #define NS COMMAND_SCRIPT_NOT
 #define SLOW COMMAND_SLOW
 #define C COMMAND_CONTAINER
+#define SURVEY COMMAND_SURVEY
 
 static const struct command commands[] = {
 #define ROW(name, arity, flags, first, last, step, group, redis_flags, run) \

@@ -44,6 +44,7 @@ static void wait_in_batch(struct shard *shard, struct request *request)
 	shard->stats.admitted_bytes += bytes;
 	request->state = REQUEST_EXECUTED;
 	request_unpark(request);
+	survey_forget(request);
 	list_append(&propose_batch(shard, overlay_open_index(shard->overlay))->waiters, &request->link);
 }
 
@@ -76,8 +77,9 @@ static int run_whole(struct execution *x, struct verdict *verdict)
 	struct request *request = x->request;
 	struct reply reply = {&request->reply, request->protocol};
 	buf_reset(&request->reply);
-	int rc = request->envelope.explain ? run_explained(x, &reply, verdict)
-					   : run_request(x, &reply, verdict);
+	int rc = request->survey != NULL     ? survey_answer(x, &reply, verdict)
+		 : request->envelope.explain ? run_explained(x, &reply, verdict)
+					     : run_request(x, &reply, verdict);
 	assert(x->depth == 0);
 	return rc == 0 && buf_failed(&request->reply) ? ERR_TOO_LARGE : rc;
 }
@@ -94,6 +96,9 @@ static void note(struct request *request, const struct txn *txn, const struct ve
 	request->index = verdict->replayed ? verdict->index : txn_index(txn);
 	request->ordinal = verdict->replayed ? verdict->ordinal : txn_ordinal(txn);
 	request->wait_index = txn_read_index(txn);
+	if (request->survey != NULL) {
+		survey_note(request);
+	}
 }
 
 /* The transaction has run: into the batch with it, or nothing was. */
@@ -128,10 +133,27 @@ static enum step conclude(struct shard *shard, struct request *request, struct t
 	return STEP_DONE;
 }
 
+static enum step begin_survey(struct shard *shard, struct request *request, struct txn *txn)
+{
+	int rc = survey_begin(shard, request, txn);
+	txn_abort(txn);
+	if (rc == ERR_BUSY) {
+		release_refuse(
+			shard, request, CODE_OVERLOADED,
+			"\"reason\":\"too many KEYS and DBSIZE at once: come back later, or use SCAN\"");
+	} else if (rc != 0) {
+		fail(shard, request, rc);
+	}
+	return STEP_DONE;
+}
+
 static enum step attempt(struct shard *shard, struct request *request)
 {
 	assert(list_empty(&request->link));
 	struct txn *txn = propose_begin(shard);
+	if (survey_wanted(request)) {
+		return begin_survey(shard, request, txn);
+	}
 	struct execution x = {.shard = shard, .request = request, .txn = txn};
 	struct verdict verdict = {.outcome = OUTCOME_DONE};
 	int rc = run_whole(&x, &verdict);

@@ -143,6 +143,7 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	propose_init(shard);
 	read_init(shard);
 	yield_init(shard);
+	survey_init(shard);
 	apply_init(shard);
 	env_timer_init(shard->env, &shard->tick, shard_tick_cb);
 	int rc = open_store(shard, &meta, err);
@@ -159,6 +160,7 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	shard->host = script_host_new(shard->log);
 	shard->compile_lane = env_lane_open(shard->env, "compile", ENV_LANE_LOW);
 	apply_open(shard, &meta);
+	survey_open(shard);
 	admission_space_open(shard);
 	bundle_refresh(shard, true);
 	assert(!shard->compile_wanted);

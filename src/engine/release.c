@@ -8,6 +8,7 @@ void release_finish(struct shard *shard, struct request *request)
 {
 	assert(list_empty(&request->link)); /* on no list any more */
 	assert(request->reply.len > 0);
+	survey_forget(request);
 	request->state = REQUEST_FINISHED;
 	list_append(&shard->finished, &request->link);
 	if (!shard->in_turn) {
@@ -102,7 +103,7 @@ static void lose(struct shard *shard, struct list *waiters, bool sealed, enum co
 	struct list *link;
 	while ((link = list_pop(waiters)) != NULL) {
 		struct request *request = list_entry(link, struct request, link);
-		assert(request->state == REQUEST_EXECUTED);
+		assert(request->state == REQUEST_EXECUTED || request->state == REQUEST_SURVEYING);
 		release_refuse(shard, request, sealed && request->wrote ? CODE_OUTCOME_UNKNOWN : code, NULL);
 	}
 }
@@ -122,6 +123,7 @@ void release_lost(struct shard *shard, enum code code)
 		lose(shard, &batch->waiters, batch->index < unproposed, code);
 	}
 	read_lost(shard, code);
+	lose(shard, &shard->surveys.requests, false, code);
 	struct list *link;
 	while ((link = list_pop(&shard->parked)) != NULL) {
 		assert(shard->parked_count > 0);
@@ -130,6 +132,9 @@ void release_lost(struct shard *shard, enum code code)
 	}
 	assert(shard->parked_count == 0);
 }
+
+static const char *const survey_late =
+	"\"reason\":\"the walk over all keys takes longer: put DEADLINE ms in front, or use SCAN\"";
 
 static void expire(struct shard *shard, struct list *waiters, uint64_t now_us, enum code code)
 {
@@ -146,7 +151,8 @@ static void expire(struct shard *shard, struct list *waiters, uint64_t now_us, e
 			assert(!request->wrote);
 			shard->parked_count--;
 		}
-		release_refuse(shard, request, request->wrote ? CODE_OUTCOME_UNKNOWN : code, NULL);
+		const char *details = request->state == REQUEST_SURVEYING ? survey_late : NULL;
+		release_refuse(shard, request, request->wrote ? CODE_OUTCOME_UNKNOWN : code, details);
 	}
 }
 
@@ -155,6 +161,7 @@ static void expire(struct shard *shard, struct list *waiters, uint64_t now_us, e
 void release_deadlines(struct shard *shard, uint64_t now_us)
 {
 	expire(shard, &shard->parked, now_us, CODE_DEADLINE_PASSED);
+	expire(shard, &shard->surveys.requests, now_us, CODE_DEADLINE_PASSED);
 	for (size_t i = 0; i < BATCH_RING; i++) {
 		expire(shard, &shard->batches[i].waiters, now_us, CODE_NO_QUORUM);
 	}

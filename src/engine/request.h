@@ -79,6 +79,7 @@ struct request {
 	uint32_t admitted_bytes;
 	uint8_t state;
 	void *parked;
+	struct survey *survey; /* KEYS, DBSIZE: their walk */
 };
 
 void request_init(struct request *request); /* once */

@@ -210,6 +210,8 @@ static void replica_closed(void *owner)
 	assert(shard->closed != NULL);
 	bundle_close(shard);
 	hash_close(shard, true);
+	survey_fini(shard);
+	keyspace_fini(shard);
 	store_close(shard->store, !shard->failed); /* flushed, the next start has little to apply */
 	shard->store = NULL;
 	shard_move(shard, PHASE_CLOSED);
@@ -229,6 +231,7 @@ static void stop_now(struct shard *shard, int status)
 	release_deliver(shard);
 	env_timer_stop(&shard->tick);
 	apply_close(shard);
+	survey_close(shard);
 	replica_close(shard->replica, replica_closed);
 }
 
@@ -261,8 +264,11 @@ void shard_free(struct shard *shard)
 	env_timer_stop(&shard->tick);
 	yield_fini(shard);
 	apply_close(shard);
+	survey_close(shard);
 	bundle_close(shard);
 	hash_close(shard, false);
+	survey_fini(shard);
+	keyspace_fini(shard);
 	replica_free(shard->replica);
 	apply_fini(shard);
 	read_fini(shard);
@@ -336,6 +342,7 @@ void shard_cancel(struct shard *shard, struct request *request)
 	}
 	assert(shard->stats.waiting > 0);
 	assert(shard->stats.admitted_bytes >= request->admitted_bytes);
+	survey_forget(request);
 	list_remove(&request->link);
 	request_unpark(request);
 	request->state = REQUEST_IDLE;

@@ -4,6 +4,7 @@
 #ifndef ENGINE_SHARD_H
 #define ENGINE_SHARD_H
 
+#include "command/census.h"
 #include "engine/request.h"
 #include "raft/replica.h"
 #include "script/script.h"
@@ -90,6 +91,9 @@ struct shard_position shard_position(const struct shard *shard);
 /* Hash over a full scan of the database at the applied index: on a lane; cb once, later. */
 void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index),
 		void *owner);
+/* The databases' counts of keys on this node, of age_ms ago; false when they are not known yet. Asking is
+ * what keeps them young. */
+bool shard_keyspace(struct shard *shard, struct census_count counts[CENSUS_DATABASES], uint64_t *age_ms);
 /* For checkers and the simulator: every applied entry, on the loop, in order. */
 void shard_watch_applied(struct shard *shard, void (*applied)(void *owner, const struct entry *entry),
 			 void *owner);

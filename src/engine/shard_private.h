@@ -41,6 +41,7 @@ enum request_state {
 	REQUEST_IDLE,
 	REQUEST_PARKED,    /* on shard->parked, its words copied */
 	REQUEST_COMPILING, /* a compile job holds it */
+	REQUEST_SURVEYING, /* on surveys.requests, its words copied, while its walk is on the lane */
 	REQUEST_EXECUTED,  /* on the list of a batch or of a read round */
 	REQUEST_FINISHED   /* on shard->finished, or on its way to done */
 };
@@ -125,6 +126,14 @@ struct space {
 	uint64_t checked_us;
 };
 
+struct keyspace {
+	struct env_work work;
+	struct command_census *census; /* under way, or NULL */
+	bool more, known;
+	uint64_t begun_us, as_of_us, next_us;
+	struct census_count counts[CENSUS_DATABASES];
+};
+
 struct shard {
 	struct shard_config config;
 	char *strings; /* the copied texts of config */
@@ -188,6 +197,15 @@ struct shard {
 	struct list compiles;
 	bool compile_wanted;         /* the active bundle is being compiled: executions stall */
 	struct chain compile_failed; /* an active bundle that does not compile here */
+
+	/* KEYS and DBSIZE */
+	struct {
+		struct env_lane *lane;
+		struct list all;      /* of struct survey */
+		struct list requests; /* of those that walk */
+		size_t count;         /* that walk */
+	} surveys;
+	struct keyspace keyspace;
 
 	/* background */
 	struct env_timer tick;
@@ -284,6 +302,24 @@ void apply_open(struct shard *shard, const struct store_meta *meta);
 void apply_push(struct shard *shard, struct entry *const *entries, size_t count);
 void apply_close(struct shard *shard);
 void apply_fini(struct shard *shard);
+
+/* survey.c */
+void survey_init(struct shard *shard);
+void survey_open(struct shard *shard);
+/* The lane; then whatever is left. The store is still open. */
+void survey_close(struct shard *shard);
+void survey_fini(struct shard *shard);
+/* Its walk is to leave the loop. */
+bool survey_wanted(const struct request *request);
+/* Takes the request; 0, ERR_BUSY (too many, or too much is not applied), ERR_IO, ERR_CORRUPT. */
+int survey_begin(struct shard *shard, struct request *request, struct txn *txn);
+/* The answer was written: what it waits for, and where it was read. */
+void survey_note(struct request *request);
+/* The request needs its walk no longer, if it has one. */
+void survey_forget(struct request *request);
+
+/* keyspace.c */
+void keyspace_fini(struct shard *shard);
 
 /* bundle.c */
 /* TALLY BUNDLE PUSH and CHECK: true when the request was taken (copied, compiling). */

@@ -142,6 +142,8 @@ static void put_replication(struct facts *facts)
 static void put_tally(struct facts *facts)
 {
 	const struct shard_stats *stats = &facts->stats;
+	struct census_count counts[CENSUS_DATABASES];
+	uint64_t age_ms;
 	put(facts, "node", facts->node->config.id);
 	put_text(facts, "cluster", facts->node->config.cluster);
 	put(facts, "requests", stats->requests);
@@ -156,6 +158,9 @@ static void put_tally(struct facts *facts)
 	put(facts, "batch_writes", stats->batch_writes);
 	put(facts, "batch_bytes", stats->batch_bytes);
 	put(facts, "stamp_ms", stats->stamp_ms);
+	if (shard_keyspace(facts->node->shard, counts, &age_ms)) {
+		put(facts, "keyspace_age_ms", age_ms);
+	}
 	put(facts, "elections", stats->replica.elections);
 	put(facts, "proposals", stats->replica.proposals);
 	put(facts, "read_rounds", stats->replica.read_rounds);
@@ -164,7 +169,21 @@ static void put_tally(struct facts *facts)
 	put(facts, "script_budget_exceeded", stats->script.budget_exceeded);
 }
 
-static void put_nothing(struct facts *facts) {}
+/* As Redis: databases without keys are left out. */
+static void put_keyspace(struct facts *facts)
+{
+	struct census_count counts[CENSUS_DATABASES];
+	uint64_t age_ms;
+	if (!shard_keyspace(facts->node->shard, counts, &age_ms)) {
+		return;
+	}
+	for (unsigned db = 0; db < CENSUS_DATABASES; db++) {
+		if (counts[db].keys > 0) {
+			buf_appendf(facts->out, "db%u:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", db,
+				    counts[db].keys, counts[db].expires);
+		}
+	}
+}
 
 static void put_cluster(struct facts *facts)
 {
@@ -176,11 +195,11 @@ static const struct section {
 	bool ordinary;
 	void (*put)(struct facts *facts);
 } sections[] = {
-	{"server", "Server", true, put_server},      {"clients", "Clients", true, put_clients},
-	{"memory", "Memory", true, put_memory},      {"persistence", "Persistence", true, put_persistence},
-	{"stats", "Stats", true, put_stats},         {"replication", "Replication", true, put_replication},
-	{"cluster", "Cluster", true, put_cluster},   {"tally", "Tally", true, put_tally},
-	{"keyspace", "Keyspace", true, put_nothing},
+	{"server", "Server", true, put_server},       {"clients", "Clients", true, put_clients},
+	{"memory", "Memory", true, put_memory},       {"persistence", "Persistence", true, put_persistence},
+	{"stats", "Stats", true, put_stats},          {"replication", "Replication", true, put_replication},
+	{"cluster", "Cluster", true, put_cluster},    {"tally", "Tally", true, put_tally},
+	{"keyspace", "Keyspace", true, put_keyspace},
 };
 
 static bool wanted(const struct local_call *call, const struct section *section)

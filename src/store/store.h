@@ -2,7 +2,7 @@
  * own, one-byte tables in front of the keys (store/keys.h). It is at all times
  * exactly the state after one log index, which its meta record names (D5).
  *
- * Threads: store_get and cursors on the loop; store_apply on the apply lane;
+ * Threads: store_get on the loop; a cursor is opened there and used by one thread at a time; store_apply on the apply lane;
  * store_flush and store_checkpoint on the flush lane. RocksDB allows these side by side.
  *
  * A background error of RocksDB other than "no space" is truth lost: the next

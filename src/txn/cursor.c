@@ -3,7 +3,7 @@
  * and of several versions of it the newest level's is the row. */
 #include <assert.h>
 
-#include "txn/layer.h"
+#include "txn/cursor.h"
 #include "txn/order.h"
 
 /* One sealed layer's part of the range. */
@@ -99,7 +99,7 @@ static struct ordmap_node *seek_open(const struct txn_cursor *cursor)
 	return node != NULL && in_range(cursor, node) ? node : NULL;
 }
 
-struct txn_cursor *txn_cursor_open(struct txn *txn, struct slice from, struct slice to, bool backward)
+struct txn_cursor *cursor_open_layers(struct txn *txn, struct slice from, struct slice to, bool backward)
 {
 	assert(txn->id != 0);
 	struct overlay *overlay = txn->overlay;
@@ -114,9 +114,15 @@ struct txn_cursor *txn_cursor_open(struct txn *txn, struct slice from, struct sl
 		cursor->open_at = seek_open(cursor);
 		cursor->removals = overlay->order_removals;
 	}
-	cursor->store = store_cursor_open(overlay->store, from, to, backward);
-	cursor->store_taken = true;
 	txn->cursors++;
+	return cursor;
+}
+
+struct txn_cursor *txn_cursor_open(struct txn *txn, struct slice from, struct slice to, bool backward)
+{
+	struct txn_cursor *cursor = cursor_open_layers(txn, from, to, backward);
+	cursor->store = store_cursor_open(txn->overlay->store, from, to, backward);
+	cursor->store_taken = true;
 	return cursor;
 }
 
@@ -218,6 +224,20 @@ static void note_read(struct txn *txn, const struct version *v)
 	if (v->writer != txn->id && v->layer->index > txn->read_index) {
 		txn->read_index = v->layer->index;
 	}
+}
+
+const struct version *cursor_next_version(struct txn_cursor *cursor)
+{
+	assert(cursor->txn->id != 0 && cursor->store == NULL);
+	advance_open(cursor);
+	advance_sources(cursor);
+	struct version *v = next_version(cursor);
+	if (v != NULL) {
+		remember(cursor, version_key(v));
+		take_equal(cursor, version_key(v));
+		note_read(cursor->txn, v);
+	}
+	return v;
 }
 
 bool txn_cursor_next(struct txn_cursor *cursor, struct slice *key, struct slice *value)

@@ -6,7 +6,7 @@
 
 static const char *const function_names[HISTORY_FUNCTIONS] = {
 	"read", "write",    "cas",  "txn",  "buy",   "add",   "count", "bank",  "move",
-	"balances", "ring", "swap", "links", "allot", "order", "stock", "other",
+	"balances", "ring", "swap", "links", "size", "allot", "order", "stock", "other",
 };
 static const char *const outcome_names[] = {"ok", "fail", "info"};
 

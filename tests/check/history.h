@@ -32,6 +32,7 @@ enum history_function {
 	HISTORY_RING,     /* the ring is laid: list = next of each node */
 	HISTORY_SWAP,     /* the two nodes behind node key change places */
 	HISTORY_LINKS,    /* the whole ring at one moment -> list, found */
+	HISTORY_SIZE,     /* value: how many keys there were at one moment */
 	HISTORY_ALLOT,    /* a sale begins: value: units, list = per_customer, price, pay_ttl_ms */
 	HISTORY_ORDER,    /* a row read back at the end: key, value, expected as BUY, list = number */
 	HISTORY_STOCK,    /* a sale's sums at the end: list, in the order of enum history_stock */

@@ -40,6 +40,7 @@ void model_fini(struct model *model)
 	map_fini(&model->sale.orders);
 	map_fini(&model->sale.customers);
 	free(model->touched);
+	free(model->born);
 	arena_fini(&model->arena);
 }
 
@@ -86,6 +87,10 @@ static void set(struct model *model, struct model_cell *cell, uint64_t at, int64
 	if (cell->count > 0 && cell->versions[cell->count - 1].at == at) {
 		cell->versions[cell->count - 1].value = value;
 		return;
+	}
+	if (cell->count == 0) {
+		model->born = grow(model->born, model->born_count, &model->born_cap, sizeof(*model->born));
+		model->born[model->born_count++] = at;
 	}
 	cell->versions = grow(cell->versions, cell->count, &cell->cap, sizeof(*cell->versions));
 	cell->versions[cell->count++] = (struct model_version){at, value};
@@ -399,6 +404,21 @@ static bool explains_lists(const struct model *model, const struct history_op *r
 	return true;
 }
 
+/* The cells that were there at a place. */
+static bool explains_size(const struct model *model, const struct history_op *read, uint64_t at)
+{
+	size_t low = 0, high = model->born_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (model->born[middle] <= at) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return (int64_t)low == read->value;
+}
+
 bool model_explains(const struct model *model, const struct history_op *read, uint64_t at)
 {
 	switch (read->function) {
@@ -410,6 +430,8 @@ bool model_explains(const struct model *model, const struct history_op *read, ui
 		return explains_all(model, 'b', read, at);
 	case HISTORY_LINKS:
 		return explains_all(model, 'n', read, at);
+	case HISTORY_SIZE:
+		return explains_size(model, read, at);
 	case HISTORY_TXN:
 		return explains_lists(model, read, at);
 	default:

@@ -36,6 +36,8 @@ struct model {
 	struct map cells;            /* name -> struct model_cell */
 	struct model_cell **touched; /* by the operations since model_forget_touched, perhaps twice */
 	size_t touched_count, touched_cap;
+	uint64_t *born; /* where each cell got its first version, rising; cells never go */
+	size_t born_count, born_cap;
 	struct model_sale sale;
 };
 

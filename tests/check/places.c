@@ -28,6 +28,7 @@ bool places_is_read(const struct history_op *op)
 	case HISTORY_COUNT:
 	case HISTORY_BALANCES:
 	case HISTORY_LINKS:
+	case HISTORY_SIZE:
 		return true;
 	case HISTORY_TXN:
 		return op->id == NULL || *op->id == '\0';

@@ -76,6 +76,13 @@ void shard_forward(struct shard *shard, struct replica_forward *forward, uint64_
 	shard->forwards[at] = forward;
 	shard->to[at] = to_id;
 }
+bool shard_keyspace(struct shard *shard, struct census_count counts[CENSUS_DATABASES], uint64_t *age_ms)
+{
+	memset(counts, 0, CENSUS_DATABASES * sizeof counts[0]);
+	counts[0] = (struct census_count){shard->count, 1};
+	*age_ms = 0;
+	return shard->count > 0;
+}
 size_t shard_forward_room(const struct shard *shard, uint64_t to_id)
 {
 	(void)to_id;

@@ -33,12 +33,12 @@ static const char cas_script[] =
 static bool is_read(enum work_kind kind)
 {
 	return kind == WORK_GET || kind == WORK_LIST || kind == WORK_COUNT || kind == WORK_BALANCES ||
-	       kind == WORK_LINKS;
+	       kind == WORK_LINKS || kind == WORK_SIZE;
 }
 
 static char letter(enum work_kind kind)
 {
-	static const char letters[] = "rrrlllccbbbnnn";
+	static const char letters[] = "rrrlllccbbbnnnk";
 	return letters[kind];
 }
 
@@ -60,6 +60,7 @@ static void begin(struct work *work, enum work_kind kind, int64_t key)
 		HISTORY_WRITE,    HISTORY_READ, HISTORY_CAS,   HISTORY_TXN,   HISTORY_TXN,
 		HISTORY_TXN,      HISTORY_ADD,  HISTORY_COUNT, HISTORY_BANK,  HISTORY_MOVE,
 		HISTORY_BALANCES, HISTORY_RING, HISTORY_SWAP,  HISTORY_LINKS,
+		HISTORY_SIZE,
 	};
 	*work = (struct work){.kind = kind, .op = {.function = functions[kind], .key = key, .code = ""}};
 	if (kind == WORK_LIST) {
@@ -131,8 +132,10 @@ void work_draw(struct work *work, struct works *works, struct prng *prng)
 		draw_lists(work, works, die < 50 ? WORK_APPEND : die < 60 ? WORK_LIST : WORK_TXN, prng);
 	} else if (die < 86) {
 		begin(work, WORK_INCR, (int64_t)prng_below(prng, WORK_COUNTERS));
+	} else if (die < 93) {
+		draw_bank(work, works, die < 91 ? WORK_MOVE : WORK_BALANCES, prng);
 	} else if (die < 94) {
-		draw_bank(work, works, die < 92 ? WORK_MOVE : WORK_BALANCES, prng);
+		begin(work, WORK_SIZE, 0);
 	} else {
 		draw_ring(work, works, die < 99 ? WORK_SWAP : WORK_LINKS, prng);
 	}
@@ -148,7 +151,7 @@ void work_draw_read(struct work *work, struct works *works, struct prng *prng)
 	} else if (die < 96) {
 		draw_lists(work, works, WORK_LIST, prng);
 	} else {
-		begin(work, die < 99 ? WORK_BALANCES : WORK_LINKS, 0);
+		begin(work, die < 98 ? WORK_BALANCES : die < 99 ? WORK_LINKS : WORK_SIZE, 0);
 	}
 }
 
@@ -294,6 +297,9 @@ static void spell(struct words *words, struct work *work)
 		word(words, "MGET");
 		all_keys(words, letter(work->kind), work->kind == WORK_LINKS ? NODES : ACCOUNTS);
 		break;
+	case WORK_SIZE:
+		word(words, "DBSIZE");
+		break;
 	case WORK_BANK:
 		lay(words, work, list, ACCOUNTS);
 		break;
@@ -410,6 +416,9 @@ static bool hear(struct work *work, const struct tally_value *value, struct hear
 	case WORK_LIST:
 	case WORK_TXN:
 		return hear_txn(work, value, heard);
+	case WORK_SIZE:
+		op->value = tally_value_int(value, -1);
+		return op->value >= 0;
 	case WORK_BALANCES:
 	case WORK_LINKS:
 		return hear_all(work, value, heard->values[0]);

@@ -3,7 +3,7 @@
  *
  * Keys (tests/check/model.h): registers "r<n>" (SET of unique numbers, GET, compare and set), lists "l<n>"
  * (APPEND of unique numbers, GET, and scripts over several), counters "c<n>" (INCR), accounts "b<n>" (moves
- * by script, MGET of all), the ring "n<n>" (swaps by script, MGET of all). Registers and lists move on to
+ * by script, MGET of all), the ring "n<n>" (swaps by script, MGET of all), and DBSIZE, of all keys. Registers and lists move on to
  * fresh keys after a while, so that each key's history stays short enough to judge. */
 #ifndef TESTS_SIM_WORK_H
 #define TESTS_SIM_WORK_H
@@ -31,6 +31,7 @@ enum work_kind {
 	WORK_RING,
 	WORK_SWAP,
 	WORK_LINKS,
+	WORK_SIZE,
 };
 
 struct work {

@@ -91,7 +91,7 @@ static struct history_op *op(enum history_function function, const char *id, uin
 	return past_op(&history, function, id, from, to, key, value);
 }
 
-enum place { WRITE_A, WRITE_B, ADD_A, ADD_B, APPEND, READ, COUNT, LIST, UNKNOWN };
+enum place { WRITE_A, WRITE_B, ADD_A, ADD_B, APPEND, READ, COUNT, LIST, UNKNOWN, SIZE };
 
 /* Three entries: raft's own, a batch of three requests, a batch of two; an unknown one that nobody applied.
  */
@@ -136,6 +136,7 @@ static void good(void)
 				  .code = ""};
 	history_add(&history, &txn);
 	op(HISTORY_WRITE, "z", 30, HISTORY_NEVER, 5, 99);
+	op(HISTORY_SIZE, "", 25, 28, 0, 2);
 }
 
 static void judge(const char *want, const char *sentence)
@@ -178,6 +179,12 @@ static void reads(void)
 	judge("at no place", "a read that finds nothing is found");
 	history.ops[COUNT].value = 1;
 	judge("at no place", "a counter read before the last addition is found");
+	history.ops[SIZE].value = 1;
+	judge("at no place", "a count of keys that misses one is found");
+	history.ops[SIZE].value = 3;
+	judge("at no place", "one that counts what was not there yet is found");
+	history.ops[SIZE].value = 3, history.ops[SIZE].returned_us = 45;
+	judge(NULL, "and accepted when it was under way");
 	history.ops[LIST].invoked_us = 42,
 	((struct history_part *)(uintptr_t)history.ops[LIST].parts)->count = 0;
 	judge("at no place", "a list without its acknowledged value is found");

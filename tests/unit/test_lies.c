@@ -301,6 +301,15 @@ static bool break_ring(void)
 
 /* ---- what only the log tells ---- */
 
+static bool miscount_keys(void)
+{
+	struct history_op *size = last(HISTORY_SIZE);
+	if (size != NULL) {
+		size->value--;
+	}
+	return size != NULL;
+}
+
 static bool invent_write(void)
 {
 	struct history_op op = {.function = HISTORY_WRITE,
@@ -400,6 +409,7 @@ static const struct lie {
 	{"a leak in the bank", "bank: client", leak},
 	{"a transfer that nobody made", "bank: account", move_back},
 	{"a broken ring", "ring: ", break_ring},
+	{"a count of keys that misses one", "at no place", miscount_keys},
 	{"an acknowledged write that is not in the log", "is not in the log", invent_write},
 	{"a request that failed for certain and is in the log", "failed for certain", deny_swap},
 	{"an order of effects against time", "comes before it in the log", forge_order_of_time},

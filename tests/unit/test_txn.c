@@ -9,6 +9,7 @@
 #include "store/store.h"
 #include "tests/lib/tap.h"
 #include "txn/overlay.h"
+#include "txn/view.h"
 #include "wire/entry.h"
 
 /* ---- a shard in small: store, overlay, sealed batches that wait to be applied ---- */
@@ -559,6 +560,9 @@ struct row {
 	uint64_t index; /* of the layer that wrote it last, 0: applied and forgotten */
 	bool own;       /* by the running transaction */
 };
+#define VIEWS 3
+#define HEAD_MAX 4 /* of values a view keeps */
+
 struct twin {
 	struct row view[KEYS];    /* as the next transaction sees it */
 	struct row applied[KEYS]; /* the store */
@@ -576,6 +580,12 @@ struct twin {
 	bool joined;
 	uint64_t applied_index;
 	uint64_t read_index;
+	struct {
+		struct txn_view *view; /* NULL: none is kept here */
+		size_t low, high;
+		struct row rows[KEYS]; /* as it was when the view was opened */
+	} views[VIEWS];
+	size_t views_checked;
 	size_t failures;
 };
 
@@ -683,6 +693,49 @@ static void check_scan(struct twin *t, struct txn *txn, struct prng *prng)
 	txn_cursor_close(cursor);
 }
 
+/* One that was kept is walked: whatever happened since, it shows what was there. */
+static void check_view(struct twin *t, size_t at)
+{
+	struct slice key, value;
+	struct txn_view *view = t->views[at].view;
+	for (size_t i = t->views[at].low; view != NULL && i < t->views[at].high; i++) {
+		const struct row *row = &t->views[at].rows[by_key[i]];
+		uint8_t bytes[80];
+		char text[80];
+		struct slice whole = value_of(row->value, text);
+		if (!row->present) {
+			continue;
+		}
+		bool got = txn_view_next(view, &key, &value);
+		expect(t, got && slice_equal(key, key_of(by_key[i], bytes)), "a view's key");
+		size_t head = whole.len < HEAD_MAX ? whole.len : HEAD_MAX;
+		expect(t, !got || (value.len >= head && memcmp(value.data, whole.data, head) == 0),
+		       "a view's value");
+	}
+	expect(t, view == NULL || (!txn_view_next(view, &key, &value) && txn_view_error(view) == 0),
+	       "a view's end");
+	txn_view_close(view);
+	t->views[at].view = NULL;
+	t->views_checked += view != NULL;
+}
+
+static void keep_view(struct twin *t, struct txn *txn, struct prng *prng)
+{
+	size_t at = prng_below(prng, VIEWS);
+	size_t low = prng_below(prng, KEYS), high = low + prng_below(prng, KEYS + 1 - low);
+	uint8_t from[80], to[80];
+	check_view(t, at);
+	t->views[at].low = low;
+	t->views[at].high = high;
+	memcpy(t->views[at].rows, t->view, sizeof(t->view));
+	for (size_t i = low; i < high; i++) {
+		twin_read(t, by_key[i]);
+	}
+	t->views[at].view = txn_view_open(txn, key_of(by_key[low], from),
+					  high == KEYS ? SLICE_LIT("s") : key_of(by_key[high], to), HEAD_MAX);
+	expect(t, t->views[at].view != NULL, "a view opens");
+}
+
 static void random_write(struct twin *t, struct txn *txn, struct prng *prng)
 {
 	uint8_t bytes[80];
@@ -708,8 +761,10 @@ static void random_transaction(struct world *w, struct twin *t, struct prng *prn
 	size_t steps = prng_below(prng, 12);
 	bool writes = overlay_is_open(w->overlay) && prng_chance(prng, 3, 4);
 	for (size_t i = 0; i < steps; i++) {
-		uint64_t dice = prng_below(prng, 10);
-		if (dice < 3) {
+		uint64_t dice = prng_below(prng, 11);
+		if (dice == 10) {
+			keep_view(t, txn, prng);
+		} else if (dice < 3) {
 			check_get(t, txn, prng_below(prng, KEYS), false);
 		} else if (dice < 4) {
 			check_get(t, txn, prng_below(prng, KEYS / 4), true);
@@ -875,6 +930,10 @@ static size_t live(uint64_t seed, size_t steps)
 			}
 		}
 	}
+	for (size_t at = 0; at < VIEWS; at++) {
+		check_view(t, at);
+	}
+	expect(t, t->views_checked > steps / 20, "views were walked");
 	size_t failures = t->failures;
 	free(t);
 	world_fini(&w);

@@ -1,0 +1,86 @@
+/* How many keys this node holds, for INFO. A small database is counted when somebody asks. A large one is
+ * counted on the lane of the walks, at most a twentieth of the time and only while somebody asks; he is told
+ * the last count and its age. Followers count their own. */
+#include "engine/shard_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define AT_ONCE_ROWS 1000
+#define SLICE_ROWS 10000
+#define REST_US 1000000 /* between two counts on the lane, and REST_TIMES the last one's length */
+#define REST_TIMES 19
+
+static void count_run(struct env_work *work)
+{
+	struct keyspace *keyspace = list_entry(work, struct keyspace, work);
+	keyspace->more = command_census_step(keyspace->census, SLICE_ROWS);
+}
+
+/* The census is through. */
+static void count_end(struct shard *shard)
+{
+	struct keyspace *keyspace = &shard->keyspace;
+	uint64_t now_us = env_now_us(shard->env);
+	if (command_census_counts(keyspace->census, keyspace->counts) == 0) {
+		keyspace->known = true;
+		keyspace->as_of_us = keyspace->begun_us;
+	}
+	keyspace->next_us = now_us + REST_US + REST_TIMES * (now_us - keyspace->begun_us);
+	command_census_close(keyspace->census);
+	keyspace->census = NULL;
+}
+
+static void count_done(struct env_work *work)
+{
+	struct keyspace *keyspace = list_entry(work, struct keyspace, work);
+	struct shard *shard = list_entry(keyspace, struct shard, keyspace);
+	if (keyspace->more) {
+		env_lane_submit(shard->surveys.lane, &keyspace->work);
+	} else {
+		count_end(shard);
+	}
+}
+
+static void count_begin(struct shard *shard)
+{
+	struct keyspace *keyspace = &shard->keyspace;
+	arena_reset(&shard->arena);
+	struct txn *txn = txn_begin(shard->overlay, &shard->arena);
+	keyspace->begun_us = env_now_us(shard->env);
+	keyspace->census = command_census_open(txn, shard->stamp.last_ms);
+	txn_abort(txn);
+	if (keyspace->census == NULL) {
+		return;
+	}
+	if (!command_census_step(keyspace->census, AT_ONCE_ROWS)) {
+		count_end(shard);
+		keyspace->next_us = 0;
+		return;
+	}
+	keyspace->work.run = count_run;
+	keyspace->work.done = count_done;
+	env_lane_submit(shard->surveys.lane, &keyspace->work);
+}
+
+bool shard_keyspace(struct shard *shard, struct census_count counts[CENSUS_DATABASES], uint64_t *age_ms)
+{
+	struct keyspace *keyspace = &shard->keyspace;
+	uint64_t now_us = env_now_us(shard->env);
+	if (keyspace->census == NULL && now_us >= keyspace->next_us && shard->surveys.lane != NULL) {
+		count_begin(shard);
+	}
+	if (!keyspace->known) {
+		return false;
+	}
+	memcpy(counts, keyspace->counts, sizeof keyspace->counts);
+	*age_ms = (now_us - keyspace->as_of_us) / 1000;
+	return true;
+}
+
+/* The lane is closed. */
+void keyspace_fini(struct shard *shard)
+{
+	command_census_close(shard->keyspace.census);
+	shard->keyspace.census = NULL;
+}
