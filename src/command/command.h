@@ -69,6 +69,9 @@ int command_run(struct command_call *call);
  * absent or expired. */
 int command_key_version(struct txn *txn, unsigned db, struct slice key, uint64_t *version);
 
+/* EXPLAIN: whose key a row of TABLE_KV is. False when it is no database's (any more). */
+bool command_row_name(struct txn *txn, struct slice row_key, unsigned *db, struct slice *key);
+
 /* Expiry by replicated batches: deletes at most max expired keys (index 'x') in
  * txn, tells how many and whether more are due. */
 int command_expire_due(struct txn *txn, size_t max, size_t *deleted, bool *more);

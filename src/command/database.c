@@ -90,6 +90,24 @@ int swapdb_command(struct command_call *call)
 	return rc != 0 ? rc : space_put(call->txn, (unsigned)b, &one);
 }
 
+bool command_row_name(struct txn *txn, struct slice row_key, unsigned *db, struct slice *key)
+{
+	uint8_t prefix[ROW_PREFIX];
+	struct space space;
+
+	for (*db = 0; *db < COMMAND_DATABASES; (*db)++) {
+		if (space_get(txn, *db, &space) != 0) {
+			return false;
+		}
+		space_prefix(&space, space.generation, prefix);
+		if (slice_starts_with(row_key, slice_of(prefix, sizeof(prefix)))) {
+			*key = slice_skip(row_key, ROW_PREFIX);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- sweeping ---- */
 
 /* Deletes at most max rows of the flushed generations. It goes on where the last step

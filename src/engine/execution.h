@@ -42,7 +42,10 @@ int guard_run(struct execution *x, const struct guard *guard, struct reply *repl
 /* run.c: all of x->request. Writes one reply. 0, or it fails whole: ERR_FULL, ERR_TOO_LARGE, ERR_BUSY (the
  * bundle is not compiled), ERR_IO, ERR_CORRUPT. */
 int run_request(struct execution *x, struct reply *reply, struct verdict *verdict);
+/* explain.c: the same, and what it would do, around its reply. */
 int run_explained(struct execution *x, struct reply *reply, struct verdict *verdict);
+/* survey.c: the answer of a walk that is through, instead of run_request. */
+int survey_answer(struct execution *x, struct reply *reply, struct verdict *verdict);
 /* How the reply that begins at begin came out. */
 void verdict_judge(const struct reply *reply, size_t begin, struct verdict *verdict);
 void verdict_answer(struct reply *reply, enum code code, struct verdict *verdict);

@@ -283,29 +283,3 @@ int run_request(struct execution *x, struct reply *reply, struct verdict *verdic
 	}
 	return guard_run(x, &guard, reply, verdict);
 }
-
-/* EXPLAIN: what would happen, around the reply that would come. */
-int run_explained(struct execution *x, struct reply *reply, struct verdict *verdict)
-{
-	struct buf inside;
-	struct reply inner = {&inside, reply->protocol};
-	buf_init(&inside, reply->out->max);
-	int rc = run_request(x, &inner, verdict);
-	if (rc == 0) {
-		reply_map(reply, 6);
-		reply_bulk_text(reply, "outcome");
-		reply_bulk_text(reply, outcome_name(verdict->outcome));
-		reply_bulk_text(reply, "replayed");
-		reply_bool(reply, verdict->replayed);
-		reply_bulk_text(reply, "now_ms");
-		reply_integer(reply, (int64_t)txn_now_ms(x->txn));
-		reply_bulk_text(reply, "writes");
-		reply_integer(reply, (int64_t)txn_write_count(x->txn));
-		reply_bulk_text(reply, "waits_for");
-		reply_integer(reply, (int64_t)txn_read_index(x->txn));
-		reply_bulk_text(reply, "reply");
-		buf_append_slice(reply->out, buf_slice(&inside));
-	}
-	buf_fini(&inside);
-	return rc;
-}

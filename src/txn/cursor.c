@@ -259,6 +259,7 @@ bool txn_cursor_next(struct txn_cursor *cursor, struct slice *key, struct slice 
 						   : walk_order(cursor, version_key(v), cursor->store_key);
 		if (order > 0) {
 			remember(cursor, cursor->store_key);
+			txn_note_key(cursor->txn, cursor->store_key);
 			cursor->store_taken = true;
 			*key = cursor->store_key;
 			*value = cursor->store_value;
@@ -269,6 +270,7 @@ bool txn_cursor_next(struct txn_cursor *cursor, struct slice *key, struct slice 
 		take_equal(cursor, version_key(v));
 		note_read(cursor->txn, v);
 		if (!v->deleted) {
+			txn_note_key(cursor->txn, version_key(v));
 			*key = version_key(v);
 			*value = version_value(v);
 			return true;

@@ -99,6 +99,7 @@ struct txn {
 	size_t churn;       /* of all values ever written */
 	size_t events_begin;
 	size_t cursors; /* open ones */
+	struct txn_trace *trace; /* of reads, or NULL */
 	struct region_mark begin;
 	struct store_pin *pins;
 	size_t pin_count, pin_cap;
@@ -132,6 +133,8 @@ struct version *layer_add(struct overlay *overlay, struct table_slot *slot, stru
 void layer_remove_latest(struct overlay *overlay, struct version *v);
 /* Gives v a new value in a buffer that nobody has seen. The old buffer stays as it is. */
 void layer_set(struct overlay *overlay, struct version *v, struct slice value, bool deleted);
+/* key was read. */
+void txn_note_key(struct txn *txn, struct slice key);
 /* Bytes of a version as a record of a payload. */
 static inline size_t layer_record_bytes(size_t key_len, size_t value_len, bool deleted)
 {

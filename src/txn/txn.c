@@ -25,6 +25,7 @@ struct txn *txn_begin(struct overlay *overlay, struct arena *arena)
 	txn->churn = 0;
 	txn->events_begin = overlay->events.len;
 	txn->pin_count = 0;
+	txn->trace = NULL;
 	if (txn->layer != NULL) {
 		txn->begin = region_mark(&txn->layer->region);
 	}
@@ -191,9 +192,35 @@ static int read_store(struct txn *txn, struct slice key, uint64_t hash, struct s
 	return status;
 }
 
+void txn_trace_reads(struct txn *txn, struct txn_trace *trace)
+{
+	assert(txn->id != 0);
+	*trace = (struct txn_trace){0};
+	txn->trace = trace;
+}
+
+void txn_note_key(struct txn *txn, struct slice key)
+{
+	struct txn_trace *trace = txn->trace;
+	if (trace == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < trace->count; i++) {
+		if (slice_equal(trace->keys[i], key)) {
+			return;
+		}
+	}
+	if (trace->count == TXN_TRACE_MAX) {
+		trace->more = true;
+		return;
+	}
+	trace->keys[trace->count++] = arena_copy(txn->arena, key);
+}
+
 int txn_get(struct txn *txn, struct slice key, struct slice *value)
 {
 	assert(txn->id != 0);
+	txn_note_key(txn, key);
 	uint64_t hash = map_hash(key);
 	struct table_slot *slot = table_find(&txn->overlay->table, key, hash);
 	if (slot == NULL) {
@@ -208,6 +235,7 @@ int txn_get(struct txn *txn, struct slice key, struct slice *value)
 int txn_get_hot(struct txn *txn, struct slice key, struct slice *value)
 {
 	assert(txn->id != 0);
+	txn_note_key(txn, key);
 	struct overlay *overlay = txn->overlay;
 	uint64_t hash = map_hash(key);
 	struct table_slot *slot = table_find(&overlay->table, key, hash);
@@ -335,6 +363,19 @@ int txn_emit(struct txn *txn, struct slice event)
 	buf_append_slice(events, event);
 	assert(!buf_failed(events));
 	return 0;
+}
+
+bool txn_next_written(const struct txn *txn, size_t *at, struct slice *key, bool *deleted)
+{
+	while (*at < txn->undo_count) {
+		const struct undo *undo = &txn->undo[(*at)++];
+		if (undo->writer != txn->id) { /* its first writing by this transaction */
+			*key = version_key(undo->version);
+			*deleted = undo->version->deleted;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* ---- marks ---- */

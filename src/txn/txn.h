@@ -62,6 +62,18 @@ size_t txn_write_count(const struct txn *txn);
  * commit (D3a). */
 uint64_t txn_read_index(const struct txn *txn);
 
+/* For EXPLAIN. From now on the keys that are read are kept in trace, each once, in order; those beyond its
+ * bound are not and set more. Copies in the transaction's arena. */
+#define TXN_TRACE_MAX 256
+struct txn_trace {
+	size_t count;
+	bool more;
+	struct slice keys[TXN_TRACE_MAX];
+};
+void txn_trace_reads(struct txn *txn, struct txn_trace *trace);
+/* The keys that are written, in order of their first writing; *at begins at 0. Borrowed. */
+bool txn_next_written(const struct txn *txn, size_t *at, struct slice *key, bool *deleted);
+
 /* Ordered walk over [from, to) as this transaction sees it: own writes over
  * overlay over store. to empty: no upper end. Writes during the walk behind its
  * position are seen or not; do not write ahead of it. */

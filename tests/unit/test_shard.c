@@ -370,6 +370,51 @@ static void test_busy_log(void)
 	world_close(&w);
 }
 
+static bool says(const char *reply, const char *part)
+{
+	if (strstr(reply, part) != NULL) {
+		return true;
+	}
+	tap_note("said %s", reply);
+	return false;
+}
+
+static void test_explain(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET gone v");
+	ok(says(world_ask(&w, "EXPLAIN INCR k"), "$5||reads||*1||*3||$3||key||:0||$1||k||$6||writes||*1||*4||"
+						 "$3||put||$3||key||:0||$1||k||$4||more||#f||"
+						 "$5||reply||:1||"),
+	   "EXPLAIN lists the rows that are read and written, and the reply");
+	is_str(world_ask(&w, "GET k"), "_||", "and nothing of it stays");
+	ok(says(world_ask(&w, "EXPLAIN DEL gone"), "*4||$6||delete||$3||key||:0||$4||gone||"),
+	   "a row that would go");
+	ok(says(world_ask(&w, "EXPLAIN ONCE o-1 SET k v"), "*4||$3||put||$4||once||$7||default||$3||o-1||"),
+	   "the record of a request id");
+	ok(says(world_ask(&w, "EXPLAIN INCR gone"), "$6||writes||*0||"),
+	   "what is refused would write nothing");
+	world_bundle(&w, "PUSH", world_take_lua);
+	world_ask(&w, "CALL pool.fill sku s-1 qty 5");
+	const char *call = world_ask(&w, "EXPLAIN CALL pool.take take_id t1 sku s-1 qty 2");
+	ok(says(call, "*3||$3||row||$4||pool||$3||s-1||") &&
+		   says(call, "*4||$3||put||$3||row||$4||pool||$3||s-1||"),
+	   "rows of tables with their names");
+	ok(says(world_ask(&w, "EXPLAIN EVAL for\ti=100,299\tdo\tredis.call('SET',i,i)\tend 0"),
+		"$6||writes||*100||"),
+	   "a list has an end");
+	struct ask twice;
+	ask_init(&w, &twice);
+	twice.request.kind = REQUEST_EXEC;
+	ask_words(&twice, "EXPLAIN SET a 1 ; SET a 2");
+	ask_send(&twice);
+	ok(says(ask_wait(&twice), "$6||writes||*1||*4||$3||put||$3||key||:0||$1||a||"),
+	   "a row that is written twice stands there once");
+	ask_end(&twice);
+	world_close(&w);
+}
+
 static void test_cancel(void)
 {
 	struct world w;
@@ -739,6 +784,7 @@ int main(void)
 	test_watch();
 	test_large_transactions_travel_alone();
 	test_busy_log();
+	test_explain();
 	test_cancel();
 	test_deadlines();
 	test_overload();
