@@ -29,7 +29,7 @@
 #define LIMIT_ENTRY (MIB(1) + KIB(128)) /* payload of one log entry */
 #define LIMIT_BATCH_OPEN_MS 10          /* an open batch is sealed after this long at the latest */
 #define LIMIT_ENTRIES_IN_FLIGHT 3       /* sealed entries not yet committed before the open batch waits */
-#define LIMIT_APPLY_LAG MIB(64)         /* committed minus applied; beyond: retry */
+#define LIMIT_APPLY_LAG MIB(16)         /* committed minus applied: more than that in the overlay; beyond: retry */
 
 /* Protocol. Over it: one error, connection closed. */
 #define LIMIT_RESP_ARGS (1024 * 1024) /* elements of one command */
@@ -47,10 +47,15 @@
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
 #define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry in <= 5 ms */
-/* A turn of the loop that took so many requests and so long answers the rest of its input with retry: under
- * more load than a leader can execute, what is accepted is still answered soon. */
+/* A turn of the loop that took so many requests and so long answers the rest of its input with retry, and so does
+ * a leader where so many requests wait for their commit and the oldest of them for so long. Either shows more load
+ * than it can execute: until the load falls, turns are short, so that what they refuse is refused soon. */
 #define LIMIT_TURN_REQUESTS 256
 #define LIMIT_TURN_MS 100
+#define LIMIT_WAIT_REQUESTS 2048
+#define LIMIT_WAIT_MS 100
+#define LIMIT_OVERLOAD_REQUESTS 64 /* a short turn takes so many all the same */
+#define LIMIT_OVERLOAD_TURN_US 12000
 
 /* Peer frames. Over it: connection closed, counted. */
 #define LIMIT_FRAME MIB(9) /* holds every reply, so that every node can answer what the leader can */
@@ -83,6 +88,8 @@ _Static_assert(LIMIT_REPLY + KIB(64) <= LIMIT_FRAME, "so can its reply");
 _Static_assert(2 * LIMIT_VALUE < LIMIT_REPLY && LIMIT_REPLY < LIMIT_CONN_OUTPUT, "what was written can be read");
 _Static_assert(LIMIT_FRAME < LIMIT_PEER_QUEUE, "a frame fits the queue");
 _Static_assert(LIMIT_BATCH_SEAL <= LIMIT_ENTRY, "a sealed batch fits an entry");
+_Static_assert(LIMIT_OVERLOAD_REQUESTS <= LIMIT_TURN_REQUESTS && LIMIT_OVERLOAD_TURN_US < LIMIT_TURN_MS * 1000,
+	       "a turn under overload is the shorter one");
 _Static_assert(LIMIT_BUNDLE_BYTES < LIMIT_TXN_BYTES, "a bundle is pushed in one transaction");
 
 #endif /* BASE_LIMITS_H */

@@ -72,6 +72,7 @@ static void batch_open(struct shard *shard)
 	assert(index >= shard->first_waiting);
 	assert(index - shard->first_waiting < BATCH_RING);
 	batch->index = index;
+	batch->opened_us = now_us;
 	shard->batch_txns = 0;
 	overlay_open(shard->overlay, index, stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us));
 	shard->batch_opened_us = now_us;
@@ -85,6 +86,7 @@ static void batch_restamp(struct shard *shard)
 	assert(overlay_open_empty(shard->overlay));
 	assert(shard->batch_txns == 0);
 	overlay_restamp(shard->overlay, stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us));
+	propose_batch(shard, overlay_open_index(shard->overlay))->opened_us = now_us;
 	shard->batch_opened_us = now_us;
 	shard->stamped = true;
 }
@@ -253,6 +255,7 @@ void propose_turn(struct shard *shard)
 	close_turn(shard);
 	yield_turn(shard);
 	shard->stamped = false;
+	admission_turn_end(shard);
 	shard->turn_requests = 0;
 	shard->in_turn = false;
 	if (!list_empty(&shard->finished)) {

@@ -49,6 +49,7 @@ enum request_state {
 /* One index of ours that is not yet known to be committed, and who waits for it. */
 struct batch {
 	uint64_t index;
+	uint64_t opened_us;
 	struct list waiters; /* requests, in order of execution */
 };
 struct once_new {
@@ -134,6 +135,22 @@ struct keyspace {
 	struct census_count counts[CENSUS_DATABASES];
 };
 
+/* More load than can be executed (admission.c). */
+struct overload {
+	bool on;
+	bool turn_full;          /* what else comes in this turn is refused */
+	uint64_t long_us;        /* the last turn that was too long */
+	uint64_t began_us, stay_us, left_us;
+	uint64_t since_us;       /* a window, while on */
+	uint64_t taken, refused; /* in the window */
+	/* Requests of this turn: of clients with others under way, and of clients without. */
+	size_t following, fresh;
+	bool shed;       /* some was refused */
+	bool deferred;   /* some are taken at the end of the turn */
+	size_t followed; /* following, in the turn before */
+	size_t capacity; /* of a turn, as the last ones were */
+};
+
 struct shard {
 	struct shard_config config;
 	char *strings; /* the copied texts of config */
@@ -174,6 +191,7 @@ struct shard {
 	bool in_turn;
 	size_t turn_requests; /* submitted since the last turn hook, the first of them at turn_began_us */
 	uint64_t turn_began_us;
+	struct overload overload;
 	struct once_block once_block; /* ids of the open batch */
 	struct buf payload;
 	struct entry *unproposed; /* sealed, but the log was too busy */
@@ -245,8 +263,11 @@ void request_judge(struct slice reply, enum outcome *outcome, enum code *code);
 
 /* admission.c */
 enum code admission_check(struct shard *shard, const struct request *request, uint64_t now_us);
+/* A turn gets its first request; a turn is over. */
+void admission_turn(struct shard *shard, uint64_t now_us);
+void admission_turn_end(struct shard *shard);
 /* What a transaction that wrote still has to pass: CODE_NONE, NO_SPACE or OVERLOADED. */
-enum code admission_write(const struct shard *shard);
+enum code admission_write(struct shard *shard);
 void admission_space(struct shard *shard);
 /* Something found no space: asked at once. */
 void admission_space_gone(struct shard *shard);

@@ -97,7 +97,7 @@ struct call *call_take(struct node *node)
 	call->finish = NULL;
 	call->deadline_us = 0;
 	call->held_bytes = 0;
-	call->muted = call->mutates = call->routed = false;
+	call->spoken = call->muted = call->mutates = call->routed = false;
 	call->state = CALL_OPEN;
 	pool->taken++;
 	call->slab->taken++;

@@ -43,6 +43,7 @@ struct call {
 	struct replica_forward forward;
 	struct call_slab *slab;
 	uint8_t state;
+	bool spoken;  /* answers on the spot, one or several on end, behind calls under way */
 	bool muted;   /* CLIENT REPLY OFF or SKIP: the answer is dropped */
 	bool mutates; /* it may write: an answer that does not come is unknown */
 	bool routed;  /* counted in conn->under_way */

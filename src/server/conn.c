@@ -143,10 +143,14 @@ struct conn_reply conn_reply_begin(struct conn *conn, bool muted)
 		answer.reply.out = &conn->node->nowhere;
 		return answer;
 	}
-	if (!list_empty(&conn->calls)) {
-		answer.call = conn_call(conn, false);
-		answer.reply.out = &answer.call->request.reply;
+	if (list_empty(&conn->calls)) {
+		return answer;
 	}
+	struct call *last = list_entry(conn->calls.prev, struct call, link);
+	bool joins = last->spoken && last->state == CALL_ANSWERED;
+	answer.call = joins ? last : conn_call(conn, false);
+	answer.call->spoken = true;
+	answer.reply.out = &answer.call->request.reply;
 	return answer;
 }
 
@@ -154,7 +158,9 @@ void conn_reply_end(struct conn *conn, struct conn_reply *answer)
 {
 	if (answer->call != NULL) {
 		conn_count_held(conn, answer->call);
-		call_answer(answer->call);
+		if (answer->call->state != CALL_ANSWERED) {
+			call_answer(answer->call);
+		}
 		return;
 	}
 	conn_collect(conn);
@@ -349,6 +355,11 @@ static void conn_data_cb(void *owner, struct slice bytes)
 	}
 	conn->active_us = env_now_us(conn->node->env);
 	conn->node->counters.bytes_in += bytes.len;
+	if (dispatch_defers(&conn->node->dispatch, conn)) {
+		conn_keep(conn, bytes);
+		env_turn_arm(&conn->turn);
+		return;
+	}
 	if (conn->in.len > 0) {
 		conn_keep(conn, bytes);
 		conn_read(conn);
@@ -357,6 +368,10 @@ static void conn_data_cb(void *owner, struct slice bytes)
 	size_t used = conn_parse(conn, bytes);
 	conn_keep(conn, slice_skip(bytes, used));
 	conn_steer(conn);
+	if (conn->hasty && conn->state == CONN_OPEN) {
+		conn_flush(conn);
+	}
+	conn->hasty = false;
 }
 
 void conn_wake(struct conn *conn)

@@ -50,6 +50,7 @@ struct conn {
 	bool writing, paused;
 	bool blocked; /* not read until a call of its own is answered (WATCH) */
 	bool ended;   /* the client's end of stream came */
+	bool hasty;   /* a refusal waits: sent when the input is read, not when all others' is */
 	size_t counted_input;
 
 	struct list calls; /* in the order of asking */
@@ -60,6 +61,7 @@ struct conn {
 	uint64_t route;
 	size_t under_way, parked;
 	uint64_t parked_walk;
+	uint64_t busy_us; /* since when some are under way */
 
 	uint64_t opened_us, active_us, sent_us, begun_us; /* begun: an unfinished request's first byte */
 	struct session session;

@@ -9,6 +9,9 @@
 #define TICK_MS 10
 /* A sent request may be answered a little after its deadline: the leader says what became of it. */
 #define GRACE_MS 1000
+/* Under overload, a client with calls under way is served before others for so long; then it is others' turn.
+ */
+#define FAVOUR_US 500000
 /* Answers to another node: longer ones keep so much free of what may be unsent to it for those of others. */
 #define ANSWER_SHORT KIB(64)
 #define ANSWER_RESERVE MIB(4)
@@ -174,6 +177,9 @@ static bool way_is_free(const struct conn *conn, uint64_t to_id)
 
 static void dispatch_route(struct call *call, uint64_t to_id)
 {
+	if (call->conn->under_way == 0) {
+		call->conn->busy_us = call->conn->active_us;
+	}
 	call->conn->route = to_id;
 	call->conn->under_way++;
 	call->routed = true;
@@ -293,6 +299,25 @@ bool dispatch_call(struct dispatch *dispatch, struct call *call)
 		return true;
 	}
 	return dispatch_park(dispatch, call, false);
+}
+
+/* Its refusals would wait for what is under way, so it is served, unless it has been for long. */
+static bool is_favoured(const struct conn *conn)
+{
+	return conn->under_way > 0 && conn->active_us - conn->busy_us < FAVOUR_US;
+}
+
+bool dispatch_defers(struct dispatch *dispatch, const struct conn *conn)
+{
+	struct node *node = dispatch->node;
+	return is_favoured(conn) && node->state == NODE_SERVING && shard_defers(node->shard);
+}
+
+bool dispatch_sheds(struct dispatch *dispatch, const struct conn *conn, const struct command *command)
+{
+	struct node *node = dispatch->node;
+	bool writes = (command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) != 0;
+	return node->state == NODE_SERVING && shard_sheds(node->shard, is_favoured(conn), writes);
 }
 
 void dispatch_drop(struct dispatch *dispatch, struct call *call)

@@ -12,6 +12,7 @@
 #include "engine/shard.h"
 
 struct call;
+struct conn;
 struct node;
 
 struct dispatch {
@@ -27,6 +28,10 @@ void dispatch_fini(struct dispatch *dispatch);
 /* Sends an OPEN call of a connection on its way; what its request borrows need only live until
  * the return. False when it was answered on the spot: then it is gone. */
 bool dispatch_call(struct dispatch *dispatch, struct call *call);
+/* Input of this client is to be kept until the turn's end: under overload others are refused first. */
+bool dispatch_defers(struct dispatch *dispatch, const struct conn *conn);
+/* Before a request of this client is made a call: true when it is to be answered OVERLOADED instead. */
+bool dispatch_sheds(struct dispatch *dispatch, const struct conn *conn, const struct command *command);
 /* The client is gone: the call is released now, or by its answer. */
 void dispatch_drop(struct dispatch *dispatch, struct call *call);
 /* A leader may be known now: parked calls go on, in the next turn. */

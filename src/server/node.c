@@ -119,6 +119,8 @@ int node_open(struct env *env, const struct node_config *config, struct log *log
 	slowlog_init(&node->slowlog, config->slowlog_max);
 	arena_init(&node->arena, KIB(16));
 	buf_init(&node->nowhere, MIB(64));
+	buf_init(&node->refusal, KIB(1));
+	reply_code(&(struct reply){&node->refusal, 2}, CODE_OVERLOADED, NULL);
 	env_timer_init(env, &node->tick, node_tick_cb);
 	env_timer_init(env, &node->stop_timer, node_stop_timer_cb);
 	int status = identity_open(env, config->dir, config->cluster_id, config->id, config->bootstrap,
@@ -235,6 +237,7 @@ void node_free(struct node *node)
 	slowlog_fini(&node->slowlog);
 	arena_fini(&node->arena);
 	buf_fini(&node->nowhere);
+	buf_fini(&node->refusal);
 	identity_close(&node->identity);
 	free(node);
 }

@@ -35,6 +35,7 @@ struct node {
 	uint64_t clock_us;  /* when the request before was through: for SLOWLOG */
 	struct arena arena; /* of the request that is being read; reset behind it */
 	struct buf nowhere; /* muted answers */
+	struct buf refusal; /* -OVERLOADED, as it is sent */
 	uint64_t started_us;
 	enum replica_role role;
 	uint64_t leader_id;

@@ -110,6 +110,18 @@ static void session_local(struct conn *conn, const struct local *local, const st
 	conn_reply_end(conn, &answer);
 }
 
+/* Under overload most requests end here: no call is made for them. */
+static void session_refuse(struct conn *conn, bool muted)
+{
+	if (muted) {
+		return;
+	}
+	struct conn_reply answer = conn_reply_begin(conn, false);
+	buf_append_slice(answer.reply.out, buf_slice(&conn->node->refusal));
+	conn_reply_end(conn, &answer);
+	conn->hasty = true;
+}
+
 /* To the leader, wherever it is. */
 static void session_data(struct conn *conn, const struct command *command, const struct slice *argv,
 			 size_t argc, const struct request_envelope *envelope, bool muted)
@@ -274,6 +286,10 @@ void session_request(struct conn *conn, const struct slice *argv, size_t argc)
 	}
 	if ((command->flags & COMMAND_LOCAL) != 0) {
 		session_say(conn, muted, say_error, "ERR this command is not served");
+		return;
+	}
+	if (dispatch_sheds(&conn->node->dispatch, conn, command)) {
+		session_refuse(conn, muted);
 		return;
 	}
 	session_data(conn, command, argv, argc, &envelope, muted);

@@ -57,6 +57,16 @@ void shard_submit(struct shard *shard, struct request *request)
 	}
 	shard->requests[shard->count++] = request;
 }
+bool shard_defers(struct shard *shard)
+{
+	return shard->defers;
+}
+bool shard_sheds(struct shard *shard, bool follows, bool writes)
+{
+	shard->shed += shard->sheds;
+	shard->followed += follows;
+	return shard->sheds;
+}
 void shard_cancel(struct shard *shard, struct request *request)
 {
 	for (size_t i = 0; i < shard->count; i++) {

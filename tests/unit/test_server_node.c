@@ -308,6 +308,108 @@ static void test_kill(void)
 	house_close(&house);
 }
 
+/* ---- a shard that refuses ---- */
+
+#define REFUSAL "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little later\"}\r\n"
+
+static void test_refusal(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	straw.sheds = true;
+	say(&house, fd, "SET a 1\r\nPING\r\nfoo\r\nGET\r\nONCE\r\nONCE id GET a\r\nCLIENT GETNAME\r\n");
+	hear(&house, fd,
+	     REFUSAL "+PONG\r\n-ERR unknown command 'foo', with args beginning with: \r\n"
+		     "-ERR wrong number of arguments for 'get' command\r\n"
+		     "-ERR wrong number of arguments for 'once' command\r\n" REFUSAL "$-1\r\n",
+	     "what a shard in overload would refuse is refused for it; all else is answered as ever");
+	is_int(straw.count, 0, "the shard is not asked");
+	is_int(straw.shed, 2, "but told");
+	close(fd);
+	fd = client_open(&house);
+	say(&house, fd, "CLIENT REPLY SKIP\r\nGET a\r\nPING\r\n");
+	hear(&house, fd, "+PONG\r\n", "a client that wants no answer hears of no refusal");
+	is_int(straw.shed, 3, "which is counted all the same");
+	say(&house, fd, "GET a\r\n*2\r\n$3\r\nGET\r\n$1\r\n");
+	hear(&house, fd, REFUSAL, "half a request behind a refused one");
+	straw.sheds = false;
+	say(&house, fd, "b\r\n");
+	is_str(straw.words[0], "GET b", "is run when it is whole, if the shard takes it then");
+	straw_answer(0, "$-1\r\n");
+	hear(&house, fd, "$-1\r\n", "and answered");
+	straw.sheds = true;
+	say(&house, fd, "GET a\r\n*1\r\n:5\r\nGET b\r\n");
+	hear(&house, fd, REFUSAL "-ERR Protocol error: expected '$', got ':'\r\n",
+	     "a protocol error behind a refusal is told");
+	hear_end(&house, fd, "and closes the connection");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_refusal_in_order(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\n");
+	straw.sheds = true;
+	say(&house, fd, "GET a\r\nPING\r\nGET b\r\n");
+	straw.sheds = false;
+	say(&house, fd, "SET c 3\r\n");
+	straw.sheds = true;
+	say(&house, fd, "GET d\r\n");
+	is_int(house.node->calls.taken, 4, "answers on end take one place in the order");
+	is_int(straw.followed, 4, "the shard knows whose answers are under way");
+	straw_answer(1, "+OK\r\n");
+	ok(silent(&house, fd), "refusals wait for the answers before them");
+	straw_answer(0, "+1\r\n");
+	hear(&house, fd, "+1\r\n" REFUSAL "+PONG\r\n" REFUSAL "+OK\r\n" REFUSAL, "and come in the order of asking");
+	is_int(house.node->calls.taken, 0, "nothing is left behind");
+	close(fd);
+	house_close(&house);
+}
+
+static void test_deferred(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house), other = client_open(&house);
+	straw.defers = true;
+	say(&house, fd, "SET a 1\r\n");
+	is_int(straw.count, 1, "a client without requests under way is not deferred");
+	say(&house, fd, "SET b 2\r\nPING\r\n*2\r\n$3\r\nGET\r\n");
+	is_int(straw.count, 2, "what is deferred is read all the same, at the end of the turn");
+	say(&house, other, "PING\r\n");
+	hear(&house, other, "+PONG\r\n", "others are not");
+	say(&house, fd, "$1\r\na\r\n");
+	is_str(straw.words[2], "GET a", "a request may come in several deferred pieces");
+	for (size_t i = 0; i < 3; i++) {
+		straw_answer(i, i < 2 ? "+OK\r\n" : "$1\r\n1\r\n");
+	}
+	hear(&house, fd, "+OK\r\n+OK\r\n+PONG\r\n$1\r\n1\r\n", "the order is kept");
+	close(fd);
+	close(other);
+	house_close(&house);
+}
+
+static void test_refusal_in_multi(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	straw.sheds = true;
+	say(&house, fd, "MULTI\r\nSET a 1\r\nPING\r\nEXEC\r\n");
+	is_int(straw.shed, 0, "a command in a queue is not refused");
+	is_str(straw.words[0], "SET a 1", "EXEC asks the shard");
+	straw_answer(0, REFUSAL);
+	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n" REFUSAL, "whose refusal is of the whole");
+	say(&house, fd, "GET a\r\n");
+	hear(&house, fd, REFUSAL, "behind it no queue is open");
+	close(fd);
+	house_close(&house);
+}
+
 /* ---- transactions ---- */
 
 static void test_multi(void)
@@ -825,6 +927,10 @@ int main(void)
 	test_client_leaves();
 	test_silence();
 	test_kill();
+	test_refusal();
+	test_refusal_in_order();
+	test_deferred();
+	test_refusal_in_multi();
 	test_multi();
 	test_splice();
 	test_watch();
