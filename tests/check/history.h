@@ -99,6 +99,7 @@ struct history {
 	size_t entry_count, entry_cap;
 	struct history_hash *hashes;
 	size_t hash_count, hash_cap;
+	bool cut; /* most nodes were lost for good: what was acknowledged last, none may have applied */
 };
 
 void history_init(struct history *history);

@@ -49,7 +49,7 @@ static size_t build(const uint8_t *data, size_t size, uint8_t *out)
 			group = offset;
 		}
 		struct record record = {
-			.kind = data[0] % 4,
+			.kind = RECORD_ENTRY + data[0] % 3,
 			.type = (flags & 2) != 0 ? ENTRY_CHANGE : ENTRY_COMMAND,
 			.len = record.kind == RECORD_ENTRY ? data[3] : 0,
 			.link = (flags & 4) != 0 ? link + 1 : link,

@@ -136,6 +136,11 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 	for (unsigned i = 0; i < nemesis->frail_count; i++) {
 		nemesis->frail[i] = (first + i) % fleet->count;
 	}
+	/* The last group of a log is proved by the next one only, and rot in it looks like a torn write
+	 * (raft/wal/segment.h): a minority may lose it so, and gets it again; a majority would lie. */
+	for (unsigned i = 0; i < fleet->count && frail != 0; i++) {
+		sim_disk_faults(fleet->members[i].host)->flips_spare_end = true;
+	}
 	/* Of each seed a third of the kinds, more or less; leaders fall in every one, and do not know it. */
 	uint64_t density = 1 + prng_below(prng, 5);
 	const struct fault_kind *kind;

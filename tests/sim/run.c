@@ -139,6 +139,7 @@ static void silence(struct run *run)
 	if (run->shops.busy + run->sale.busy > 0) {
 		judge_fail(judge, "%u requests never ended", run->shops.busy + run->sale.busy);
 	}
+	judge->history.cut = true;
 	judge_verdict(judge);
 }
 

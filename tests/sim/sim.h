@@ -113,6 +113,7 @@ struct sim_disk_faults {
 	uint64_t capacity;                    /* bytes; 0: no bound */
 	uint32_t write_error_per_million, read_error_per_million, sync_error_per_million;
 	uint32_t flip_per_million;            /* a read gives one wrong bit, and the file keeps it */
+	bool flips_spare_end;                 /* not of what a file's last two writes wrote, or lies behind it */
 	uint32_t misdirect_per_million;       /* a write lands a sector away */
 	bool dir_forgets;                     /* what a failed sync of a directory should have carried, no later one does:
 					       * as with the pages of a file, the disk has it or not */

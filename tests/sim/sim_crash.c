@@ -162,7 +162,12 @@ bool sim_disk_flip(struct sim_host *host, const char *part)
 	if (file == NULL) {
 		return false;
 	}
-	uint64_t at = prng_below(&host->sim->prng, file->now.size);
+	uint64_t size = host->faults.flips_spare_end && file->last_two_from < file->now.size ? file->last_two_from
+											      : file->now.size;
+	if (size == 0) {
+		return false;
+	}
+	uint64_t at = prng_below(&host->sim->prng, size);
 	uint8_t bit = (uint8_t)(1u << prng_below(&host->sim->prng, 8));
 	file->now.bytes[at] ^= bit;
 	if (at < file->old.size) {

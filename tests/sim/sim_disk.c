@@ -233,8 +233,12 @@ int sim_disk_read(struct env_file *base, uint64_t offset, void *bytes, size_t le
 		sim_disk_error(e, "short-read");
 		take /= 2;
 	}
-	if (take > 0 && sim_disk_chance(e->host, e->host->faults.flip_per_million)) {
-		uint64_t at = offset + prng_below(&e->sim->prng, take);
+	size_t exposed = take;
+	if (e->host->faults.flips_spare_end && offset + take > inode->last_two_from) {
+		exposed = offset < inode->last_two_from ? (size_t)(inode->last_two_from - offset) : 0;
+	}
+	if (exposed > 0 && sim_disk_chance(e->host, e->host->faults.flip_per_million)) {
+		uint64_t at = offset + prng_below(&e->sim->prng, exposed);
 		uint8_t bit = (uint8_t)(1u << prng_below(&e->sim->prng, 8));
 		inode->now.bytes[at] ^= bit;
 		if (at < inode->old.size) {
@@ -295,6 +299,8 @@ static int write_now(struct sim_env *e, struct inode *inode, uint64_t offset, co
 	}
 	memcpy(inode->now.bytes + offset, bytes, len);
 	mark_dirty(inode, offset, offset + len);
+	inode->last_two_from = inode->last_from < offset ? inode->last_from : offset;
+	inode->last_from = offset;
 	return 0;
 }
 

@@ -43,6 +43,7 @@ struct inode {
 	/* a file */
 	struct image now, old;
 	uint64_t dirty_from, dirty_to; /* bytes that may differ; none when equal */
+	uint64_t last_from, last_two_from; /* where the last write began, and the last two */
 	/* a directory */
 	struct entries entries, synced;
 	struct op *ops;

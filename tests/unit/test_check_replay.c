@@ -101,6 +101,7 @@ static void good(void)
 	const struct history_part append = {.append = true, .key = 1, .value = 7},
 				  list = {.key = 1, .list = seven, .count = 1};
 	past_forget(&history);
+	history.cut = false;
 	stamp_ms = 1000;
 	history_add_entry(&history, 1, SLICE_NONE);
 	begin();
@@ -159,6 +160,11 @@ static void answers(void)
 	judge(NULL, "a true history with its log is accepted");
 	history.ops[UNKNOWN].outcome = HISTORY_OK, history.ops[UNKNOWN].returned_us = 50;
 	judge("is not in the log", "a lost acknowledgement is found");
+	history.ops[UNKNOWN].outcome = HISTORY_OK, history.ops[UNKNOWN].returned_us = 50, history.cut = true;
+	judge(NULL, "where the nodes were lost for good, the last one may have been applied by none");
+	history.ops[UNKNOWN].outcome = HISTORY_OK, history.ops[UNKNOWN].returned_us = 50, history.cut = true;
+	history.ops[READ].returned_us = 3000000;
+	judge("is not in the log", "one long before the last is found there too");
 	history.ops[WRITE_B].outcome = HISTORY_FAIL, history.ops[WRITE_B].code = "OVERLOADED";
 	judge("failed for certain", "a definite failure that happened is found");
 	history.ops[ADD_A].value = 1, history.ops[ADD_B].value = 2;
@@ -267,6 +273,7 @@ static void sale(int64_t number, const char *reply)
 {
 	static int64_t terms[] = {2, 100, 50}, told[] = {1, 3};
 	past_forget(&history);
+	history.cut = false;
 	stamp_ms = 1000;
 	begin();
 	once_row("allot", 1, 0, 0,

@@ -41,16 +41,18 @@ sub mark_history {
 
 # When answers came: all, and those of writes; and how many operations ended how.
 sub read_history {
-	my ( %count, @acks, @writes );
+	my ( %count, %asked_to_write, @acks, @writes );
 	open my $in, '<', "$world{dir}/history.jsonl" or return { acks => [], writes => [], count => {} };
 	while ( my $line = <$in> ) {
 		my ($type) = $line =~ /"type":"(\w+)"/ or next;
+		$asked_to_write{$1} = 1
+			if $type eq 'invoke' && $line =~ /"f":"(?:write|cas|buy|append|move|swap)"/ && $line =~ /"op":(\d+)/;
 		next if $type eq 'invoke' || $type eq 'nemesis' || $line =~ /"f":"(?:allot|order|stock)"/;
 		$count{$type}++;
 		next if $type ne 'ok';
 		my ($t) = $line =~ /"t_us":(\d+)/ or next;
 		push @acks, $t;
-		push @writes, $t if $line =~ /"f":"(?:write|cas|buy|txn|move|swap)"/;
+		push @writes, $t if $line =~ /"op":(\d+)/ && $asked_to_write{$1};
 	}
 	@acks   = sort { $a <=> $b } @acks;
 	@writes = sort { $a <=> $b } @writes;
