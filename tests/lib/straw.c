@@ -65,6 +65,7 @@ bool shard_sheds(struct shard *shard, bool follows, bool writes)
 {
 	shard->shed += shard->sheds;
 	shard->followed += follows;
+	shard->wrote += writes;
 	return shard->sheds;
 }
 void shard_cancel(struct shard *shard, struct request *request)

@@ -19,10 +19,10 @@ struct shard {
 	uint64_t to[STRAW_MAX];
 	size_t forward_count;
 	size_t reply_room; /* what shard_forward_room tells; SIZE_MAX at first */
-	struct buf reply; /* the last frame given to shard_forward_reply */
+	struct buf reply;  /* the last frame given to shard_forward_reply */
 	size_t reply_count;
 	bool sheds, defers;
-	size_t shed, followed; /* of those that were asked about */
+	size_t shed, followed, wrote; /* of those that were asked about */
 	void (*closed)(void *owner);
 };
 extern struct shard straw;

@@ -12,10 +12,12 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -140,6 +142,19 @@ static void say(struct house *house, int fd, const char *text)
 	}
 	uv_env_run_until(house->env, fulfilled, &wish, HEAR_MS);
 	turns(house);
+}
+
+/* Written, and arrived where the node will read it. */
+static void send_only(int fd, const char *text)
+{
+	int under_way = 1;
+	size_t len = strlen(text);
+	if (write(fd, text, len) != (ssize_t)len) {
+		tap_note("short write");
+	}
+	for (int i = 0; i < HEAR_MS && ioctl(fd, SIOCOUTQ, &under_way) == 0 && under_way > 0; i++) {
+		usleep(1000);
+	}
 }
 
 struct ear {
@@ -310,7 +325,9 @@ static void test_kill(void)
 
 /* ---- a shard that refuses ---- */
 
-#define REFUSAL "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little later\"}\r\n"
+#define REFUSAL                                                                                              \
+	"-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "        \
+	"later\"}\r\n"
 
 static void test_refusal(void)
 {
@@ -326,6 +343,7 @@ static void test_refusal(void)
 	     "what a shard in overload would refuse is refused for it; all else is answered as ever");
 	is_int(straw.count, 0, "the shard is not asked");
 	is_int(straw.shed, 2, "but told");
+	is_int(straw.wrote, 1, "and which of them may write");
 	close(fd);
 	fd = client_open(&house);
 	say(&house, fd, "CLIENT REPLY SKIP\r\nGET a\r\nPING\r\n");
@@ -364,7 +382,8 @@ static void test_refusal_in_order(void)
 	straw_answer(1, "+OK\r\n");
 	ok(silent(&house, fd), "refusals wait for the answers before them");
 	straw_answer(0, "+1\r\n");
-	hear(&house, fd, "+1\r\n" REFUSAL "+PONG\r\n" REFUSAL "+OK\r\n" REFUSAL, "and come in the order of asking");
+	hear(&house, fd, "+1\r\n" REFUSAL "+PONG\r\n" REFUSAL "+OK\r\n" REFUSAL,
+	     "and come in the order of asking");
 	is_int(house.node->calls.taken, 0, "nothing is left behind");
 	close(fd);
 	house_close(&house);
@@ -388,6 +407,38 @@ static void test_deferred(void)
 		straw_answer(i, i < 2 ? "+OK\r\n" : "$1\r\n1\r\n");
 	}
 	hear(&house, fd, "+OK\r\n+OK\r\n+PONG\r\n$1\r\n1\r\n", "the order is kept");
+	close(fd);
+	close(other);
+	house_close(&house);
+}
+
+static void test_deferred_last(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house), other = client_open(&house);
+	straw.defers = true;
+	say(&house, other, "PING\r\n");
+	hear(&house, other, "+PONG\r\n", "(two clients)");
+	say(&house, fd, "SET a 1\r\n");
+	send_only(fd, "SET b 2\r\n");
+	send_only(other, "SET c 3\r\n");
+	turns(&house);
+	ok(strcmp(straw.words[1], "SET c 3") == 0 && strcmp(straw.words[2], "SET b 2") == 0,
+	   "in a turn a client with requests under way is read behind the others");
+	straw_answer(1, "+OK\r\n");
+	struct call *call = list_entry(straw.requests[0], struct call, request);
+	call->conn->busy_us -= 400000000;
+	send_only(fd, "SET d 4\r\n");
+	send_only(other, "SET e 5\r\n");
+	turns(&house);
+	is_str(straw.words[3], "SET d 4", "but not for ever: then it is others' turn");
+	for (size_t i = 0; i < 5; i++) {
+		if (i != 1) {
+			straw_answer(i, "+OK\r\n");
+		}
+	}
+	hear(&house, fd, "+OK\r\n+OK\r\n+OK\r\n", "each gets its own answers");
 	close(fd);
 	close(other);
 	house_close(&house);
@@ -930,6 +981,7 @@ int main(void)
 	test_refusal();
 	test_refusal_in_order();
 	test_deferred();
+	test_deferred_last();
 	test_refusal_in_multi();
 	test_multi();
 	test_splice();
