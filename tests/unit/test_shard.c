@@ -412,6 +412,20 @@ static void test_explain(void)
 	ok(says(ask_wait(&twice), "$6||writes||*1||*4||$3||put||$3||key||:0||$1||a||"),
 	   "a row that is written twice stands there once");
 	ask_end(&twice);
+	ask_init(&w, &twice);
+	twice.request.kind = REQUEST_EXEC;
+	ask_words(&twice, "EXPLAIN GET a ; GET a");
+	ask_send(&twice);
+	ok(says(ask_wait(&twice), "$5||reads||*1||*3||$3||key||:0||$1||a||$6||writes||"),
+	   "one that is read twice too");
+	ask_end(&twice);
+	ok(says(world_ask(&w, "EXPLAIN SCAN 0"), "$3||key||:0||$4||gone||"),
+	   "rows that a walk finds are read");
+	ask_start(&w, &twice, "EXPLAIN EVAL for\ti=100,299\tdo\tredis.call('GET',i)\tend 0");
+	ask_wait(&twice);
+	ok(memmem(twice.request.reply.data, twice.request.reply.len, "$4\r\nmore\r\n#t\r\n", 14) != NULL,
+	   "where a list ends it says so");
+	ask_end(&twice);
 	world_close(&w);
 }
 
@@ -493,8 +507,10 @@ static void test_short_turns(struct world *w)
 	overload->long_us = env_now_us(w->env) - 1000000;
 	ok(long_turn(w) && !overload->on, "one long turn is an accident");
 	ok(long_turn(w) && overload->on, "two on end are overload");
-	ok(turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US), "then a short one is full as well");
-	ok(!turn_refuses(w, LIMIT_OVERLOAD_REQUESTS - 1, LIMIT_OVERLOAD_TURN_US), "but takes some in any case");
+	ok(turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US),
+	   "then a short one is full as well");
+	ok(!turn_refuses(w, LIMIT_OVERLOAD_REQUESTS - 1, LIMIT_OVERLOAD_TURN_US),
+	   "but takes some in any case");
 	overload->refused = overload->taken = 1000;
 	overload->since_us -= 250000;
 	ok(turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US),
@@ -552,7 +568,8 @@ static void test_sheds(struct world *w)
 	overload->capacity = 100;
 	is_int(taken_of(w, 150, false), 100, "as many as a turn could take before");
 	is_int(w->shard->stats.retried - before, 50, "the others are counted");
-	is_int(taken_of(w, 50, true), 50, "a client with requests under way is served until the turn is full");
+	is_int(taken_of(w, 50, true), 50,
+	       "a client with requests under way is served until the turn is full");
 	overload->turn_full = true;
 	is_int(taken_of(w, 50, true), 0, "then nobody is");
 	next_turn(w);
@@ -582,6 +599,48 @@ static void test_sheds(struct world *w)
 	overload->since_us -= 1000000;
 	is_str(world_ask(w, "SET k w"), "+OK||", "a while later");
 	is_int(taken_of(w, 10000, false), 10000, "all are taken again");
+}
+
+/* Overload lasts while requests come: what was asked while the machine stood still is asked again. */
+static bool overload_refuses(struct world *w, const char *line)
+{
+	bool refused = false;
+	for (int i = 0; i < 100; i++) {
+		uint64_t began_us = env_now_us(w->env);
+		w->shard->overload.on = true;
+		w->shard->overload.since_us = began_us;
+		refused = strncmp(world_ask(w, line), "-OVERLOADED", 11) == 0;
+		if (env_now_us(w->env) - began_us < 100000) {
+			break;
+		}
+	}
+	return refused;
+}
+
+/* A database that lags behind; and who does not lead refuses by himself. */
+static void test_lag(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	struct overload *overload = &w.shard->overload;
+	world_turns(&w);
+	w.shard->apply.bytes += LIMIT_APPLY_LAG * 3 / 4;
+	is_str(world_ask(&w, "SET k v"), "+OK||", "a database may lag");
+	w.shard->apply.bytes += LIMIT_APPLY_LAG;
+	ok(says(world_ask(&w, "SET k w"), "-OVERLOADED") && overload->on, "one that lags far is overload");
+	w.shard->apply.bytes -= LIMIT_APPLY_LAG;
+	ok(overload_refuses(&w, "SET k w"), "under which half as far is too far for a write");
+	ok(overload_refuses(&w, "EVAL return\t1 0"), "and for a script, which might write");
+	ok(!overload_refuses(&w, "GET k"), "reads run");
+	w.shard->apply.bytes -= LIMIT_APPLY_LAG * 3 / 4;
+	is_str(world_ask(&w, "SET k w"), "+OK||", "and all when it has caught up");
+	replica_double_lose(replica_double(), false);
+	world_turns(&w);
+	overload->turn_full = overload->on = true;
+	ok(!shard_sheds(w.shard, false, true) && !shard_defers(w.shard),
+	   "a node that does not lead sheds nobody: it says that it does not lead");
+	overload->turn_full = overload->on = false;
+	world_close(&w);
 }
 
 static void test_overload(void)
@@ -922,6 +981,7 @@ int main(void)
 	test_cancel();
 	test_deadlines();
 	test_overload();
+	test_lag();
 	test_no_space();
 	test_expiry();
 	test_stopping();
