@@ -55,7 +55,7 @@
 #define LIMIT_WAIT_REQUESTS 2048
 #define LIMIT_WAIT_MS 100
 #define LIMIT_OVERLOAD_REQUESTS 64 /* a short turn takes so many all the same */
-#define LIMIT_OVERLOAD_TURN_US 12000
+#define LIMIT_OVERLOAD_TURN_US 6000
 
 /* Peer frames. Over it: connection closed, counted. */
 #define LIMIT_FRAME MIB(9) /* holds every reply, so that every node can answer what the leader can */
