@@ -262,7 +262,7 @@ static int failover_report(struct failover *failover)
 	struct node_hash hashes[NODES_MAX];
 	struct writers *writers = &failover->writers;
 	bool equal =
-		nodes_find(failover->bench.tool, &nodes) && nodes_hash(failover->bench.tool, &nodes, hashes);
+		nodes_find(failover->bench.tool, &nodes) && nodes_hash(&nodes, NODES_HASH_MS, hashes);
 	if (failover->bench.tool->json) {
 		struct buf out;
 		buf_init(&out, MIB(1));

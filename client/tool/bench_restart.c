@@ -135,7 +135,7 @@ static int restart_report(struct restart *restart)
 	struct node_list nodes;
 	struct node_hash hashes[NODES_MAX];
 	bool equal =
-		nodes_find(restart->bench.tool, &nodes) && nodes_hash(restart->bench.tool, &nodes, hashes);
+		nodes_find(restart->bench.tool, &nodes) && nodes_hash(&nodes, NODES_HASH_MS, hashes);
 	if (restart->bench.tool->json) {
 		struct buf out;
 		buf_init(&out, MIB(1));

@@ -85,8 +85,18 @@ int cmd_status(struct tool *tool, int argc, char **argv)
 	return report.leads > 0 ? TOOL_DONE : TOOL_RETRY;
 }
 
+static void print_hash(const char *address, const struct node_hash *hash)
+{
+	if (hash->text[0] == '\0') {
+		printf("%-22s does not answer\n", address);
+		return;
+	}
+	printf("%-22s index %-10llu %s\n", address, (unsigned long long)hash->index, hash->text);
+}
+
 int cmd_hash(struct tool *tool, int argc, char **argv)
 {
+	tool->timeout_ms = NODES_HASH_MS;
 	int status = options_parse(tool, NULL, 0, &argc, argv);
 	if (status != 0) {
 		return status;
@@ -96,14 +106,13 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 	if (!nodes_find(tool, &nodes)) {
 		return tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
 	}
-	bool equal = nodes_hash(tool, &nodes, hashes);
+	bool equal = nodes_hash(&nodes, (unsigned)tool->timeout_ms, hashes);
 	struct buf json;
 	buf_init(&json, SIZE_MAX / 4);
 	buf_append_byte(&json, '[');
 	for (size_t i = 0; i < nodes.count; i++) {
 		if (!tool->json) {
-			printf("%-22s index %-10llu %s\n", nodes.addresses[i],
-			       (unsigned long long)hashes[i].index, hashes[i].text);
+			print_hash(nodes.addresses[i], &hashes[i]);
 			continue;
 		}
 		buf_append_text(&json, i > 0 ? ",{" : "{");

@@ -6,7 +6,6 @@
 
 /* One node that does not answer must not make the tool wait for its whole timeout. */
 #define NODE_MS_MAX 2000
-#define HASH_MS 60000
 #define HASH_ROUNDS 40
 #define HASH_PAUSE_MS 100
 
@@ -81,21 +80,22 @@ static void hash_visit(void *owner, const char *address, const struct tally_call
 	snprintf(hash->text, sizeof(hash->text), "%s", text != NULL ? text : "");
 }
 
-bool nodes_hash(struct tool *tool, const struct node_list *nodes, struct node_hash hashes[NODES_MAX])
+bool nodes_hash(const struct node_list *nodes, unsigned timeout_ms, struct node_hash hashes[NODES_MAX])
 {
 	const char *const words[] = {"TALLY", "HASH"};
 	for (unsigned round = 0; round < HASH_ROUNDS; round++) {
 		bool equal = true;
 		bool same_index = true;
+		bool all_answer = true;
 		for (size_t i = 0; i < nodes->count; i++) {
 			hashes[i] = (struct node_hash){0};
-			node_ask(nodes->addresses[i], words, 2, HASH_MS, hash_visit, &hashes[i]);
-			same_index =
-				same_index && hashes[i].text[0] != '\0' && hashes[i].index == hashes[0].index;
+			node_ask(nodes->addresses[i], words, 2, timeout_ms, hash_visit, &hashes[i]);
+			all_answer = all_answer && hashes[i].text[0] != '\0';
+			same_index = same_index && hashes[i].index == hashes[0].index;
 			equal = equal && strcmp(hashes[i].text, hashes[0].text) == 0;
 		}
-		if (same_index) {
-			return equal;
+		if (!all_answer || same_index) {
+			return all_answer && equal;
 		}
 		/* Somebody still applies, or something is written in between. */
 		struct timespec pause = {0, HASH_PAUSE_MS * 1000000L};

@@ -23,8 +23,10 @@ bool nodes_find(struct tool *tool, struct node_list *nodes);
 /* Asks each node the same; call is NULL when it cannot be asked. */
 void nodes_ask(struct tool *tool, const struct node_list *nodes, const char *const *words, size_t count,
 	       void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner);
-/* Hashes of all nodes at one index: asks again, for a while, when the indexes differ. True when all are
- * equal. */
-bool nodes_hash(struct tool *tool, const struct node_list *nodes, struct node_hash hashes[NODES_MAX]);
+/* A node reads its whole database for it. */
+#define NODES_HASH_MS 60000
+/* Hashes of all nodes at one index: asks again, for a while, when the indexes differ, but not when a node did
+ * not answer within timeout_ms (its text is empty). True when all are equal. */
+bool nodes_hash(const struct node_list *nodes, unsigned timeout_ms, struct node_hash hashes[NODES_MAX]);
 
 #endif /* CLIENT_TOOL_NODES_H */

@@ -169,7 +169,7 @@ static void judge_bytes(struct sale *sale)
 	if (!nodes_find(sale->bench->tool, &nodes)) {
 		return;
 	}
-	sale->verdict.same_bytes = nodes_hash(sale->bench->tool, &nodes, hashes);
+	sale->verdict.same_bytes = nodes_hash(&nodes, NODES_HASH_MS, hashes);
 	sale->verdict.hash_index = hashes[0].index;
 	snprintf(sale->verdict.hash, sizeof(sale->verdict.hash), "%s", hashes[0].text);
 }

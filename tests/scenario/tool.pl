@@ -92,6 +92,13 @@ like_tally(0, qr/^yes$/, 'and it does no harm when it wakes', 'get', 'paused');
 # ---- leadership ----
 like_tally(0, qr/another node leads/, 'transfer hands leadership over', 'transfer');
 
+# ---- a node that is away ----
+my $away = $c->leader == 1 ? 2 : 1;
+$c->kill9($away);
+($code, $text) = run("$build/tally", 'hash', '--timeout', '2s');
+ok($code == 1 && $text =~ /does not answer/ && $text =~ /not the same bytes everywhere/,
+	'hash waits for no node beyond its timeout, and names who is away') or diag("exit $code: $text");
+
 # ---- a bundle's own tests, and a sale ----
 ($code, $text) = run("$build/tally", 'script', 'test', "$src/commerce");
 ok($code == 0 && $text =~ /^1\.\.\d+$/m && $text !~ /^not ok/m, "the commerce bundle's own tests pass") or diag($text);
