@@ -139,11 +139,11 @@ count_items
 	item powercut tests/nemesis/powercut --cuts 20
 	item bitrot tests/nemesis/bitrot --files 200 --json="$FIGURES/bitrot.json"
 	item thread-sanitizer thread_sanitizer
+	item teeth perl tests/sim/teeth.pl
 ) &
 (
 	renice -n 10 "$BASHPID" >/dev/null
 	item seeds seeds
-	item teeth perl tests/sim/teeth.pl
 	item build-fuzz build_fuzz
 	fuzz_all
 ) &
