@@ -446,12 +446,18 @@ bool model_has_order(const struct model *model, const struct history_op *row)
 	       row->list_count == 1 && order->number == row->list[0];
 }
 
-bool model_has_stock(const struct model *model, const struct history_op *stock)
+int64_t model_units_sold(const struct model *model, int64_t key)
+{
+	const struct model_order *order = map_get(&model->sale.orders, slice_of(&key, sizeof(key)));
+	return order == NULL ? 0 : order->units;
+}
+
+bool model_has_stock(const struct model *model, const struct history_op *stock, int64_t late_units)
 {
 	const struct model_sale *sale = &model->sale;
 	const int64_t want[STOCK_FIELDS] = {[STOCK_ALLOTTED] = sale->allotted,
-					    [STOCK_AVAIL] = sale->avail,
-					    [STOCK_HELD] = sale->held,
+					    [STOCK_AVAIL] = sale->avail + late_units,
+					    [STOCK_HELD] = sale->held - late_units,
 					    [STOCK_OUT] = sale->allotted};
 	return stock->list_count == STOCK_FIELDS && memcmp(stock->list, want, sizeof(want)) == 0;
 }

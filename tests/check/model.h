@@ -66,8 +66,10 @@ bool model_agrees(const struct history_op *op, const struct model_answer *answer
 bool model_explains(const struct model *model, const struct history_op *read, uint64_t at);
 /* The cell's present value as the database writes it. */
 void model_text(const struct model_cell *cell, struct buf *text);
-/* A row read back at the end, and the sale's sums. */
+/* Of the order with this key; 0 when it was not sold. */
+int64_t model_units_sold(const struct model *model, int64_t key);
+/* A row read back at the end, and the sale's sums as they were before the last late_units were sold. */
 bool model_has_order(const struct model *model, const struct history_op *row);
-bool model_has_stock(const struct model *model, const struct history_op *stock);
+bool model_has_stock(const struct model *model, const struct history_op *stock, int64_t late_units);
 
 #endif /* TESTS_CHECK_MODEL_H */

@@ -48,7 +48,7 @@ static void accepted(void)
 	add("a", 6, 9, HISTORY_OK, 2);
 	add("a", 10, 12, HISTORY_OK, 2);
 	add("a", 14, HISTORY_NEVER, HISTORY_INFO, 0);
-	judge(NULL, "refused for now, done, and asked twice more is accepted");
+	judge(NULL, "refused at first, done, and asked again two times is accepted");
 	ok(whole.count == 1 && whole.ops[0].invoked_us == 6 && whole.ops[0].returned_us == 9,
 	   "and happened where it was first acknowledged");
 	again();

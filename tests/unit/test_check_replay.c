@@ -336,6 +336,16 @@ static void sales(void)
 	o = op(HISTORY_STOCK, "", 8, 9, 0, 0);
 	o->list = wrong, o->list_count = 7;
 	judge("the sums of the sale", "sums that differ from the model's are found");
+	static const int64_t early[] = {4, 4, 0, 0, 0, 0, 4};
+	sale(1, SOLD(1, 100, 3));
+	o = op(HISTORY_STOCK, "", 8, 9, 0, 0);
+	o->list = early, o->list_count = 7;
+	judge("the sums of the sale", "sums without an order that was acknowledged before are found");
+	sale(1, SOLD(1, 100, 3));
+	history.ops[1].outcome = HISTORY_INFO, history.ops[1].returned_us = HISTORY_NEVER;
+	o = op(HISTORY_STOCK, "", 8, 9, 0, 0);
+	o->list = early, o->list_count = 7;
+	judge(NULL, "sums without one whose outcome is unknown are accepted, for it may have come later");
 }
 
 int main(void)

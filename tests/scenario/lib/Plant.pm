@@ -64,7 +64,7 @@ sub fixed {
 # The tree without its history and other builds; the build's own paths are relative.
 sub copy_tree {
 	my ($self) = @_;
-	my $to = $self->{to} = tempdir( 'plant-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
+	my $to = $self->{to} = tempdir( TMPDIR => 1, CLEANUP => 1 );
 	opendir my $dir, $self->{src} or die "$self->{src}: $!\n";
 	my @names = grep { !/^(?:\.|\.\.|\.git|build.*|autom4te\.cache)$/ || $_ eq 'build-aux' } readdir $dir;
 	closedir $dir;
