@@ -75,7 +75,6 @@ static void batch_open(struct shard *shard)
 	batch->opened_us = now_us;
 	shard->batch_txns = 0;
 	overlay_open(shard->overlay, index, stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us));
-	shard->batch_opened_us = now_us;
 	shard->stamped = true;
 }
 
@@ -87,7 +86,6 @@ static void batch_restamp(struct shard *shard)
 	assert(shard->batch_txns == 0);
 	overlay_restamp(shard->overlay, stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us));
 	propose_batch(shard, overlay_open_index(shard->overlay))->opened_us = now_us;
-	shard->batch_opened_us = now_us;
 	shard->stamped = true;
 }
 
@@ -173,7 +171,13 @@ bool propose_full(const struct shard *shard)
 	return overlay_open_bytes(shard->overlay) >= LIMIT_BATCH_SEAL || shard->batch_txns >= BATCH_TXNS;
 }
 
-static bool batch_due(const struct shard *shard)
+static uint64_t batch_due_us(struct shard *shard)
+{
+	return propose_batch(shard, overlay_open_index(shard->overlay))->opened_us +
+	       LIMIT_BATCH_OPEN_MS * 1000;
+}
+
+static bool batch_due(struct shard *shard)
 {
 	if (replica_in_flight(shard->replica) < LIMIT_ENTRIES_IN_FLIGHT) {
 		return true;
@@ -181,7 +185,7 @@ static bool batch_due(const struct shard *shard)
 	if (propose_full(shard)) {
 		return true;
 	}
-	return env_now_us(shard->env) - shard->batch_opened_us >= LIMIT_BATCH_OPEN_MS * 1000;
+	return env_now_us(shard->env) >= batch_due_us(shard);
 }
 
 static void start_reads(struct shard *shard)
@@ -236,7 +240,7 @@ static void close_turn(struct shard *shard)
 	} else if (batch_due(shard)) {
 		propose_seal(shard);
 	} else if (!env_timer_armed(&shard->batch_timer)) {
-		env_timer_start_at(&shard->batch_timer, shard->batch_opened_us + LIMIT_BATCH_OPEN_MS * 1000);
+		env_timer_start_at(&shard->batch_timer, batch_due_us(shard));
 	}
 }
 
@@ -255,7 +259,7 @@ void propose_turn(struct shard *shard)
 	close_turn(shard);
 	yield_turn(shard);
 	shard->stamped = false;
-	admission_turn_end(shard);
+	overload_turn_end(shard);
 	shard->turn_requests = 0;
 	shard->in_turn = false;
 	if (!list_empty(&shard->finished)) {

@@ -308,7 +308,7 @@ void shard_submit(struct shard *shard, struct request *request)
 	request->admitted_bytes = (uint32_t)request_bytes(request);
 	uint64_t now_us = env_now_us(shard->env);
 	if (shard->turn_requests++ == 0) {
-		admission_turn(shard, now_us);
+		overload_turn(shard, now_us);
 		env_turn_arm(&shard->turn);
 	}
 	enum code code = admission_check(shard, request, now_us);

@@ -49,7 +49,7 @@ enum request_state {
 /* One index of ours that is not yet known to be committed, and who waits for it. */
 struct batch {
 	uint64_t index;
-	uint64_t opened_us;
+	uint64_t opened_us;  /* or when its first turn with requests began */
 	struct list waiters; /* requests, in order of execution */
 };
 struct once_new {
@@ -138,8 +138,8 @@ struct keyspace {
 /* More load than can be executed (admission.c). */
 struct overload {
 	bool on;
-	bool turn_full;          /* what else comes in this turn is refused */
-	uint64_t long_us;        /* the last turn that was too long */
+	bool turn_full;   /* what else comes in this turn is refused */
+	uint64_t long_us; /* the last turn that was too long */
 	uint64_t began_us, stay_us, left_us;
 	uint64_t since_us;       /* a window, while on */
 	uint64_t taken, refused; /* in the window */
@@ -185,9 +185,8 @@ struct shard {
 	struct batch batches[BATCH_RING];
 	uint64_t first_waiting;  /* lowest index whose waiters were not released */
 	uint64_t proposed_index; /* highest index we proposed in this term */
-	uint64_t batch_opened_us;
-	size_t batch_txns; /* transactions that joined the open batch */
-	bool stamped;      /* the open batch has this turn's stamp */
+	size_t batch_txns;       /* transactions that joined the open batch */
+	bool stamped;            /* the open batch has this turn's stamp */
 	bool in_turn;
 	size_t turn_requests; /* submitted since the last turn hook, the first of them at turn_began_us */
 	uint64_t turn_began_us;
@@ -263,15 +262,22 @@ void request_judge(struct slice reply, enum outcome *outcome, enum code *code);
 
 /* admission.c */
 enum code admission_check(struct shard *shard, const struct request *request, uint64_t now_us);
-/* A turn gets its first request; a turn is over. */
-void admission_turn(struct shard *shard, uint64_t now_us);
-void admission_turn_end(struct shard *shard);
 /* What a transaction that wrote still has to pass: CODE_NONE, NO_SPACE or OVERLOADED. */
 enum code admission_write(struct shard *shard);
 void admission_space(struct shard *shard);
 /* Something found no space: asked at once. */
 void admission_space_gone(struct shard *shard);
 void admission_space_open(struct shard *shard);
+
+/* overload.c */
+/* A turn gets its first request; a turn is over. */
+void overload_turn(struct shard *shard, uint64_t now_us);
+void overload_turn_end(struct shard *shard);
+void overload_begin(struct shard *shard, uint64_t now_us);
+/* The database is so far behind that what may write is refused. */
+bool overload_lags(const struct shard *shard);
+/* What else comes in this turn is too much. */
+bool overload_fills(struct shard *shard, uint64_t now_us);
 
 /* execute.c */
 /* Runs the request in the open batch; afterwards it waits, is finished, or is parked in front. */

@@ -553,7 +553,7 @@ static int taken_of(struct world *w, int count, bool follows)
 static void next_turn(struct world *w)
 {
 	w->shard->turn_requests++;
-	admission_turn_end(w->shard);
+	overload_turn_end(w->shard);
 	w->shard->turn_requests = 0;
 }
 
