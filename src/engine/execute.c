@@ -133,14 +133,16 @@ static enum step conclude(struct shard *shard, struct request *request, struct t
 	return STEP_DONE;
 }
 
+static const char *const many_surveys =
+	"\"reason\":\"too many KEYS and DBSIZE at once: come back later, or use SCAN\"";
+
 static enum step begin_survey(struct shard *shard, struct request *request, struct txn *txn)
 {
 	int rc = survey_begin(shard, request, txn);
 	txn_abort(txn);
 	if (rc == ERR_BUSY) {
-		release_refuse(
-			shard, request, CODE_OVERLOADED,
-			"\"reason\":\"too many KEYS and DBSIZE at once: come back later, or use SCAN\"");
+		bool many = shard->surveys.count >= LIMIT_SURVEYS; /* or too much is not applied */
+		release_refuse(shard, request, CODE_OVERLOADED, many ? many_surveys : NULL);
 	} else if (rc != 0) {
 		fail(shard, request, rc);
 	}

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 
 #include "engine/shard_private.h"
+#include "store/keys.h"
 #include "tests/lib/replica_double.h"
 #include "tests/lib/shard_world.h"
 #include "tests/lib/tap.h"
 
-/* An item in front of every walk: holds the lane until it is let go. */
+/* An item in front of all that comes behind it: holds a lane until it is let go. */
 struct plug {
 	struct env_work work;
 	sem_t gone;
@@ -24,11 +25,11 @@ static void plug_done(struct env_work *work)
 	sem_destroy(&list_entry(work, struct plug, work)->gone);
 }
 
-static void plug_in(struct world *w, struct plug *plug)
+static void plug_in(struct env_lane *lane, struct plug *plug)
 {
 	*plug = (struct plug){.work = {.run = plug_run, .done = plug_done}};
 	sem_init(&plug->gone, 0, 0);
-	env_lane_submit(w->shard->surveys.lane, &plug->work);
+	env_lane_submit(lane, &plug->work);
 }
 
 static void plug_pull(struct plug *plug)
@@ -39,6 +40,11 @@ static void plug_pull(struct plug *plug)
 static bool no_walks(void *owner)
 {
 	return ((struct world *)owner)->shard->surveys.count == 0;
+}
+
+static bool has_applied(void *owner)
+{
+	return ((struct world *)owner)->shard->apply.bytes == 0;
 }
 
 static void walks_end(struct world *w)
@@ -96,6 +102,37 @@ static void test_many(void)
 	world_close(&w);
 }
 
+/* A thousand keys of nearly 1 KiB: about 1 MiB of them. */
+static void fill_long(struct world *w, char first)
+{
+	char line[128];
+	snprintf(line, sizeof line,
+		 "EVAL for\ti=1,1000\tdo\tredis.call('SET',ARGV[1]..i..string.rep('x',980),'v')\tend 0 %c",
+		 first);
+	world_ask(w, line);
+}
+
+static void test_long(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	for (char first = 'a'; first < 'j'; first++) {
+		fill_long(&w, first);
+	}
+	is_str(world_ask(&w, "KEYS *"),
+	       "-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"the keys that match do not fit one reply of "
+	       "8 "
+	       "MiB; use SCAN, or a narrower pattern\"}||",
+	       "more than fits a reply is refused");
+	is_str(world_ask(&w, "DBSIZE"), ":9000||", "but counted");
+	struct ask narrow;
+	ask_start(&w, &narrow, "KEYS c*");
+	ok(slice_starts_with(slice_str(ask_wait(&narrow)), SLICE_LIT("*1000||")), "a narrower pattern fits");
+	ask_end(&narrow);
+	walks_end(&w);
+	world_close(&w);
+}
+
 static void test_order(void)
 {
 	struct world w;
@@ -103,7 +140,7 @@ static void test_order(void)
 	struct ask before, size, keys, after, gone;
 	world_lead(&w, NULL, NULL);
 	world_ask(&w, "SET a 1");
-	plug_in(&w, &plug);
+	plug_in(w.shard->surveys.lane, &plug);
 	ask_start(&w, &before, "SET b 1");
 	ask_start(&w, &size, "DBSIZE");
 	ask_start(&w, &gone, "DEL a");
@@ -179,7 +216,7 @@ static void test_deadline(void)
 	struct world w;
 	struct plug plug;
 	world_lead(&w, NULL, NULL);
-	plug_in(&w, &plug);
+	plug_in(w.shard->surveys.lane, &plug);
 	is_str(world_ask(&w, "DEADLINE 1 DBSIZE"),
 	       "-DEADLINE_PASSED {\"outcome\":\"retry\",\"reason\":\"the walk over all keys takes longer: "
 	       "put "
@@ -196,7 +233,7 @@ static void test_too_many(void)
 	struct plug plug;
 	struct ask walks[LIMIT_SURVEYS];
 	world_lead(&w, NULL, NULL);
-	plug_in(&w, &plug);
+	plug_in(w.shard->surveys.lane, &plug);
 	for (int i = 0; i < LIMIT_SURVEYS; i++) {
 		ask_start(&w, &walks[i], "KEYS *");
 	}
@@ -216,7 +253,65 @@ static void test_too_many(void)
 	world_close(&w);
 }
 
+/* What is not applied yet is copied for a walk, up to a bound. */
+static void test_pending(void)
+{
+	struct world w;
+	struct plug plug;
+	struct census_count counts[CENSUS_DATABASES];
+	uint64_t age_ms;
+	world_lead(&w, NULL, NULL);
+	plug_in(w.shard->apply.lane, &plug);
+	for (char first = 'a'; first < 's'; first++) {
+		size_t bytes = w.shard->apply.bytes;
+		w.shard->apply.bytes = 0; /* the door that closes before */
+		fill_long(&w, first);
+		w.shard->apply.bytes += bytes;
+	}
+	is_str(world_ask(&w, "DBSIZE"),
+	       "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	       "later\"}||",
+	       "no walk begins while too much waits to be applied");
+	is_int(w.shard->surveys.count, 0, "none is left behind");
+	ok(!shard_keyspace(w.shard, counts, &age_ms), "nor is anything counted for INFO");
+	plug_pull(&plug);
+	uv_env_run_until(w.env, has_applied, &w, WAIT_MS);
+	is_str(world_ask(&w, "DBSIZE"), ":18000||", "when it is applied, walks begin again");
+	world_close(&w);
+}
+
 /* ---- who stops it ---- */
+
+static int damage(struct shard *shard, struct txn *txn)
+{
+	static const uint8_t key[] = {TABLE_KV, 0, 0, 0, 0, 0, 'b'};
+	(void)shard;
+	return txn_put(txn, slice_of(key, sizeof key), SLICE_LIT("short"));
+}
+
+static void stopped_cb(void *owner, const char *line)
+{
+	(void)owner;
+	tap_note("%s", line);
+}
+
+static void test_unreadable(void)
+{
+	struct world w;
+	struct census_count counts[CENSUS_DATABASES];
+	uint64_t age_ms;
+	world_lead(&w, NULL, NULL);
+	w.shard->config.on_stopped = stopped_cb;
+	world_ask(&w, "SET a 1");
+	ok(execute_background(w.shard, damage), "(a row without a head)");
+	ok(!shard_keyspace(w.shard, counts, &age_ms), "a row that is none is not counted for INFO");
+	is_str(world_ask(&w, "DBSIZE"),
+	       "-LEADER_LOST {\"outcome\":\"retry\",\"reason\":\"leadership was lost before anything was "
+	       "written: ask again\"}||",
+	       "a walk that finds it does not answer");
+	ok(w.shard->phase == PHASE_FAILED, "and ends this node, as every read does");
+	world_close(&w);
+}
 
 static void test_cancelled(void)
 {
@@ -225,7 +320,7 @@ static void test_cancelled(void)
 	struct ask gone;
 	world_lead(&w, NULL, NULL);
 	fill(&w);
-	plug_in(&w, &plug);
+	plug_in(w.shard->surveys.lane, &plug);
 	ask_start(&w, &gone, "DBSIZE");
 	world_turns(&w);
 	shard_cancel(w.shard, &gone.request);
@@ -250,7 +345,7 @@ static void test_lost(void)
 	world_turns(&w);
 	ask_start(&w, &through, "DBSIZE");
 	walks_end(&w);
-	plug_in(&w, &plug);
+	plug_in(w.shard->surveys.lane, &plug);
 	ask_start(&w, &size, "DBSIZE");
 	world_turns(&w);
 	replica_double_lose(replica_double(), false);
@@ -282,7 +377,7 @@ static void test_stopped(void)
 	struct ask size;
 	world_lead(&w, NULL, NULL);
 	fill(&w);
-	plug_in(&w, &plug);
+	plug_in(w.shard->surveys.lane, &plug);
 	ask_start(&w, &size, "DBSIZE");
 	world_turns(&w);
 	plug_pull(&plug);
@@ -336,11 +431,14 @@ static void test_counts(void)
 int main(void)
 {
 	test_many();
+	test_long();
 	test_order();
 	test_expired();
 	test_waits();
 	test_deadline();
 	test_too_many();
+	test_pending();
+	test_unreadable();
 	test_cancelled();
 	test_lost();
 	test_stopped();
