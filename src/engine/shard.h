@@ -55,12 +55,12 @@ enum shard_role shard_role(const struct shard *shard, uint64_t *leader_id);
 
 /* Takes the request over until done, which comes later, never from inside. */
 void shard_submit(struct shard *shard, struct request *request);
+/* Under overload, input of a client with answers under way is better kept until the end of the turn (in a
+ * hook): first all others are read and refused, then there is time to execute. */
+bool shard_defers(struct shard *shard);
 /* Under overload, before a request is made: true when the caller shall answer it OVERLOADED itself, which is
  * cheaper than submitting it, and is counted here. follows: answers are under way that its refusal would have
  * to wait for; such a request is taken rather than others. writes: it may. */
-/* Under overload, input of such a client is better kept until the end of the turn (in a hook): first all others are
- * read and refused, then there is time to execute. */
-bool shard_defers(struct shard *shard);
 bool shard_sheds(struct shard *shard, bool follows, bool writes);
 /* The client is gone: done will not be called; the request struct is free when this returns. What was written
  * stays. */

@@ -1,9 +1,10 @@
 /* KEYS and DBSIZE sent by themselves: the walk over all keys leaves the loop, in slices on a lane of its own,
  * so that walks take turns and a client that is gone, a deadline or the end of the node stops one soon.
  *
- *   execute ── the view is taken ──> SURVEYING ── last slice ──> parked in front ── execute ──> answered as a
- * read │ deadline, leadership lost, client gone: answered (or not) at once; └ the walk ends with its next
- * slice
+ *   execute ── the view is taken ──> SURVEYING ── last slice ──> parked in front ── execute ──> EXECUTED
+ *                                        │
+ *                                        └ deadline, leadership lost, client gone: answered, or not,
+ *                                          at once; the walk ends with its next slice
  *
  * The answer is that of the moment at which the view was taken: it is in order with what its connection
  * sent before and after. It leaves as every read's does (D3): what it saw is committed, and leadership was

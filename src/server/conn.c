@@ -177,8 +177,7 @@ static void conn_fit(struct conn *conn, struct call *call)
 	    conn_unsent(conn) + others + len > LIMIT_CONN_OUTPUT) {
 		call_replace(call, CODE_OVERLOADED,
 			     "\"reason\":\"replies of this connection that were not taken yet are over 16 "
-			     "MiB: read them, "
-			     "then ask again\"");
+			     "MiB: read them, then ask again\"");
 	}
 }
 

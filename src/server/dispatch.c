@@ -9,8 +9,7 @@
 #define TICK_MS 10
 /* A sent request may be answered a little after its deadline: the leader says what became of it. */
 #define GRACE_MS 1000
-/* Under overload, a client with calls under way is served before others for so long; then it is others' turn.
- */
+/* Under overload, a client with calls under way is served before others for so long; then others are. */
 #define FAVOUR_US 500000
 /* Answers to another node: longer ones keep so much free of what may be unsent to it for those of others. */
 #define ANSWER_SHORT KIB(64)
@@ -356,8 +355,7 @@ static void dispatch_foreign_answered(struct call *call)
 		/* Too much is on that way already. What was only read can be asked again. */
 		call_replace(call, CODE_OVERLOADED,
 			     "\"reason\":\"too many long replies for that node: ask again a little later, or "
-			     "ask the "
-			     "leader itself\"");
+			     "ask the leader itself\"");
 		buf_reset(frame);
 		forward_encode_answer(frame, &call->request);
 	}
