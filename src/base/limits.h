@@ -38,6 +38,7 @@
 #define LIMIT_REQUEST_BYTES (MIB(1) + KIB(256)) /* all arguments of one command */
 #define LIMIT_CONN_REQUESTS 16384     /* unanswered requests of one connection; then it is not read */
 #define LIMIT_REPLY MIB(8)            /* one reply; a longer one: refused, nothing written */
+#define LIMIT_REPLY_SHORT KIB(64)     /* up to here a reply is kept however much is unsent already */
 /* Replies of one connection that it does not take: from here on long ones of reads are answered with retry, and if
  * it is passed all the same, it is closed. */
 #define LIMIT_CONN_OUTPUT MIB(16)
@@ -86,6 +87,7 @@ _Static_assert(LIMIT_ENTRY + KIB(4) <= LIMIT_APPEND && LIMIT_APPEND <= LIMIT_FRA
 _Static_assert(LIMIT_REQUEST_BYTES + KIB(64) <= LIMIT_FRAME, "a request can be passed on");
 _Static_assert(LIMIT_REPLY + KIB(64) <= LIMIT_FRAME, "so can its reply");
 _Static_assert(2 * LIMIT_VALUE < LIMIT_REPLY && LIMIT_REPLY < LIMIT_CONN_OUTPUT, "what was written can be read");
+_Static_assert(LIMIT_REPLY_SHORT < LIMIT_REPLY, "a short reply is not the longest");
 _Static_assert(LIMIT_FRAME < LIMIT_PEER_QUEUE, "a frame fits the queue");
 _Static_assert(LIMIT_BATCH_SEAL <= LIMIT_ENTRY, "a sealed batch fits an entry");
 _Static_assert(LIMIT_OVERLOAD_REQUESTS <= LIMIT_TURN_REQUESTS && LIMIT_OVERLOAD_TURN_US < LIMIT_TURN_MS * 1000,

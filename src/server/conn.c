@@ -11,8 +11,6 @@
 #define OUTPUT_FULL MIB(1)
 /* What an answer that another node will write may come to; for the same sum. */
 #define AWAY_BYTES KIB(4)
-/* Answers up to here are kept however much the client leaves lying. */
-#define ANSWER_SHORT KIB(64)
 /* An unfinished request: arguments of LIMIT_REQUEST_BYTES, and the heads of LIMIT_RESP_ARGS of them. */
 #define INPUT_MAX (LIMIT_REQUEST_BYTES + LIMIT_RESP_ARGS * 10 + KIB(256))
 /* Buffers above this are given back when a connection is idle. */
@@ -168,12 +166,14 @@ void conn_reply_end(struct conn *conn, struct conn_reply *answer)
 
 /* ---- calls ---- */
 
+_Static_assert(LIMIT_CONN_OUTPUT == MIB(16), "the text says so");
+
 /* Answers of other nodes and of walks come longer than was thought when more was read behind them. What was
  * only read can be asked again; nobody's connection is closed for it. */
 static void conn_fit(struct conn *conn, struct call *call)
 {
 	size_t len = call->request.reply.len, others = conn->held_bytes - call->held_bytes;
-	if (len > ANSWER_SHORT && !call->request.wrote &&
+	if (len > LIMIT_REPLY_SHORT && !call->request.wrote &&
 	    conn_unsent(conn) + others + len > LIMIT_CONN_OUTPUT) {
 		call_replace(call, CODE_OVERLOADED,
 			     "\"reason\":\"replies of this connection that were not taken yet are over 16 "

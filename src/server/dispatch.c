@@ -11,8 +11,7 @@
 #define GRACE_MS 1000
 /* Under overload, a client with calls under way is served before others for so long; then others are. */
 #define FAVOUR_US 500000
-/* Answers to another node: longer ones keep so much free of what may be unsent to it for those of others. */
-#define ANSWER_SHORT KIB(64)
+/* Answers to another node: those that are not short keep so much free of what may be unsent to it. */
 #define ANSWER_RESERVE MIB(4)
 _Static_assert(LIMIT_FRAME + ANSWER_RESERVE < LIMIT_PEER_QUEUE, "the longest finds room in an empty queue");
 
@@ -350,7 +349,7 @@ static void dispatch_foreign_answered(struct call *call)
 	struct buf *frame = &call->frame; /* its request came in somebody else's */
 	buf_reset(frame);
 	forward_encode_answer(frame, &call->request);
-	if (frame->len > ANSWER_SHORT && !call->request.wrote &&
+	if (frame->len > LIMIT_REPLY_SHORT && !call->request.wrote &&
 	    frame->len + ANSWER_RESERVE > shard_forward_room(call->node->shard, call->from_id)) {
 		/* Too much is on that way already. What was only read can be asked again. */
 		call_replace(call, CODE_OVERLOADED,
