@@ -362,11 +362,11 @@ static void conn_data_cb(void *owner, struct slice bytes)
 	if (conn->in.len > 0) {
 		conn_keep(conn, bytes);
 		conn_read(conn);
-		return;
+	} else {
+		size_t used = conn_parse(conn, bytes);
+		conn_keep(conn, slice_skip(bytes, used));
+		conn_steer(conn);
 	}
-	size_t used = conn_parse(conn, bytes);
-	conn_keep(conn, slice_skip(bytes, used));
-	conn_steer(conn);
 	if (conn->hasty && conn->state == CONN_OPEN) {
 		conn_flush(conn);
 	}

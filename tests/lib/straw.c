@@ -63,6 +63,9 @@ bool shard_defers(struct shard *shard)
 }
 bool shard_sheds(struct shard *shard, bool follows, bool writes)
 {
+	if (shard->asked != NULL) {
+		shard->asked(shard->asker);
+	}
 	shard->shed += shard->sheds;
 	shard->followed += follows;
 	shard->wrote += writes;

@@ -23,6 +23,8 @@ struct shard {
 	size_t reply_count;
 	bool sheds, defers;
 	size_t shed, followed, wrote; /* of those that were asked about */
+	void (*asked)(void *owner);   /* whenever shard_sheds is, or NULL */
+	void *asker;
 	void (*closed)(void *owner);
 };
 extern struct shard straw;

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,6 +363,53 @@ static void test_refusal(void)
 	     "a protocol error behind a refusal is told");
 	hear_end(&house, fd, "and closes the connection");
 	close(fd);
+	house_close(&house);
+}
+
+/* Whether a client has heard something when the node comes to the second request of a turn. */
+struct second {
+	int fd;
+	size_t asked;
+	bool heard;
+};
+
+static void second_cb(void *owner)
+{
+	struct second *second = owner;
+	struct pollfd ready = {.fd = second->fd, .events = POLLIN};
+	if (++second->asked == 2) {
+		second->heard = poll(&ready, 1, HEAR_MS) == 1;
+	}
+}
+
+static bool first_is_told(struct house *house, int fd, const char *text, int other)
+{
+	struct second second = {.fd = fd};
+	straw.asked = second_cb;
+	straw.asker = &second;
+	send_only(fd, text);
+	send_only(other, "GET b\r\n");
+	turns(house);
+	straw.asked = NULL;
+	hear(house, other, REFUSAL, "(the other client)");
+	return second.asked == 2 && second.heard;
+}
+
+static void test_refusal_at_once(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house), other = client_open(&house);
+	say(&house, other, "PING\r\n");
+	hear(&house, other, "+PONG\r\n", "(two clients)");
+	straw.sheds = true;
+	ok(first_is_told(&house, fd, "GET a\r\n*2\r\n$3\r\nGET\r\n", other),
+	   "a refusal has left before the next client is read");
+	hear(&house, fd, REFUSAL, "once");
+	ok(first_is_told(&house, fd, "$1\r\na\r\n", other), "also that of a request that came in pieces");
+	hear(&house, fd, REFUSAL, "once, too");
+	close(fd);
+	close(other);
 	house_close(&house);
 }
 
@@ -979,6 +1027,7 @@ int main(void)
 	test_silence();
 	test_kill();
 	test_refusal();
+	test_refusal_at_once();
 	test_refusal_in_order();
 	test_deferred();
 	test_deferred_last();
