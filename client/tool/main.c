@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/tool/commands.h"
+#include "client/tool/options.h"
 
 const struct tool_command tool_commands[] = {
 	{"status", "", "Who leads, how far each node is", cmd_status},
@@ -80,18 +81,7 @@ static const struct tool_command *find_words(int argc, char **argv, int *words)
 	return argc > 1 ? tool_command_find(argv[1]) : NULL;
 }
 
-/* Options may stand in front of the command too: how many of those words there are. */
-static int count_leading(int argc, char **argv)
-{
-	int at = 1;
-	while (at < argc && strncmp(argv[at], "--", 2) == 0) {
-		bool takes_next = strcmp(argv[at], "--servers") == 0 || strcmp(argv[at], "--timeout") == 0;
-		at += takes_next && at + 1 < argc ? 2 : 1;
-	}
-	return at - 1;
-}
-
-/* Moves the command's words before the options that stood in front of them. */
+/* Options may stand in front of the command too: moves its words before them. */
 static void put_words_first(char **argv, int leading, int words)
 {
 	for (int i = 0; i < words; i++) {
@@ -127,7 +117,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
 		argv[1] = (char *)(uintptr_t) "version";
 	}
-	int leading = count_leading(argc, argv), words;
+	int leading = options_leading(argc - 1, argv + 1), words;
 	const struct tool_command *command = find_words(argc - leading, argv + leading, &words);
 	if (command == NULL) {
 		if (argc - leading > 1) {

@@ -154,3 +154,16 @@ int options_parse(struct tool *tool, const struct option *options, size_t count,
 	}
 	return 0;
 }
+
+int options_leading(int argc, char **argv)
+{
+	struct tool unset;
+	struct option common[COMMON];
+	options_common(&unset, common);
+	int at = 0;
+	for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
+		const struct option *option = options_find(common, COMMON, slice_str(argv[at] + 2));
+		at += option != NULL && option->kind != OPTION_FLAG && at + 1 < argc;
+	}
+	return at;
+}

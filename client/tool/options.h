@@ -25,6 +25,9 @@ struct option {
 /* Takes options (and those every command has) out of argv; *argc is what is left. 0, TOOL_USAGE or
  * OPTIONS_HELP. */
 int options_parse(struct tool *tool, const struct option *options, size_t count, int *argc, char **argv);
+/* How many words are flags that every command has, with their values, before the first word that is none: a
+ * flag that is not known yet counts as one word. */
+int options_leading(int argc, char **argv);
 /* "2s" as milliseconds. */
 bool options_ms(const char *text, uint64_t *ms);
 
