@@ -53,10 +53,8 @@ bool gaps_have(struct gaps *gaps, struct slice key)
 	struct gap *gap = at < gaps->count && above_low(gaps->at[at], key) ? gaps->at[at] : NULL;
 	if (gap != NULL) {
 		gap->hit_at = gaps->questions;
-		gap->hits += gap->hits < GAP_WORTH;
-		if (gap->hits == GAP_WORTH) {
+		if (gap->hits < GAP_WORTH && ++gap->hits == GAP_WORTH) {
 			gaps->patience = GAP_PATIENCE_MIN;
-			gap->hits++;
 		}
 	}
 	pthread_mutex_unlock(&gaps->lock);
@@ -177,6 +175,7 @@ static void insert(struct gaps *gaps, struct slice key, const struct gap *learne
 		take_away(gaps, oldest);
 		at -= oldest < at;
 	}
+	assert(at <= gaps->count);
 	struct gap *place = gaps->at[gaps->count];
 	for (size_t i = gaps->count; i > at; i--) {
 		gaps->at[i] = gaps->at[i - 1];

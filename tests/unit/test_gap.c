@@ -64,14 +64,21 @@ static uint64_t in_gap(struct store *store)
 	return stats.gets_in_gap;
 }
 
-/* Misses key until the gap around it has been learned. */
-static bool learn(struct store *store, const char *key)
+/* Asks for key until a gap answers; how often that was in vain. */
+static int misses(struct store *store, const char *key)
 {
 	uint64_t before = in_gap(store);
-	for (int i = 0; i < 4 * GAP_PATIENCE_MAX && in_gap(store) == before; i++) {
+	int count = -1;
+	do {
 		has(store, slice_str(key));
-	}
-	return in_gap(store) > before;
+		count++;
+	} while (count < 4 * GAP_PATIENCE_MAX && in_gap(store) == before);
+	return count;
+}
+
+static bool learn(struct store *store, const char *key)
+{
+	return misses(store, key) < 4 * GAP_PATIENCE_MAX;
 }
 
 static void test_ascending(struct store_disk *disk)
@@ -106,10 +113,13 @@ static void test_ascending(struct store_disk *disk)
 static void test_ends(struct store_disk *disk)
 {
 	struct store *store = open_store(disk);
-	ok(learn(store, "zz"), "the end of all keys bounds a gap");
+	int at_first = misses(store, "zz");
+	ok(at_first <= GAP_PATIENCE_MIN, "the end of all keys bounds a gap");
 	put(store, "zzz");
 	ok(has(store, SLICE_LIT("zzz")) && !has(store, SLICE_LIT("zzzz")), "until somebody writes behind it");
-	ok(learn(store, "!"), "so does their beginning");
+	int next = misses(store, "!");
+	ok(next < GAP_PATIENCE_MAX, "so does their beginning");
+	ok(next > GAP_PATIENCE_MIN, "which takes longer to be learned: the first was of little use");
 	put(store, "!!");
 	ok(has(store, SLICE_LIT("!!")) && !has(store, SLICE_LIT("\"")), "until somebody writes before it");
 	char longer[GAP_KEY + 40];
@@ -118,6 +128,63 @@ static void test_ends(struct store_disk *disk)
 	ok(learn(store, "zzzy"), "a gap behind which a long key comes");
 	apply(store, key, false);
 	ok(has(store, key) && !has(store, SLICE_LIT("zzzy")), "is given up for it");
+	store->gaps.patience = 1;
+	ok(!has(store, SLICE_LIT("zzzy")) && !has(store, SLICE_LIT("zzzy")) && !has(store, SLICE_LIT("{")) &&
+		   store->gaps.count == 1,
+	   "and none is learned that it would bound");
+	store_close(store, false);
+}
+
+/* The gap between the n-th key and the next. */
+static const char *between(int n, char key[16])
+{
+	snprintf(key, 16, "k%02d-", n);
+	return key;
+}
+
+static int count_known(struct store *store)
+{
+	char key[16];
+	uint64_t before = in_gap(store);
+	for (int i = 0; i <= GAPS; i++) {
+		has(store, slice_str(between(i, key)));
+	}
+	return (int)(in_gap(store) - before);
+}
+
+#define LATE 10 /* is learned when all places are taken */
+
+static void test_full(struct store_disk *disk)
+{
+	struct store *store = open_store(disk);
+	char key[16];
+	int slow = 0;
+	for (int i = 0; i <= GAPS + 1; i++) {
+		snprintf(key, sizeof(key), "k%02d", i);
+		put(store, key);
+	}
+	for (int i = 0; i <= GAPS; i++) {
+		if (i == LATE) {
+			continue;
+		}
+		slow += misses(store, between(i, key)) > GAP_PATIENCE_MIN;
+		for (int n = 0; n < GAP_WORTH; n++) {
+			has(store, slice_str(key));
+		}
+	}
+	ok(slow == 0, "a gap that is hit often makes the next one be learned as soon");
+	ok(count_known(store) == GAPS, "as many gaps are known as there are places");
+	/* The first is hit again: the second is the one. */
+	has(store, slice_str(between(0, key)));
+	learn(store, between(LATE, key));
+	has(store, slice_str(between(0, key)));
+	uint64_t before = in_gap(store);
+	has(store, slice_str(between(1, key)));
+	ok(in_gap(store) == before && count_known(store) == GAPS,
+	   "for one more the one that was not hit for longest goes");
+	has(store, slice_str(between(0, key)));
+	learn(store, between(1, key));
+	ok(count_known(store) == GAPS, "whether it lies below or above");
 	store_close(store, false);
 }
 
@@ -167,6 +234,8 @@ static void test_under_way(struct store_disk *disk)
 	}
 	ok(store->gaps.count == 0, "nothing is learned while a batch is under way");
 	gaps_write_end(&store->gaps);
+	gaps_missed(&store->gaps, store->db, SLICE_LIT("a"));
+	ok(store->gaps.misses == 0 && store->gaps.count == 0, "nor from a key that came meanwhile");
 	put(store, "b");
 	ok(has(store, SLICE_LIT("b")), "so what it writes is found");
 	buf_fini(&payload);
@@ -178,6 +247,9 @@ int main(void)
 	struct store_disk *disk = store_disk_new();
 	test_ascending(disk);
 	test_ends(disk);
+	store_disk_free(disk);
+	disk = store_disk_new();
+	test_full(disk);
 	store_disk_free(disk);
 	disk = store_disk_new();
 	test_random(disk);
