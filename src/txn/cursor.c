@@ -228,7 +228,8 @@ static void note_read(struct txn *txn, const struct version *v)
 
 const struct version *cursor_next_version(struct txn_cursor *cursor)
 {
-	assert(cursor->txn->id != 0 && cursor->store == NULL);
+	assert(cursor->txn->id != 0);
+	assert(cursor->store == NULL);
 	advance_open(cursor);
 	advance_sources(cursor);
 	struct version *v = next_version(cursor);

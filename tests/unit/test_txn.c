@@ -413,6 +413,80 @@ static void test_bounds(void)
 	world_fini(&w);
 }
 
+static void test_trace(void)
+{
+	struct world w;
+	world_init(&w);
+	open_batch(&w);
+	put_alone(&w, "old", "1");
+	struct txn_trace *trace = malloc(sizeof *trace);
+	struct txn *txn = begin(&w);
+	struct slice key, value;
+	char name[16];
+	bool deleted;
+	size_t at = 0;
+	txn_get(txn, SLICE_LIT("unseen"), &value);
+	txn_trace_reads(txn, trace);
+	txn_get(txn, SLICE_LIT("old"), &value);
+	txn_get_hot(txn, SLICE_LIT("none"), &value);
+	txn_get(txn, SLICE_LIT("old"), &value);
+	ok(trace->count == 2 && slice_equal(trace->keys[0], SLICE_LIT("old")) &&
+		   slice_equal(trace->keys[1], SLICE_LIT("none")),
+	   "a trace has the keys that were read since it began, each once");
+	for (int i = 2; i < TXN_TRACE_MAX; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		txn_get(txn, slice_str(name), &value);
+	}
+	ok(trace->count == TXN_TRACE_MAX && !trace->more, "up to its bound all of them");
+	txn_get(txn, SLICE_LIT("old"), &value);
+	ok(!trace->more, "one that it has is not one more");
+	txn_get(txn, SLICE_LIT("further"), &value);
+	ok(trace->count == TXN_TRACE_MAX && trace->more, "and says when there were more");
+	put(txn, "b", "1");
+	txn_delete(txn, SLICE_LIT("old"));
+	txn_mark(txn);
+	put(txn, "b", "2");
+	ok(txn_next_written(txn, &at, &key, &deleted) && slice_equal(key, SLICE_LIT("b")) && !deleted &&
+		   txn_next_written(txn, &at, &key, &deleted) && slice_equal(key, SLICE_LIT("old")) &&
+		   deleted && !txn_next_written(txn, &at, &key, &deleted),
+	   "what is written comes in order of its first writing, each key once");
+	txn_abort(txn);
+	free(trace);
+	world_fini(&w);
+}
+
+static void test_view_bound(void)
+{
+	struct world w;
+	world_init(&w);
+	uint8_t *big = calloc(1, MIB(1));
+	for (unsigned i = 0; i <= VIEW_PENDING_MAX / MIB(1); i++) {
+		char key[16];
+		snprintf(key, sizeof(key), "row-%02u", i);
+		open_batch(&w);
+		struct txn *txn = begin(&w);
+		txn_put(txn, slice_str(key), slice_of(big, MIB(1)));
+		txn_commit(txn);
+		seal(&w);
+	}
+	free(big);
+	open_batch(&w);
+	struct txn *txn = begin(&w);
+	ok(txn_view_open(txn, SLICE_NONE, SLICE_NONE, SIZE_MAX) == NULL,
+	   "a view copies so much of what waits to be applied, no more");
+	struct txn_view *view = txn_view_open(txn, SLICE_NONE, SLICE_NONE, 8);
+	ok(view != NULL, "the heads of the same values are less");
+	txn_abort(txn);
+	struct slice key, value;
+	unsigned rows = 0;
+	while (view != NULL && txn_view_next(view, &key, &value)) {
+		rows += value.len == 8;
+	}
+	is_int(rows, VIEW_PENDING_MAX / MIB(1) + 1, "and all are there when the transaction is over");
+	txn_view_close(view);
+	world_fini(&w);
+}
+
 static void test_events(void)
 {
 	struct world w;
@@ -964,6 +1038,8 @@ int main(void)
 	test_hot_bound();
 	test_reads_once();
 	test_bounds();
+	test_trace();
+	test_view_bound();
 	test_events();
 	test_leadership_lost();
 	test_cursor_over_rollback();
