@@ -95,7 +95,8 @@ like_tally(0, qr/another node leads/, 'transfer hands leadership over', 'transfe
 # ---- a node that is away ----
 my $away = $c->leader == 1 ? 2 : 1;
 $c->kill9($away);
-($code, $text) = run("$build/tally", 'hash', '--timeout', '2s');
+# It would take a minute by itself, or 40 rounds.
+($code, $text) = run('timeout', '45', "$build/tally", 'hash', '--timeout', '2s');
 ok($code == 1 && $text =~ /does not answer/ && $text =~ /not the same bytes everywhere/,
 	'hash waits for no node beyond its timeout, and names who is away') or diag("exit $code: $text");
 
