@@ -16,7 +16,7 @@ GetOptions( 'from=i' => \$from, 'most=i' => \$most ) or die "usage: teeth.pl [--
 my %only  = map { $_ => 1 } @ARGV;
 my $plant = Plant->new;
 
-# What a process and its children have used.
+# What children that have ended used.
 sub cpu_seconds {
 	my @used = times;
 	return $used[2] + $used[3];

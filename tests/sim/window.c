@@ -22,7 +22,6 @@ static void answered_cb(struct tally_call *call)
 	struct reader *reader = call->data;
 	struct shops *shops = reader->window->shops;
 	char name[24], line[96];
-	reader->busy = false;
 	shops->busy--;
 	work_name(&reader->work, name, sizeof(name));
 	if (tally_call_outcome(call) == TALLY_REFUSED) {
@@ -57,7 +56,6 @@ static void next_fire(struct sim_event *event)
 	}
 	look_who_leads(window);
 	work_draw_read(&reader->work, &shops->works, prng);
-	reader->busy = true;
 	shops->busy++;
 	shops->works.started++;
 	reader->call.data = reader;

@@ -21,7 +21,6 @@ struct reader {
 	uint32_t client; /* its number in the history */
 	struct sim_event next;
 	struct tally_call call;
-	bool busy;
 	struct work work;
 };
 
