@@ -32,7 +32,7 @@ static void no_delay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-bool pair_open(struct pair *pair, struct mischief *mischief, int fd, int mark)
+void pair_open(struct pair *pair, struct mischief *mischief, int fd, int mark)
 {
 	struct sockaddr_in wanted;
 	socklen_t len = sizeof(wanted);
@@ -42,7 +42,7 @@ bool pair_open(struct pair *pair, struct mischief *mischief, int fd, int mark)
 		fprintf(stderr, "nemesis-proxy: a connection is refused: %s\n", strerror(errno));
 		close(fd);
 		close(out);
-		return false;
+		return;
 	}
 	no_delay(fd);
 	no_delay(out);
@@ -53,7 +53,6 @@ bool pair_open(struct pair *pair, struct mischief *mischief, int fd, int mark)
 	if (connect(out, (struct sockaddr *)&wanted, sizeof(wanted)) != 0 && errno != EINPROGRESS) {
 		pair_close(pair, true);
 	}
-	return true;
 }
 
 static void finish_connecting(struct pair *pair)

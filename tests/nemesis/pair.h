@@ -21,8 +21,8 @@ struct pair {
 };
 
 /* Dials whom the accepted fd wanted before nftables turned it here; with that mark nftables lets it pass.
- * Takes fd. False: nobody can be dialed, and pair is as it was. */
-bool pair_open(struct pair *pair, struct mischief *mischief, int fd, int mark);
+ * Takes fd. When nobody can be dialed pair stays unused. */
+void pair_open(struct pair *pair, struct mischief *mischief, int fd, int mark);
 /* reset: the ends are told by RST, not by an orderly end. */
 void pair_close(struct pair *pair, bool reset);
 /* What to poll end i for; 0: nothing, and it should not be watched at all. */
