@@ -4,15 +4,14 @@
 #include <stdlib.h>
 
 #include "command/room.h"
+#include "command/tour.h"
+#include "base/list.h"
 #include "store/keys.h"
-#include "txn/view.h"
 
 _Static_assert(CENSUS_DATABASES == COMMAND_DATABASES, "a count a database");
 
 struct command_census {
-	struct txn_view *view; /* NULL: through */
-	uint64_t now_ms;
-	int status;
+	struct tour tour;
 	uint8_t prefixes[CENSUS_DATABASES][ROW_PREFIX]; /* of the databases' keys */
 	struct census_count counts[CENSUS_DATABASES];
 };
@@ -26,7 +25,6 @@ struct command_census *command_census_open(struct txn *txn, uint64_t now_ms)
 	if (census == NULL) {
 		fatal("out of memory: a count of all keys");
 	}
-	census->now_ms = now_ms;
 	for (unsigned db = 0; db < CENSUS_DATABASES && rc == 0; db++) {
 		struct space space;
 		rc = space_get(txn, db, &space);
@@ -35,9 +33,9 @@ struct command_census *command_census_open(struct txn *txn, uint64_t now_ms)
 		}
 	}
 	if (rc == 0) {
-		census->view = txn_view_open(txn, slice_of(from, sizeof(from)), slice_of(to, sizeof(to)), ROW_HEAD_MAX);
+		rc = tour_open(&census->tour, txn, slice_of(from, sizeof(from)), slice_of(to, sizeof(to)), now_ms);
 	}
-	if (census->view == NULL) {
+	if (rc != 0) {
 		free(census);
 		return NULL;
 	}
@@ -45,61 +43,41 @@ struct command_census *command_census_open(struct txn *txn, uint64_t now_ms)
 }
 
 /* Rows of a generation that was flushed are nobody's. */
-static void census_see(struct command_census *census, struct slice row_key, struct slice value)
+static bool census_see(struct tour *tour, struct slice row_key, const struct row_head *head)
 {
-	struct row_head head;
+	struct command_census *census = list_entry(tour, struct command_census, tour);
 
-	if (!row_head_decode(value, &head)) {
-		census->status = ERR_CORRUPT;
-		return;
-	}
-	if (head.expire_at_ms != 0 && head.expire_at_ms <= census->now_ms) {
-		return;
+	if (tour_expired(tour, head)) {
+		return true;
 	}
 	for (unsigned db = 0; db < CENSUS_DATABASES; db++) {
 		if (slice_starts_with(row_key, slice_of(census->prefixes[db], ROW_PREFIX))) {
 			census->counts[db].keys++;
-			census->counts[db].expires += head.expire_at_ms != 0;
-			return;
+			census->counts[db].expires += head->expire_at_ms != 0;
+			return true;
 		}
 	}
+	return true;
 }
 
 bool command_census_step(struct command_census *census, size_t rows)
 {
-	struct slice key, value;
-
-	if (census->view == NULL) {
-		return false;
-	}
-	for (; rows > 0 && census->status == 0; rows--) {
-		if (!txn_view_next(census->view, &key, &value)) {
-			census->status = txn_view_error(census->view);
-			break;
-		}
-		census_see(census, key, value);
-	}
-	if (rows == 0 && census->status == 0) {
-		return true;
-	}
-	txn_view_close(census->view);
-	census->view = NULL;
-	return false;
+	return tour_step(&census->tour, rows, census_see);
 }
 
 int command_census_counts(const struct command_census *census, struct census_count counts[CENSUS_DATABASES])
 {
-	assert(census->view == NULL);
-	if (census->status == 0) {
+	assert(census->tour.view == NULL);
+	if (census->tour.status == 0) {
 		memcpy(counts, census->counts, sizeof(census->counts));
 	}
-	return census->status;
+	return census->tour.status;
 }
 
 void command_census_close(struct command_census *census)
 {
 	if (census != NULL) {
-		txn_view_close(census->view);
+		tour_close(&census->tour);
 		free(census);
 	}
 }

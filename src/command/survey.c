@@ -4,17 +4,16 @@
 #include <stdlib.h>
 
 #include "command/room.h"
-#include "txn/view.h"
+#include "command/tour.h"
+#include "base/list.h"
 
 /* What KEYS may answer: a reply's bound, and room for its head. */
 #define SURVEY_ANSWER_MAX (LIMIT_REPLY - KIB(1))
 _Static_assert(LIMIT_REPLY == MIB(8), "the text of the refusal says so");
 
 struct command_survey {
-	struct txn_view *view; /* NULL: no keys, or through */
-	uint64_t now_ms;
+	struct tour tour;
 	bool count_only;
-	int status;
 	uint64_t count;
 	struct buf found; /* KEYS: bulk strings, in the protocol of the call (both have the same) */
 	size_t expired_len; /* of the first row that was found expired, 0: none was */
@@ -39,7 +38,6 @@ int command_survey_open(struct command_call *call, struct command_survey **out)
 	if (survey == NULL) {
 		fatal("out of memory: a walk over all keys");
 	}
-	survey->now_ms = txn_now_ms(call->txn);
 	survey->count_only = count_only;
 	survey->pattern_len = pattern.len;
 	if (pattern.len > 0) {
@@ -48,31 +46,31 @@ int command_survey_open(struct command_call *call, struct command_survey **out)
 	buf_init(&survey->found, SURVEY_ANSWER_MAX);
 	if (space.stored) {
 		space_range(&space, count_only ? SLICE_NONE : pattern_prefix(pattern, call->arena), call->arena, &from, &to);
-		survey->view = txn_view_open(call->txn, from, to, ROW_HEAD_MAX);
+		rc = tour_open(&survey->tour, call->txn, from, to, txn_now_ms(call->txn));
 	}
-	if (space.stored && survey->view == NULL) {
+	if (rc != 0) {
 		command_survey_close(survey);
-		return ERR_BUSY;
+		return rc;
 	}
 	*out = survey;
 	return 0;
 }
 
-static void survey_see(struct command_survey *survey, struct slice row_key, struct slice value)
+static bool survey_see(struct tour *tour, struct slice row_key, const struct row_head *head)
 {
+	struct command_survey *survey = list_entry(tour, struct command_survey, tour);
 	struct reply reply = {&survey->found, 2};
-	struct row_head head;
 
-	if (row_key.len < ROW_PREFIX || row_key.len > ROW_PREFIX + LIMIT_KEY || !row_head_decode(value, &head)) {
-		survey->status = ERR_CORRUPT;
-		return;
+	if (row_key.len < ROW_PREFIX || row_key.len > ROW_PREFIX + LIMIT_KEY) {
+		tour->status = ERR_CORRUPT;
+		return false;
 	}
-	if (head.expire_at_ms != 0 && head.expire_at_ms <= survey->now_ms) {
+	if (tour_expired(tour, head)) {
 		if (survey->expired_len == 0) {
 			survey->expired_len = row_key.len;
 			memcpy(survey->expired, row_key.data, row_key.len);
 		}
-		return;
+		return true;
 	}
 	if (survey->count_only) {
 		survey->count++;
@@ -80,28 +78,12 @@ static void survey_see(struct command_survey *survey, struct slice row_key, stru
 		reply_bulk(&reply, slice_skip(row_key, ROW_PREFIX));
 		survey->count++;
 	}
+	return !buf_failed(&survey->found);
 }
 
 bool command_survey_step(struct command_survey *survey, size_t rows)
 {
-	struct slice key, value;
-
-	if (survey->view == NULL) {
-		return false;
-	}
-	for (; rows > 0 && survey->status == 0 && !buf_failed(&survey->found); rows--) {
-		if (!txn_view_next(survey->view, &key, &value)) {
-			survey->status = txn_view_error(survey->view);
-			break;
-		}
-		survey_see(survey, key, value);
-	}
-	if (rows == 0 && survey->status == 0) {
-		return true;
-	}
-	txn_view_close(survey->view);
-	survey->view = NULL;
-	return false;
+	return tour_step(&survey->tour, rows, survey_see);
 }
 
 /* Others may have deleted or changed it since: what they wrote speaks for the time as well, and who reads it waits
@@ -122,17 +104,14 @@ static int forget_expired(struct command_survey *survey, struct txn *txn)
 	if (!row_head_decode(value, &head)) {
 		return ERR_CORRUPT;
 	}
-	if (head.expire_at_ms == 0 || head.expire_at_ms > survey->now_ms) {
-		return 0;
-	}
-	return row_forget_expired(txn, key, head.expire_at_ms);
+	return tour_expired(&survey->tour, &head) ? row_forget_expired(txn, key, head.expire_at_ms) : 0;
 }
 
 int command_survey_answer(struct command_survey *survey, struct txn *txn, struct reply *reply)
 {
-	int rc = survey->status != 0 ? survey->status : forget_expired(survey, txn);
+	int rc = survey->tour.status != 0 ? survey->tour.status : forget_expired(survey, txn);
 
-	assert(survey->view == NULL);
+	assert(survey->tour.view == NULL);
 	if (rc != 0) {
 		return rc;
 	}
@@ -152,7 +131,7 @@ int command_survey_answer(struct command_survey *survey, struct txn *txn, struct
 void command_survey_close(struct command_survey *survey)
 {
 	if (survey != NULL) {
-		txn_view_close(survey->view);
+		tour_close(&survey->tour);
 		buf_fini(&survey->found);
 		free(survey);
 	}
