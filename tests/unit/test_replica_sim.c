@@ -523,6 +523,45 @@ static void test_full_owners(void)
 	small_world_free(world);
 }
 
+static void count_offers(void *owner, enum log_level level, const char *line)
+{
+	*(unsigned *)owner += strstr(line, "leader_full") != NULL;
+}
+
+/* Who has room never has the whole log. */
+static void test_full_again(void)
+{
+	unsigned offers = 0, taken = 0;
+	struct small_world *world = world_new(45, 3);
+	world->log.sink = count_offers;
+	world->log.owner = &offers;
+	start_all(world);
+	struct group_member *leader = small_world_leader(world);
+	wait_applied(world, leader->open_index);
+	struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
+	replica_set_room(world->group.members[(number(world, leader) + 2) % 3].replica, false);
+	small_world_run(world, 300);
+	uint64_t term = leader->term;
+	sim_disk_faults(world->hosts[number(world, a)])->sync_us = 30 * SECOND;
+	propose(leader, 1, 100);
+	replica_set_room(leader->replica, false);
+	for (unsigned i = 0; i < 400; i++) {
+		small_world_run(world, 10);
+		taken += propose(leader, 1, 100) != 0;
+	}
+	ok(leader->open && leader->term == term && offers > 1,
+	   "an offer that nobody can take is made again: %u in 4 s", offers);
+	ok(taken > 200, "but not at once: meanwhile requests are taken, %u of 400", taken);
+	for (unsigned i = 0; i < 200 && !handover_yields(leader->replica); i++) {
+		small_world_run(world, 5);
+	}
+	bool offered = handover_yields(leader->replica);
+	replica_set_room(leader->replica, true);
+	small_world_run(world, 20);
+	ok(offered && propose(leader, 1, 100) != 0, "it is taken back when there is room again");
+	small_world_free(world);
+}
+
 static void test_full_stands_back(void)
 {
 	unsigned taken = 0;
@@ -847,6 +886,7 @@ int main(void)
 	test_slow_everywhere();
 	test_full_leader();
 	test_full_owners();
+	test_full_again();
 	test_full_stands_back();
 	test_timeout_in_the_past();
 	test_silent_follower();
