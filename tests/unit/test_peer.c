@@ -165,6 +165,12 @@ static void test_connects(void)
 	run_ms(pair, 10000);
 	ok(a->disconnected == 0 && b->disconnected == 0 && b->frames == 2,
 	   "idle links stay, and tell nobody of their pings");
+	transport_hold(a->transport, true);
+	run_ms(pair, 3000);
+	transport_hold(a->transport, false);
+	run_ms(pair, 3000);
+	ok(a->disconnected == 0 && b->disconnected == 0,
+	   "while held it asks nobody, and takes nobody's silence amiss afterwards");
 	stop(pair, 1, SIM_KILL_PROCESS);
 	uint64_t refused = a->refused;
 	run_ms(pair, 15);

@@ -255,6 +255,56 @@ static void test_stand_still(void)
 	small_world_free(world);
 }
 
+/* It gives up when nobody spoke within an election timeout. One that has just begun when all stand still,
+ * with its first heartbeat on the way, is over before anybody could. */
+static void test_stand_still_leader(void)
+{
+	struct small_world *world = world_new(32, 3);
+	for (size_t i = 0; i < 3; i++) {
+		for (size_t step = 1; step < 3; step++) {
+			size_t to = (i + step) % 3;
+			sim_link(world->sim, world->hosts[i], world->hosts[to])->delay_us = 15000;
+		}
+	}
+	start_all(world);
+	struct group_member *leader = small_world_leader(world);
+	uint64_t term = leader->term;
+	unsigned lost = 0;
+	for (unsigned i = 0; i < 20; i++) {
+		small_world_run(world, 400);
+		const struct raft *core = &leader->replica->core;
+		uint64_t began = core->election_timer_start;
+		for (unsigned ms = 0; ms < 400 && core->election_timer_start == began; ms++) {
+			small_world_run(world, 1);
+		}
+		stand_still(world, 310, number(world, leader));
+		small_world_run(world, 100);
+		lost += leader->role != REPLICA_LEADER || leader->term != term;
+	}
+	is_int(lost, 0, "nor does a leader give up that could ask nobody");
+	small_world_free(world);
+}
+
+static void test_always_late(void)
+{
+	struct small_world *world = world_new(33, 3);
+	start_all(world);
+	struct group_member *leader = small_world_leader(world);
+	size_t late = (number(world, leader) + 1) % 3;
+	const struct raft *core = &world->group.members[late].replica->core;
+	small_world_run(world, 300);
+	isolate(world, late, true);
+	unsigned stalls = 0;
+	for (; stalls < 100 && core->state == RAFT_FOLLOWER; stalls++) {
+		sim_host_pause(world->hosts[late]);
+		small_world_run(world, 450); /* longer than any hold */
+		sim_host_resume(world->hosts[late]);
+		small_world_run(world, 1);
+	}
+	ok(stalls < 20, "a loop that is late all the time does not wait for ever: %u stalls", stalls);
+	small_world_free(world);
+}
+
 static void test_pre_vote(void)
 {
 	struct small_world *world = world_new(9, 3);
@@ -878,6 +928,8 @@ int main(void)
 	test_fast_election();
 	test_pause();
 	test_stand_still();
+	test_stand_still_leader();
+	test_always_late();
 	test_pre_vote();
 	test_vote_barrier();
 	test_only_voter();
