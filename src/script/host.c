@@ -147,9 +147,10 @@ static int has_rows(struct txn *txn, struct arena *arena, const struct schema_ta
 static int refuse_table(struct arena *arena, struct reply *reply, const struct schema_table *table,
 			const char *why)
 {
+	const char *name = (const char *)table->name.data;
 	reply_code(reply, CODE_SCRIPT_INVALID,
-		   arena_printf(arena, "\"table\":\"%s\",\"message\":\"it has rows, and %s\"",
-				(const char *)table->name.data, why));
+		   arena_printf(arena, "\"table\":\"%s\",\"reason\":\"the table %s has rows, and %s\"", name,
+				name, why));
 	return ERR_DENIED;
 }
 

@@ -493,7 +493,7 @@ static void write_failure(struct script_call *call, struct reply *reply)
 static void write_error(struct script_call *call, struct reply *reply, const char *text)
 {
 	reply_code(reply, CODE_SCRIPT_ERROR,
-		   arena_printf(call->arena, "\"message\":%s", quoted(call->arena, slice_str(text))));
+		   arena_printf(call->arena, "\"reason\":%s", quoted(call->arena, slice_str(text))));
 }
 
 /* The call did not return a result: says so. */

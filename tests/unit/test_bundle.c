@@ -205,7 +205,9 @@ static void migration(void)
 		const char *files[] = {"tables.lua",
 				       "tables { other = { key = {'a'}, columns = { a = id } } }", NULL};
 		struct err err = {0};
-		ok(world_push(&w, files, &err) == ERR_DENIED && strstr(world_reply(&w), "it is gone") != NULL,
+		ok(world_push(&w, files, &err) == ERR_DENIED &&
+			   strstr(world_reply(&w),
+				  "\"reason\":\"the table item has rows, and it is gone\"") != NULL,
 		   "a table with rows cannot go");
 	}
 	push_tables("tables { item = { key = {'n'}, columns = { item = id, n = count } } }",

@@ -270,7 +270,7 @@ static void endings(void)
 	      "errors of the script can be caught");
 	ends("for i = 1, 5 do db.item:put { item = 'e' .. i } end error('boom')", "SCRIPT_ERROR",
 	     "an error after five writes (row 72)");
-	says("p.lua:3: boom", "is told with its place, without addresses");
+	says("\"reason\":\"p.lua:3: boom", "is told with its place, without addresses");
 	gives("return { t = tostring(db.item:get('e1')) }", "nil", "and nothing was written");
 	ends("error({})", "SCRIPT_ERROR", "an error may be anything");
 	ends("local t = nil return t.x", "SCRIPT_ERROR", "a mistake");
