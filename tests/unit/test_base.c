@@ -1,5 +1,6 @@
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/err.h"
 #include "base/histogram.h"
@@ -67,6 +68,23 @@ static void bufs(void)
 	buf_consume(&b, 2);
 	is_bytes(b.data, b.len, "7", 1, "consuming keeps the rest");
 	buf_fini(&b);
+}
+
+static void places(void)
+{
+	uint8_t at[8], next[8];
+	bytes_put_u32(at, 0x01020304);
+	is_bytes(at, 4, "\4\3\2\1", 4, "a number at a place has its low byte first");
+	bytes_put_u32_big(at, 0x01020304);
+	is_bytes(at, 4, "\1\2\3\4", 4, "in a key its high byte");
+	ok(bytes_u32_big(at) == 0x01020304, "and is read as it was written");
+	bytes_put_u64(at, 0x0102030405060708);
+	is_bytes(at, 8, "\10\7\6\5\4\3\2\1", 8, "so it is with 64 bits");
+	ok(bytes_u64(at) == 0x0102030405060708, "which come back");
+	bytes_put_u64_big(at, 0xfeffffffff);
+	bytes_put_u64_big(next, 0xff0000000000);
+	ok(memcmp(at, next, 8) < 0, "keys are in the order of their numbers");
+	ok(bytes_u64_big(at) == 0xfeffffffff, "which come back, too");
 }
 
 static void arenas(void)
@@ -175,6 +193,7 @@ int main(void)
 {
 	slices();
 	bufs();
+	places();
 	arenas();
 	chains();
 	histograms();
