@@ -9,13 +9,18 @@
  *   sequence name          function library-or-function     once user id
  *
  * Rows by which the house keeps itself (generations, expiries, the active bundle) are left out. */
+#include <assert.h>
+
 #include "engine/execution.h"
 
 #include "store/keys.h"
 #include "wire/tuple.h"
 
-/* Rows that one list names; more tells that there were others. */
+/* Rows that one list names, and bytes after which it ends; more tells that there were others. A key that was
+ * only asked for may be longer than any row's. */
 #define EXPLAIN_ROWS_MAX 100
+#define EXPLAIN_BYTES_MAX MIB(1)
+_Static_assert(EXPLAIN_BYTES_MAX + 2 * LIMIT_REQUEST_BYTES < LIMIT_REPLY, "the last name fits behind");
 
 /* What names a row, as a reply. */
 struct name {
@@ -153,7 +158,7 @@ struct rows {
 static void rows_begin(struct rows *rows, struct name *name, const struct reply *like)
 {
 	*rows = (struct rows){.name = name};
-	buf_init(&rows->out, MIB(1));
+	buf_init(&rows->out, LIMIT_REPLY);
 	rows->reply = (struct reply){&rows->out, like->protocol};
 }
 
@@ -167,7 +172,7 @@ static void rows_add(struct execution *x, struct rows *rows, const char *verb, s
 	if (!name_row(x, row_key, name)) {
 		return;
 	}
-	if (rows->count == EXPLAIN_ROWS_MAX) {
+	if (rows->count == EXPLAIN_ROWS_MAX || rows->out.len >= EXPLAIN_BYTES_MAX) {
 		rows->more = true;
 		return;
 	}
@@ -177,6 +182,7 @@ static void rows_add(struct execution *x, struct rows *rows, const char *verb, s
 
 static void rows_end(struct rows *rows, struct reply *reply)
 {
+	assert(!buf_failed(&rows->out));
 	reply_array(reply, rows->count);
 	buf_append_slice(reply->out, buf_slice(&rows->out));
 	buf_fini(&rows->out);

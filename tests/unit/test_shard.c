@@ -5,6 +5,7 @@
 #include "tests/lib/replica_double.h"
 #include "tests/lib/shard_world.h"
 #include "tests/lib/tap.h"
+#include "wire/resp.h"
 
 /* ---- stories ---- */
 
@@ -426,6 +427,40 @@ static void test_explain(void)
 	ok(memmem(twice.request.reply.data, twice.request.reply.len, "$4\r\nmore\r\n#t\r\n", 14) != NULL,
 	   "where a list ends it says so");
 	ask_end(&twice);
+	world_close(&w);
+}
+
+/* Keys that were asked for and are nobody's may be longer than any row's. */
+static void test_explain_long(void)
+{
+	struct world w;
+	struct ask ask;
+	size_t used = 0;
+	world_lead(&w, NULL, NULL);
+	ask_init(&w, &ask);
+	ask_words(&ask, "BUNDLE PUSH wide tables.lua t p.lua p");
+	ask.argv[4] = SLICE_LIT("tables { wide = { key = { 'k' }, columns = { k = text, n = count } } }");
+	ask.argv[6] =
+		SLICE_LIT("procedure { name = 'p', args = { count = int(1, 100) }, result = { n = int } }\n"
+			  "return function(call)\n"
+			  "  for i = 1, call.count do db.wide:get(i .. ('x'):rep(60000)) end\n"
+			  "  return { n = call.count }\n"
+			  "end");
+	ask_send(&ask);
+	ask_wait(&ask);
+	ask_end(&ask);
+	ok(says(world_ask(&w, "EXPLAIN CALL p count 1"), "$5||reads||*1||*3||$3||row||$4||wide||$60001||1x"),
+	   "a row with a long key is listed");
+	ok(says(world_ask(&w, "EXPLAIN CALL p count 30"),
+		"$5||reads||*18||*3||$3||row||$4||wide||$60001||1x"),
+	   "a list of long keys ends earlier");
+	ask_start(&w, &ask, "EXPLAIN CALL p count 30");
+	ask_wait(&ask);
+	struct slice reply = buf_slice(&ask.request.reply);
+	ok(resp_reply_measure(reply, LIMIT_REPLY, &used) == 0 && used == reply.len, "its reply is whole");
+	ok(memmem(reply.data, reply.len, "$4\r\nmore\r\n#t\r\n", 14) != NULL,
+	   "and says that there were more");
+	ask_end(&ask);
 	world_close(&w);
 }
 
@@ -978,6 +1013,7 @@ int main(void)
 	test_large_transactions_travel_alone();
 	test_busy_log();
 	test_explain();
+	test_explain_long();
 	test_cancel();
 	test_deadlines();
 	test_overload();
