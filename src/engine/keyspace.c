@@ -7,14 +7,13 @@
 #include <stdlib.h>
 
 #define AT_ONCE_ROWS 1000
-#define SLICE_ROWS 10000
 #define REST_US 1000000 /* between two counts on the lane, and REST_TIMES the last one's length */
 #define REST_TIMES 19
 
 static void count_run(struct env_work *work)
 {
 	struct keyspace *keyspace = list_entry(work, struct keyspace, work);
-	keyspace->more = command_census_step(keyspace->census, SLICE_ROWS);
+	keyspace->more = command_census_step(keyspace->census, SURVEY_SLICE_ROWS);
 }
 
 /* The census is through. */

@@ -331,6 +331,8 @@ void apply_close(struct shard *shard);
 void apply_fini(struct shard *shard);
 
 /* survey.c */
+/* Keys that a walk sees before the next one's turn: some ten milliseconds. */
+#define SURVEY_SLICE_ROWS 10000
 void survey_init(struct shard *shard);
 void survey_open(struct shard *shard);
 /* The lane; then whatever is left. The store is still open. */

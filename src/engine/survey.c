@@ -16,9 +16,6 @@
 #include "command/survey.h"
 #include "engine/execution.h"
 
-/* Some ten milliseconds. */
-#define SLICE_ROWS 10000
-
 struct survey {
 	struct env_work work;
 	struct list link; /* on surveys.all */
@@ -36,7 +33,7 @@ struct survey {
 static void survey_run(struct env_work *work)
 {
 	struct survey *survey = list_entry(work, struct survey, work);
-	survey->through = !command_survey_step(survey->walk, SLICE_ROWS);
+	survey->through = !command_survey_step(survey->walk, SURVEY_SLICE_ROWS);
 }
 
 /* A snapshot may be the last holder of files: what it lets go is deleted here, not on the loop. */
