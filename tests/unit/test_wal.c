@@ -576,6 +576,47 @@ static void test_reuse(void)
 	disk_free(disk);
 }
 
+static void test_full_start(void)
+{
+	struct disk *disk = disk_new(11);
+	struct story story;
+	struct err err = {0};
+	story_init(&story, disk, KIB(4));
+	story_open(&story, NULL);
+	write_and_trim(&story, 300);
+	story_close(&story);
+	disk_fill(disk, true);
+	ok(files_named(disk, ".free") > 0 && story_open(&story, &err) == 0 && holds(&story, 300),
+	   "a log with a free segment starts on a full disk, too: %s", err.text);
+	story_close(&story);
+	disk_free(disk);
+}
+
+/* A name that no trim gives: its segment is in use. */
+static void test_foreign_free(void)
+{
+	struct disk *disk = disk_new(12);
+	struct story story;
+	struct err err = {0};
+	story_init(&story, disk, KIB(2));
+	story_open(&story, NULL);
+	append(&story, 100);
+	disk_env_run(story.env);
+	story_close(&story);
+	struct env *env = disk_env_new(disk);
+	struct env_file *file;
+	env_file_open(env, "d/0000000000000002.free", ENV_FILE_WRITE | ENV_FILE_CREATE, &file);
+	env_file_close(file);
+	env_dir_sync(env, "d");
+	disk_env_free(env);
+	ok(story_open(&story, &err) == 0 && holds(&story, 100), "a free file takes no segment's place: %s",
+	   err.text);
+	story_close(&story);
+	ok(story_open(&story, &err) == 0 && holds(&story, 100), "nor at the next start: %s", err.text);
+	story_close(&story);
+	disk_free(disk);
+}
+
 /* Segment 3 of a copy is missing, and the database holds everything up to floor. */
 static int open_with_gap(struct disk *disk, uint64_t floor, struct story *story, struct err *err)
 {
@@ -746,5 +787,7 @@ int main(void)
 	test_gap();
 	test_another_log();
 	test_random();
+	test_full_start();
+	test_foreign_free();
 	return tap_done();
 }
