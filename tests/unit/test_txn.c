@@ -451,6 +451,11 @@ static void test_trace(void)
 		   deleted && !txn_next_written(txn, &at, &key, &deleted),
 	   "what is written comes in order of its first writing, each key once");
 	txn_abort(txn);
+	trace->count = 0;
+	txn = begin(&w);
+	txn_get(txn, SLICE_LIT("old"), &value);
+	ok(trace->count == 0, "a trace ends with its transaction");
+	txn_abort(txn);
 	free(trace);
 	world_fini(&w);
 }
