@@ -13,7 +13,7 @@ static void options_common(struct tool *tool, struct option common[COMMON])
 	common[0] = (struct option){"servers", OPTION_TEXT, &tool->servers, "HOST:PORT,...",
 				    "client ports, any of the cluster ($TALLY_SERVERS)"};
 	common[1] = (struct option){"timeout", OPTION_MS, &tool->timeout_ms, "TIME",
-				    "how long a request may take (5s)"};
+				    "how long a request may take (5s; hash: 1m)"};
 	common[2] = (struct option){"json", OPTION_FLAG, &tool->json, NULL, "print JSON for programs"};
 }
 
