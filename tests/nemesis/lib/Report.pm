@@ -46,13 +46,14 @@ sub read_history {
 	while ( my $line = <$in> ) {
 		my ($type) = $line =~ /"type":"(\w+)"/ or next;
 		$asked_to_write{$1} = 1
-			if $type eq 'invoke' && $line =~ /"f":"(?:write|cas|buy|append|move|swap)"/ && $line =~ /"op":(\d+)/;
+			if $type eq 'invoke' && $line =~ /"f":"(?:write|cas|buy|move|swap)"/ && $line =~ /"op":(\d+)/;
 		next if $type eq 'invoke' || $type eq 'nemesis' || $line =~ /"f":"(?:allot|order|stock)"/;
 		$count{$type}++;
 		next if $type ne 'ok';
 		my ($t) = $line =~ /"t_us":(\d+)/ or next;
 		push @acks, $t;
-		push @writes, $t if $line =~ /"op":(\d+)/ && $asked_to_write{$1};
+		# What a transaction was made of stands in its answer.
+		push @writes, $t if $line =~ /"f":"append"/ || ( $line =~ /"op":(\d+)/ && $asked_to_write{$1} );
 	}
 	@acks   = sort { $a <=> $b } @acks;
 	@writes = sort { $a <=> $b } @writes;
