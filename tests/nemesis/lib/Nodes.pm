@@ -13,16 +13,25 @@ use Time::HiRes qw(sleep);
 use World;
 use Network;
 
-our @EXPORT = qw(forget_nodes node_wrap node_option node_env node_dir node_log node_pid nodes_up expect_stop start_node kill_node signal_node
-	stop_node watch_nodes wait_for servers leader some_node victim others shuffled check_nodes exit_text);
+our @EXPORT = qw(forget_nodes node_wrap node_group node_option node_env node_dir node_out node_log node_pid nodes_up expect_stop expect_life start_node kill_node signal_node
+	stop_node watch_nodes wait_for servers leader term some_node victim others shuffled check_nodes exit_text);
 
-my ( %pid, %wrap, %option, %env, %dir, %may_stop, %excused );
+my ( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused );
 
 # Another run begins.
-sub forget_nodes { %{$_} = () for \( %pid, %wrap, %option, %env, %dir, %may_stop, %excused ); return }
+sub forget_nodes { %{$_} = () for \( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused ); return }
 
 # The command is put in front of tallyd's; it must exec the rest, for the process is the node.
 sub node_wrap { my ( $i, @words ) = @_; push @{ $wrap{$i} }, @words; return }
+
+# The node lives in this cgroup (v1) from its start on. In its namespace nobody sees cgroups, so a wrap could not do it.
+sub node_group {
+	my ( $i, $path ) = @_;
+	undo( "cgroup $path", sub { rmdir $path } );
+	mkdir $path or die "nemesis: $path: $!\n";
+	push @{ $group{$i} }, $path;
+	return;
+}
 
 # More settings on tallyd's command line.
 sub node_option { my ( $i, @words ) = @_; push @{ $option{$i} }, @words; return }
@@ -45,6 +54,9 @@ sub node_dir {
 	return $dir{$i} // "$world{dir}/n$i";
 }
 
+# What it says goes there, and somebody brings it into its log.
+sub node_out { my ( $i, $path ) = @_; $out{$i} = $path; return }
+
 sub node_log { return "$world{dir}/n$_[0].log" }
 sub node_pid { return $pid{ $_[0] } }
 sub nodes_up { return sort { $a <=> $b } keys %pid }
@@ -52,14 +64,18 @@ sub nodes_up { return sort { $a <=> $b } keys %pid }
 # The node may end by itself until it is started again; and what it says about it is no fault of its.
 sub expect_stop { my ($i) = @_; $may_stop{$i} = $excused{$i} = 1; return }
 
+# It went well: from now on an end is a failure again.
+sub expect_life { my ($i) = @_; delete $may_stop{$i}; return }
+
 sub start_node {
 	my ($i) = @_;
 	return if $pid{$i};
 	delete $may_stop{$i};
 	my @members = map { ( '--member', "$_=" . address($_) . ":7501," . address($_) . ':7401' ) } 1 .. $world{nodes};
 	my @env = map {"$_=$env{$i}{$_}"} sort keys %{ $env{$i} // {} };
+	my @groups = map { ( 'sh', '-c', "echo \$\$ >$_/cgroup.procs && exec \"\$@\"", 'sh' ) } @{ $group{$i} // [] };
 	make_path("$world{dir}/cwd$i");
-	$pid{$i} = spawn( "node $i", { out => node_log($i), cwd => "$world{dir}/cwd$i" },
+	$pid{$i} = spawn( "node $i", { out => $out{$i} // node_log($i), cwd => "$world{dir}/cwd$i" }, @groups,
 		qw(prlimit --core=unlimited setpriv --pdeathsig KILL), in_ns( $i, @{ $wrap{$i} // [] }, ( @env ? ( 'env', @env ) : () ),
 			"$build/tallyd", '--id', $i, '--name', "n$i", '--dir', node_dir($i),
 			'--listen', address($i) . ':7401', '--peer-listen', address($i) . ':7501', '--core-dumps', 'yes', @members,
@@ -134,11 +150,22 @@ sub wait_for {
 
 sub servers { return join ',', map { address($_) . ':7401' } 1 .. $world{nodes} }
 
-# The leader as the nodes that answer see it, else the first that is up.
-sub leader {
+# What the nodes tell of themselves, those that answer.
+sub statuses {
 	my $text = capture( 3, in_ns( 'h', "$build/tally", 'status', '--json', '--timeout', '1s', '--servers', servers() ) );
 	my $nodes = eval { decode_json($text) } // [];
-	for my $node ( @{$nodes} ) {
+	return @{$nodes};
+}
+
+# The highest term that a node tells; 0 when none answers.
+sub term {
+	my ($highest) = sort { $b <=> $a } map { $_->{status} ? $_->{status}{term} // 0 : 0 } statuses();
+	return $highest // 0;
+}
+
+# The leader as the nodes that answer see it, else the first that is up.
+sub leader {
+	for my $node ( statuses() ) {
 		my $id = $node->{status} && $node->{status}{role} eq 'leader' && $node->{status}{node} or next;
 		return $id if $pid{$id};
 	}

@@ -160,18 +160,22 @@ sub throttle { my ($i) = @_; return BLKIO . "/tally-$$-n$i" }
 
 sub throttle_disks {
 	loop_disks();
-	for my $i ( 1 .. $world{nodes} ) {
-		my $group = throttle($i);
-		undo( "cgroup $group", sub { rmdir $group } );
-		mkdir $group or die "nemesis: $group: $!\n";
-		node_wrap( $i, 'sh', '-c', "echo \$\$ >$group/cgroup.procs; exec \"\$@\"", 'sh' );
-	}
+	node_group( $_, throttle($_) ) for 1 .. $world{nodes};
 	return;
+}
+
+sub number_of { my ($i) = @_; return capture( 5, 'lsblk', '-dno', 'MAJ:MIN', $device{$i} ) =~ /(\d+:\d+)/ ? $1 : '' }
+
+# How much of what the node's processes wrote went through the throttle of its device.
+sub written {
+	my ($i) = @_;
+	my $number = number_of($i);
+	return slurp( throttle($i) . '/blkio.throttle.io_service_bytes' ) =~ /^\Q$number\E Write (\d+)/m ? $1 : 0;
 }
 
 sub set_limit {
 	my ( $i, $bytes ) = @_;
-	my ($number) = capture( 5, 'lsblk', '-dno', 'MAJ:MIN', $device{$i} ) =~ /(\d+:\d+)/;
+	my $number = number_of($i);
 	open my $out, '>', throttle($i) . '/blkio.throttle.write_bps_device' or die "nemesis: throttle: $!\n";
 	print $out "$number $bytes\n";
 	close $out or die "nemesis: throttle: $!\n";
@@ -185,9 +189,17 @@ fault name => 'slowblock', text => 'the disk of a node writes 256 KiB/s (cgroup 
 	begin   => sub {
 		my ($event) = @_;
 		my $i = $event->{node} = victim() or return;
+		$event->{before} = written($i);
 		set_limit( $i, 262_144 );
 		strike( $event, "n$i" );
 	},
-	end => sub { my ($event) = @_; set_limit( $event->{node}, 0 ) if $event->{node} };
+	end => sub {
+		my ($event) = @_;
+		my $i = $event->{node} or return;
+		my $kib = ( written($i) - $event->{before} ) / 1024;
+		set_limit( $i, 0 );
+		say_line( sprintf '       slowblock: %.0f KiB written', $kib );
+		unstrike($event) unless $kib;
+	};
 
 1;
