@@ -1,0 +1,98 @@
+package Faults::Pressure;
+
+# A node that gets too little of the machine: processor time, memory (cgroup v1).
+use strict;
+use warnings;
+use World;
+use Nodes;
+use Registry;
+
+use constant ROOT => '/sys/fs/cgroup';
+
+sub group { my ( $what, $i ) = @_; return ROOT . "/$what/tally-$$-n$i" }
+
+sub set {
+	my ( $path, $value ) = @_;
+	open my $out, '>', $path or die "nemesis: $path: $!\n";
+	print $out "$value\n";
+	return close $out;
+}
+
+sub needs_group {
+	my ( $what, $file ) = @_;
+	return -w ROOT . "/$what/$file" ? undef : "no $what controller of cgroup v1";
+}
+
+# Each node in a group of its own.
+sub make_groups {
+	my ($what) = @_;
+	node_group( $_, group( $what, $_ ) ) for 1 .. $world{nodes};
+	return;
+}
+
+# One change is right: who has no time cannot lead. Leadership that goes round is flapping.
+use constant TERMS_MOST => 6;
+
+fault name => 'starve', text => 'a node has 10 % of a processor (cgroup v1); leadership must not flap',
+	needs   => sub { return needs_group( 'cpu', 'cpu.shares' ) },
+	prepare => sub { make_groups('cpu') },
+	hold    => [ 4, 6 ],
+	begin   => sub {
+		my ($event) = @_;
+		my $i = $event->{node} = victim() or return;
+		$event->{term} = term();
+		set( group( 'cpu', $i ) . '/cpu.cfs_period_us', 100_000 );
+		set( group( 'cpu', $i ) . '/cpu.cfs_quota_us',  10_000 );
+		strike( $event, "n$i" );
+	},
+	end => sub {
+		my ($event) = @_;
+		my $i = $event->{node} or return;
+		my ($throttled) = slurp( group( 'cpu', $i ) . '/cpu.stat' ) =~ /nr_throttled (\d+)/;
+		set( group( 'cpu', $i ) . '/cpu.cfs_quota_us', -1 );
+		my $terms = term() - $event->{term};
+		say_line("       starve: throttled $throttled times, $terms terms");
+		unstrike($event) unless $throttled;
+		failure("starve: $terms terms while node $i had little time") if $terms > TERMS_MOST;
+	};
+
+# How often a page was asked for and another had to go first, or none was left.
+sub failures { my ($i) = @_; return slurp( group( 'memory', $i ) . '/memory.failcnt' ) + 0 }
+
+# The kernel takes what it can from the node's files, and refuses a limit below the rest: the lowest that it takes.
+sub set_memory {
+	my ( $i, $bytes ) = @_;
+	my $step = 128 * 1024;
+	for ( 1 .. 256 ) {
+		return $bytes if set( group( 'memory', $i ) . '/memory.limit_in_bytes', $bytes );
+		$bytes += $step;
+	}
+	return 0;
+}
+
+fault name => 'squeeze', text => 'a node may have hardly more memory than it has (cgroup v1): it lives on, or the kernel ends it',
+	needs   => sub { return needs_group( 'memory', 'memory.use_hierarchy' ) },
+	prepare => sub { make_groups('memory') },
+	hold    => [ 3, 5 ],
+	begin   => sub {
+		my ($event) = @_;
+		my $i = $event->{node} = victim() or return;
+		my ($rss) = slurp( group( 'memory', $i ) . '/memory.stat' ) =~ /^rss (\d+)/m;
+		return unless $rss;
+		expect_stop($i);
+		$event->{before} = failures($i);
+		my $most = set_memory( $i, $rss ) or return;
+		strike( $event, sprintf 'n%d has %.1f MiB, may have %.1f', $i, $rss / 1048576, $most / 1048576 );
+	},
+	end => sub {
+		my ($event) = @_;
+		my $i = $event->{node} or return;
+		my $hits = failures($i) - ( $event->{before} // 0 );
+		set( group( 'memory', $i ) . '/memory.limit_in_bytes', -1 );
+		watch_nodes();
+		say_line( "       squeeze: the limit was hit $hits times; n$i ", node_pid($i) ? 'lives' : 'is gone' );
+		unstrike($event) unless $hits;
+		node_pid($i) ? expect_life($i) : start_node($i);
+	};
+
+1;
