@@ -172,6 +172,20 @@ static bool splice(struct conn *conn, struct slice theirs, struct reply *reply)
 	return theirs.len == 0 && !buf_failed(reply->out);
 }
 
+_Static_assert(LIMIT_REPLY == MIB(8), "the text says so");
+
+/* With the answers from here the whole is over what a reply may be. */
+static void exec_too_large(struct call *call)
+{
+	if (call->request.wrote) {
+		call_replace(call, CODE_OUTCOME_UNKNOWN,
+			     "\"reason\":\"it ran, but its answer is too large\"");
+	} else {
+		call_replace(call, CODE_TOO_LARGE,
+			     "\"reason\":\"the reply is over 8 MiB: ask for less at once\"");
+	}
+}
+
 static void exec_finish(struct call *call)
 {
 	struct conn *conn = call->conn;
@@ -189,10 +203,7 @@ static void exec_finish(struct call *call)
 		buf_reset(&call->request.reply);
 		buf_append_slice(&call->request.reply, buf_slice(&whole));
 		if (buf_failed(&call->request.reply)) {
-			struct reply answer = call_reply(call);
-			buf_reset(&call->request.reply);
-			reply_code(&answer, CODE_OUTCOME_UNKNOWN,
-				   "\"reason\":\"it ran, but its answer is too large\"");
+			exec_too_large(call);
 		}
 		buf_fini(&whole);
 	}

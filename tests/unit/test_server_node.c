@@ -573,6 +573,44 @@ static void test_splice(void)
 	house_close(&house);
 }
 
+/* A bulk string of len bytes as a reply, in malloced memory. */
+static char *long_reply(size_t len)
+{
+	char *text = malloc(len + 64);
+	int head = sprintf(text, "$%zu\r\n", len);
+	memset(text + head, 'x', len);
+	memcpy(text + head + len, "\r\n", 3);
+	return text;
+}
+
+static void test_splice_too_long(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	char *bulk = long_reply(LIMIT_REPLY - 20), *queue = malloc(LIMIT_REPLY);
+	sprintf(queue, "*1\r\n%s", bulk);
+	say(&house, fd, "MULTI\r\nECHO e\r\nGET a\r\nEXEC\r\n");
+	straw_answer(0, queue);
+	hear(&house, fd,
+	     "+OK\r\n+QUEUED\r\n+QUEUED\r\n-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"the reply is "
+	     "over 8 "
+	     "MiB: ask for less at once\"}\r\n",
+	     "answers of here and there that are too long together are refused");
+	say(&house, fd, "MULTI\r\nECHO e\r\nGETSET a b\r\nEXEC\r\n");
+	straw.requests[1]->wrote = true;
+	straw_answer(1, queue);
+	hear(&house, fd,
+	     "+OK\r\n+QUEUED\r\n+QUEUED\r\n-OUTCOME_UNKNOWN {\"outcome\":\"unknown\",\"reason\":\"it ran, "
+	     "but its "
+	     "answer is too large\"}\r\n",
+	     "unless something was written: then it ran");
+	free(queue);
+	free(bulk);
+	close(fd);
+	house_close(&house);
+}
+
 static void test_watch(void)
 {
 	struct house house;
@@ -778,16 +816,6 @@ static void test_foreign(void)
 	ok(straw.reply_count == 3, "nonsense is answered too");
 	is_int(straw.count, 1, "and not run");
 	house_close(&house);
-}
-
-/* A bulk string of len bytes as a reply, in malloced memory. */
-static char *long_reply(size_t len)
-{
-	char *text = malloc(len + 64);
-	int head = sprintf(text, "$%zu\r\n", len);
-	memset(text + head, 'x', len);
-	memcpy(text + head + len, "\r\n", 3);
-	return text;
 }
 
 static void test_long_foreign(void)
@@ -1034,6 +1062,7 @@ int main(void)
 	test_refusal_in_multi();
 	test_multi();
 	test_splice();
+	test_splice_too_long();
 	test_watch();
 	test_prefix();
 	test_forward();
