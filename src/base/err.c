@@ -1,9 +1,14 @@
 #include "base/err.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* How long the last line may wait for somebody who reads. */
+#define LAST_LINE_MS 100
 
 int err_set(struct err *err, int code, const char *format, ...)
 {
@@ -91,7 +96,10 @@ void fatal(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	fprintf(stderr, "fatal: %s\n", line);
-	fflush(stderr);
+	/* A pipe that nobody empties must not keep alive who has to go. */
+	struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+	if (poll(&fd, 1, LAST_LINE_MS) == 1) {
+		dprintf(STDERR_FILENO, "fatal: %s\n", line);
+	}
 	abort();
 }

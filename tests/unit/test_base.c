@@ -12,7 +12,12 @@
 
 #include "tests/lib/tap.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void slices(void)
 {
@@ -189,6 +194,43 @@ static void lists(void)
 	ok(list_empty(&a), "removing twice is harmless");
 }
 
+/* In a process of its own, whose standard error is a pipe that is full and that nobody reads. */
+static void end_unheard(void)
+{
+	int ends[2];
+	const struct rlimit none = {0, 0};
+	if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0) {
+		_exit(1);
+	}
+	fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	while (write(ends[1], "full", 4) > 0) {
+	}
+	while (write(ends[1], "", 1) > 0) {
+	}
+	fcntl(ends[1], F_SETFL, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	fatal("nobody hears this");
+}
+
+static void last_lines(void)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		end_unheard();
+	}
+	int status = 0;
+	pid_t ended = 0;
+	for (int i = 0; i < 3000 && (ended = waitpid(pid, &status, WNOHANG)) == 0; i++) {
+		usleep(10000);
+	}
+	if (ended == 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+	}
+	ok(ended == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+	   "fatal ends the process also when nobody reads what it says");
+}
+
 int main(void)
 {
 	slices();
@@ -201,5 +243,6 @@ int main(void)
 	logs();
 	errors();
 	lists();
+	last_lines();
 	return tap_done();
 }
