@@ -42,11 +42,28 @@ link_fault name => 'bridge', text => 'one node sees both halves, which do not se
 	strike( $event, "n$middle" );
 };
 
-link_fault name => 'oneway', text => 'a node sends and does not receive', begin => sub {
+# Some of its links or all, and never both directions of one.
+link_fault name => 'oneway', text => 'a node sends and does not receive, or receives and does not send, on some of its links', begin => sub {
 	my ($event) = @_;
-	my $i = victim() or return;
-	deafen( $i, others($i) );
-	strike( $event, "n$i" );
+	my $i     = victim() or return;
+	my @some  = shuffled( others($i) );
+	my $count = rand() < 0.5 ? @some : 1 + int rand @some;
+	my $deaf  = rand() < 0.5;
+	for my $j ( splice @some, 0, $count ) { $deaf ? deafen( $i, $j ) : deafen( $j, $i ) }
+	strike( $event, "n$i " . ( $deaf ? 'hears' : 'reaches' ) . " $count not" );
+};
+
+link_fault name => 'swizzle', text => 'one node after the other is cut off, and comes back, in another order', hold => [ 0, 0 ], begin => sub {
+	my ($event) = @_;
+	my @some = splice @{ [ shuffled( 1 .. $world{nodes} ) ] }, 0, 1 + int rand $world{nodes};
+	my %out;
+	my $draw = sub {
+		heal_network();
+		for my $i ( sort keys %out ) { cut( $i, $_ ) for others($i) }
+	};
+	strike( $event, join ' ', map {"n$_"} @some );
+	for my $i (@some) { $out{$i} = 1; $draw->(); wait_for( 0.2 + rand 0.6 ) }
+	for my $i ( shuffled(@some) ) { delete $out{$i}; $draw->(); wait_for( 0.2 + rand 0.6 ) }
 };
 
 link_fault name => 'flap', text => 'a link that comes and goes', hold => [ 0, 0 ], begin => sub {

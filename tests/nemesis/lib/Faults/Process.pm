@@ -50,6 +50,18 @@ fault name => 'pause', text => 'SIGSTOP a node, most often the leader',
 	},
 	end => sub { my ($event) = @_; signal_node( $event->{node}, 'CONT' ) if $event->{node} };
 
+fault name => 'freeze', text => 'SIGSTOP several nodes at once, often all, as when the machine below stands still',
+	hold => [ 0.5, 3.5 ],
+	begin => sub {
+		my ($event) = @_;
+		my @up = shuffled( nodes_up() );
+		splice @up, 1 + int rand @up if rand() < 0.5;
+		$event->{nodes} = \@up;
+		signal_node( $_, 'STOP' ) for @up;
+		strike( $event, join ' ', map {"n$_"} sort @up );
+	},
+	end => sub { my ($event) = @_; signal_node( $_, 'CONT' ) for @{ $event->{nodes} } };
+
 fault name => 'term', text => 'SIGTERM the leader: it hands over and exits 0 within 2 s',
 	hold => [ 0.5, 0.5 ],
 	begin => sub {
