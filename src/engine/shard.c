@@ -218,10 +218,12 @@ static void replica_closed(void *owner)
 	shard->closed(shard->config.owner);
 }
 
-static void stop_now(struct shard *shard, int status)
+/* Another leads, or time is up. */
+static void leave_now(struct shard *shard, int status)
 {
 	(void)status;
 	assert(shard->phase == PHASE_STOPPING || shard->phase == PHASE_FAILED);
+	assert(!shard->has_left);
 	if (shard->role == REPLICA_LEADER) {
 		release_committed(shard);
 		release_lost(shard, CODE_STOPPING);
@@ -229,19 +231,18 @@ static void stop_now(struct shard *shard, int status)
 	}
 	bundle_refuse(shard, CODE_STOPPING);
 	release_deliver(shard);
-	env_timer_stop(&shard->tick);
-	apply_close(shard);
-	survey_close(shard);
-	replica_close(shard->replica, replica_closed);
+	shard->has_left = true;
+	shard->left(shard->config.owner);
 }
 
-void shard_stop(struct shard *shard, void (*closed)(void *owner))
+void shard_leave(struct shard *shard, void (*left)(void *owner))
 {
 	assert(shard->phase != PHASE_CREATED && shard->phase != PHASE_STOPPING &&
 	       shard->phase != PHASE_CLOSED);
-	assert(closed != NULL);
+	assert(left != NULL);
+	assert(!shard->has_left);
 	bool leads = shard->phase == PHASE_LEADING;
-	shard->closed = closed;
+	shard->left = left;
 	if (leads && shard->yield.phase == YIELD_IDLE) {
 		propose_flush(shard);
 		leads = shard->phase == PHASE_LEADING;
@@ -250,10 +251,23 @@ void shard_stop(struct shard *shard, void (*closed)(void *owner))
 		shard_move(shard, PHASE_STOPPING);
 	}
 	if (leads && shard->config.member_count > 1 && shard->yield.phase == YIELD_IDLE) {
-		yield_start(shard, 0, STOP_MS, stop_now);
+		yield_start(shard, 0, STOP_MS, leave_now);
 	} else {
-		stop_now(shard, 0);
+		leave_now(shard, 0);
 	}
+}
+
+void shard_close(struct shard *shard, void (*closed)(void *owner))
+{
+	assert(shard->has_left);
+	assert(shard->closed == NULL);
+	assert(closed != NULL);
+	shard->closed = closed;
+	release_deliver(shard); /* who came meanwhile has been refused */
+	env_timer_stop(&shard->tick);
+	apply_close(shard);
+	survey_close(shard);
+	replica_close(shard->replica, replica_closed);
 }
 
 void shard_free(struct shard *shard)

@@ -8,7 +8,7 @@
  *                                 │      are parked                    │
  *                                 ▼                                    │
  *                              LEADING ────────────────────────────────┘
- *   any ── shard_stop ──> STOPPING ── replica closed ──> CLOSED
+ *   any ── shard_leave ──> STOPPING, has left ── shard_close, replica closed ──> CLOSED
  *   any ── truth lost ──> FAILED
  *
  * done() is called in one place only: deliver(), in the turn hook. Everything else
@@ -234,6 +234,8 @@ struct shard {
 
 	/* stopping and handing over */
 	struct yield yield;
+	bool has_left; /* nobody waits for an answer of ours */
+	void (*left)(void *owner);
 	void (*closed)(void *owner);
 
 	void (*watch_applied)(void *owner, const struct entry *entry);

@@ -176,21 +176,44 @@ static void node_stop_end(struct node *node, bool in_time)
 	node->stopped(node->stopped_owner);
 }
 
+static void node_shard_closed_cb(void *owner)
+{
+	struct node *node = owner;
+	if (node->state != NODE_STOPPING) {
+		return; /* it came after the stop had given up */
+	}
+	assert(node->stop_stage == STOP_CLOSING);
+	node->stop_stage = STOP_GONE;
+	/* What other nodes owed a client has been answered by the close. */
+	env_timer_start(&node->stop_timer, LAST_WORDS_MS);
+	node_stop_step(node);
+}
+
+static void node_stop_close(struct node *node)
+{
+	uint64_t now_us = env_now_us(node->env);
+	node->stop_stage = STOP_CLOSING;
+	env_timer_start_at(&node->stop_timer, node->stop_until_us > now_us ? node->stop_until_us : now_us);
+	shard_close(node->shard, node_shard_closed_cb);
+}
+
 void node_stop_step(struct node *node)
 {
-	if (node->state == NODE_STOPPING && node->shard_closed && node->listener.count == 0) {
+	bool waits = node->stop_stage == STOP_LAST_WORDS || node->stop_stage == STOP_GONE;
+	if (node->state == NODE_STOPPING && waits && node->listener.count == 0) {
 		/* From a timer: this may be called from inside a connection's end. */
 		env_timer_start_at(&node->stop_timer, 0);
 	}
 }
 
-static void node_shard_closed_cb(void *owner)
+static void node_shard_left_cb(void *owner)
 {
 	struct node *node = owner;
-	node->shard_closed = true;
 	if (node->state != NODE_STOPPING) {
-		return; /* it came after the stop had given up */
+		return;
 	}
+	assert(node->stop_stage == STOP_HANDOVER);
+	node->stop_stage = STOP_LAST_WORDS;
 	listener_leave(&node->listener);
 	env_timer_start(&node->stop_timer, LAST_WORDS_MS);
 	node_stop_step(node);
@@ -199,13 +222,19 @@ static void node_shard_closed_cb(void *owner)
 static void node_stop_timer_cb(struct env_timer *timer)
 {
 	struct node *node = (struct node *)((char *)timer - offsetof(struct node, stop_timer));
-	node_stop_end(node, node->shard_closed);
+	if (node->stop_stage == STOP_LAST_WORDS) {
+		node_stop_close(node);
+	} else {
+		node_stop_end(node, node->stop_stage == STOP_GONE);
+	}
 }
 
 void node_stop(struct node *node, void (*stopped)(void *owner), void *owner)
 {
 	assert(node->state == NODE_SERVING);
 	node->state = NODE_STOPPING;
+	node->stop_stage = STOP_HANDOVER;
+	node->stop_until_us = env_now_us(node->env) + STOP_MS * 1000;
 	node->stopped = stopped;
 	node->stopped_owner = owner;
 	log_event(node->log, LOG_INFO, "stopping", "clients=%zu calls=%zu", node->listener.count,
@@ -213,7 +242,7 @@ void node_stop(struct node *node, void (*stopped)(void *owner), void *owner)
 	listener_stop(&node->listener);
 	dispatch_refuse_parked(&node->dispatch, CODE_STOPPING);
 	env_timer_start(&node->stop_timer, STOP_MS);
-	shard_stop(node->shard, node_shard_closed_cb);
+	shard_leave(node->shard, node_shard_left_cb);
 }
 
 bool node_stop_timed_out(const struct node *node)

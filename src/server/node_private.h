@@ -12,6 +12,14 @@
 
 enum node_state { NODE_OPEN, NODE_SERVING, NODE_STOPPING, NODE_STOPPED };
 
+/* Clients go before the shard is closed: it takes its time in one piece, and nobody would be served
+ * meanwhile.
+ *
+ *   HANDOVER ──the shard has left──> LAST_WORDS ──all clients gone, or time is up──> CLOSING ──closed──> GONE
+ *       └────────────────────────────── STOP_MS are over: the stop ends ─────────────────┘
+ */
+enum stop_stage { STOP_HANDOVER, STOP_LAST_WORDS, STOP_CLOSING, STOP_GONE };
+
 /* What INFO and TALLY STATUS count. CONFIG RESETSTAT zeroes it. */
 struct node_counters {
 	uint64_t connections, refused_connections, commands, errors;
@@ -45,12 +53,14 @@ struct node {
 	void *stopped_owner;
 	void (*on_stopped)(void *owner, const char *line);
 	void *on_stopped_owner;
-	bool shard_closed, stop_timed_out;
+	enum stop_stage stop_stage;
+	uint64_t stop_until_us;
+	bool stop_timed_out;
 };
 
 /* The member with this id, or NULL. */
 const struct node_member *node_member_find(const struct node *node, uint64_t id);
-/* All clients are gone, the shard is closed: the stop can end. */
+/* A client is gone: the stop may go on. */
 void node_stop_step(struct node *node);
 
 #endif /* SERVER_NODE_PRIVATE_H */

@@ -195,9 +195,19 @@ bool world_is_closed(void *owner)
 	return ((struct world *)owner)->closed;
 }
 
+static void left_cb(void *owner)
+{
+	shard_close(((struct world *)owner)->shard, world_closed_cb);
+}
+
+void world_stop(struct world *w)
+{
+	shard_leave(w->shard, left_cb);
+}
+
 void world_close(struct world *w)
 {
-	shard_stop(w->shard, world_closed_cb);
+	world_stop(w);
 	uv_env_run_until(w->env, world_is_closed, w, WAIT_MS);
 	shard_free(w->shard);
 	uv_env_free(w->env, NULL, NULL);

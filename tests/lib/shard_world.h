@@ -34,6 +34,7 @@ void world_open(struct world *w, const char *dir, const struct shard_config *mor
 void world_lead(struct world *w, const char *dir, const struct shard_config *more);
 bool world_leads(void *world);
 /* A polite stop. */
+void world_stop(struct world *w); /* closed tells when it is over */
 void world_close(struct world *w);
 void world_closed_cb(void *world);
 bool world_is_closed(void *world);

@@ -20,7 +20,11 @@ int shard_start(struct shard *shard, struct err *err)
 {
 	return 0;
 }
-void shard_stop(struct shard *shard, void (*closed)(void *owner))
+void shard_leave(struct shard *shard, void (*left)(void *owner))
+{
+	shard->left = left;
+}
+void shard_close(struct shard *shard, void (*closed)(void *owner))
 {
 	shard->closed = closed;
 }

@@ -25,6 +25,7 @@ struct shard {
 	size_t shed, followed, wrote; /* of those that were asked about */
 	void (*asked)(void *owner);   /* whenever shard_sheds is, or NULL */
 	void *asker;
+	void (*left)(void *owner);
 	void (*closed)(void *owner);
 };
 extern struct shard straw;

@@ -1007,6 +1007,11 @@ static bool is_set(void *owner)
 	return *(bool *)owner;
 }
 
+static bool shard_closes(void *unused)
+{
+	return straw.closed != NULL;
+}
+
 static void test_stop(void)
 {
 	struct house house;
@@ -1022,10 +1027,14 @@ static void test_stop(void)
 	hear(&house, asks,
 	     "-STOPPING {\"outcome\":\"retry\",\"reason\":\"the node is stopping: ask another\"}\r\n",
 	     "so is who asks now");
+	straw.left(straw.config.owner);
+	hear_end(&house, waits, "when leadership is handed over clients are let go");
+	hear_end(&house, asks, "all of them");
+	uv_env_run_until(house.env, shard_closes, NULL, HEAR_MS);
+	ok(straw.closed != NULL && !stopped, "and then the shard is closed");
 	straw.closed(straw.config.owner);
 	uv_env_run_until(house.env, is_set, &stopped, HEAR_MS);
-	ok(stopped && !node_stop_timed_out(house.node), "when the shard is closed the node is");
-	hear_end(&house, waits, "and clients are let go");
+	ok(stopped && !node_stop_timed_out(house.node), "when it is the node is");
 	close(waits);
 	close(asks);
 	house_close(&house);

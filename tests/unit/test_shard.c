@@ -764,7 +764,7 @@ static void test_stopping(void)
 	struct ask a, b;
 	world_lead(&w, NULL, NULL);
 	ask_start(&w, &a, "SET k v");
-	shard_stop(w.shard, world_closed_cb);
+	world_stop(&w);
 	ask_start(&w, &b, "SET k w");
 	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	ok(a.done && b.done, "a stop leaves nobody without an answer");
@@ -957,7 +957,7 @@ static void test_push_after_the_client_left(void)
 	ask_end(&a);
 	is_str(world_ask(&w, "SET k v"), "+OK||", "who leaves while its bundle compiles disturbs nobody");
 	world_push_start(&w, &a, "PUSH", world_take_lua);
-	shard_stop(w.shard, world_closed_cb);
+	world_stop(&w);
 	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	ok(a.done, "who pushes while the node stops is answered");
 	ask_end(&a);
@@ -981,7 +981,7 @@ static void test_whose_database(void)
 	config.members = NULL;
 	config.member_count = 0;
 	config.node_id = 2;
-	shard_stop(w.shard, world_closed_cb);
+	world_stop(&w);
 	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	shard_free(w.shard);
 	is_int(shard_open(&config, &other, &err), ERR_INVALID, "another node's database is not opened");

@@ -381,7 +381,7 @@ static void test_stopped(void)
 	ask_start(&w, &size, "DBSIZE");
 	world_turns(&w);
 	plug_pull(&plug);
-	shard_stop(w.shard, world_closed_cb);
+	world_stop(&w);
 	uv_env_run_until(w.env, world_is_closed, &w, WAIT_MS);
 	is_str(size.text,
 	       "-STOPPING {\"outcome\":\"retry\",\"reason\":\"the node is stopping: ask another\"}||",
