@@ -53,6 +53,11 @@ static void tune_reads(const struct store_config *config, rocksdb_options_t *opt
 	rocksdb_cache_t *cache =
 		rocksdb_cache_create_lru(config->cache_bytes ? config->cache_bytes : MIB(64));
 	rocksdb_block_based_options_set_block_cache(table, cache);
+	/* Filters and indexes grow with the data (two bytes a row): in the cache they stay within its bound.
+	 * Those of young files, which every read asks, are held there. */
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
+	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
 	rocksdb_options_set_block_based_table_factory(options, table);
 	rocksdb_cache_destroy(cache);
 	rocksdb_block_based_options_destroy(table);

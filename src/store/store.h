@@ -85,7 +85,7 @@ struct store_stats {
 	uint64_t keys_estimate, memtable_bytes, sst_bytes, flushes, applied;
 	uint64_t gets, gets_missed, gets_in_gap; /* in_gap: missed without asking RocksDB (store/gap.h) */
 	uint64_t memtable_all_bytes; /* with those that were written out and are still read */
-	uint64_t cache_bytes, reader_bytes; /* blocks in the cache; indexes and filters beside it */
+	uint64_t cache_bytes, reader_bytes; /* what the cache holds; what open files need beside it */
 	bool no_space;
 };
 void store_stats(struct store *store, struct store_stats *stats);

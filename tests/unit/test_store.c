@@ -238,6 +238,10 @@ static void test_real_disk(void)
 	struct store_stats stats;
 	store_stats(store, &stats);
 	ok(stats.gets >= 2, "reads are counted");
+	/* Ten bits and an entry of the index a row would be beside it else. */
+	ok(stats.reader_bytes < stats.cache_bytes,
+	   "filters and indexes count as the cache's: %llu bytes there, %llu beside it",
+	   (unsigned long long)stats.cache_bytes, (unsigned long long)stats.reader_bytes);
 	store_close(store, false);
 
 	config.dir = "/dev/null/db";
