@@ -47,7 +47,7 @@
 #define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
-#define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry in <= 5 ms */
+#define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry, at once */
 /* A turn of the loop that took so many requests and so long answers the rest of its input with retry, and so does
  * a leader where so many requests wait for their commit and the oldest of them for so long. Either shows more load
  * than it can execute: until the load falls, turns are short, so that what they refuse is refused soon. */
@@ -55,8 +55,9 @@
 #define LIMIT_TURN_MS 100
 #define LIMIT_WAIT_REQUESTS 2048
 #define LIMIT_WAIT_MS 100
-#define LIMIT_OVERLOAD_REQUESTS 64 /* a short turn takes so many all the same */
-#define LIMIT_OVERLOAD_TURN_US 6000
+#define LIMIT_OVERLOAD_REQUESTS 16 /* a short turn takes so many all the same */
+#define LIMIT_OVERLOAD_TURN_US 1500
+#define LIMIT_OVERLOAD_BATCH_MS 15 /* and several of them make a batch, which costs the same for one as for all */
 
 /* Peer frames. Over it: connection closed, counted. */
 #define LIMIT_FRAME MIB(9) /* holds every reply, so that every node can answer what the leader can */

@@ -173,13 +173,13 @@ bool propose_full(const struct shard *shard)
 
 static uint64_t batch_due_us(struct shard *shard)
 {
-	return propose_batch(shard, overlay_open_index(shard->overlay))->opened_us +
-	       LIMIT_BATCH_OPEN_MS * 1000;
+	uint64_t open_ms = shard->overload.on ? LIMIT_OVERLOAD_BATCH_MS : LIMIT_BATCH_OPEN_MS;
+	return propose_batch(shard, overlay_open_index(shard->overlay))->opened_us + open_ms * 1000;
 }
 
 static bool batch_due(struct shard *shard)
 {
-	if (replica_in_flight(shard->replica) < LIMIT_ENTRIES_IN_FLIGHT) {
+	if (!shard->overload.on && replica_in_flight(shard->replica) < LIMIT_ENTRIES_IN_FLIGHT) {
 		return true;
 	}
 	if (propose_full(shard)) {

@@ -636,6 +636,34 @@ static void test_sheds(struct world *w)
 	is_int(taken_of(w, 10000, false), 10000, "all are taken again");
 }
 
+/* A batch costs the same for one request as for all of them: the short turns share it. */
+static void test_overload_batch(struct world *w)
+{
+	struct ask a[3];
+	w->shard->overload.long_us = env_now_us(w->env);
+	long_turn(w);
+	size_t before = replica_double_proposals(replica_double());
+	ask_start(w, &a[0], "INCR shared");
+	uint64_t *opened_us = &propose_batch(w->shard, overlay_open_index(w->shard->overlay))->opened_us;
+	*opened_us += 1000000; /* however slow the machine is */
+	world_turns(w);
+	ask_start(w, &a[1], "INCR shared");
+	world_turns(w);
+	is_int(replica_double_proposals(replica_double()) - before, 0,
+	       "under overload a batch stays open though the way is free");
+	*opened_us -= 1000000 + LIMIT_OVERLOAD_BATCH_MS * 1000;
+	ask_start(w, &a[2], "INCR shared");
+	is_str(ask_wait(&a[2]), ":3||", "until it is old");
+	is_int(replica_double_proposals(replica_double()) - before, 1, "several turns make one");
+	for (int i = 0; i < 3; i++) {
+		ask_wait(&a[i]);
+		ask_end(&a[i]);
+	}
+	w->shard->overload.since_us -= 1000000;
+	is_str(world_ask(w, "SET k w"), "+OK||", "a while later");
+	ok(!w->shard->overload.on, "overload is over");
+}
+
 /* Overload lasts while requests come: what was asked while the machine stood still is asked again. */
 static bool overload_refuses(struct world *w, const char *line)
 {
@@ -697,6 +725,7 @@ static void test_overload(void)
 	is_str(world_ask(&w, "SET k w"), "+OK||", "the next turn takes requests again");
 	test_short_turns(&w);
 	test_sheds(&w);
+	test_overload_batch(&w);
 	ask_start(&w, &a, "SET k v");
 	w.shard->stats.waiting += LIMIT_WAIT_REQUESTS;
 	uint64_t *opened_us = &w.shard->batches[w.shard->first_waiting % BATCH_RING].opened_us;
