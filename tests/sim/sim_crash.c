@@ -137,6 +137,8 @@ void sim_crash_after_bad_sync(struct sim *sim, struct inode *file) { settle(sim,
 
 /* ---- rot at rest ---- */
 
+#define HEAD_BYTES 64 /* of what was written last: without them none of it can be read */
+
 static struct inode *pick_file(struct sim *sim, struct inode *dir, const char *prefix, const char *part,
 			       size_t *seen, struct inode *picked)
 {
@@ -155,6 +157,18 @@ static struct inode *pick_file(struct sim *sim, struct inode *dir, const char *p
 	return picked;
 }
 
+static void flip(struct sim_host *host, struct inode *file, uint64_t at)
+{
+	uint8_t bit = (uint8_t)(1u << prng_below(&host->sim->prng, 8));
+	file->now.bytes[at] ^= bit;
+	if (at < file->old.size) {
+		file->old.bytes[at] ^= bit;
+	}
+	host->sim->stats.flips++;
+	host->wounds++;
+	sim_trace(host->sim, host, "rot", slice_of(&at, sizeof(at)));
+}
+
 bool sim_disk_flip(struct sim_host *host, const char *part)
 {
 	size_t seen = 0;
@@ -167,14 +181,32 @@ bool sim_disk_flip(struct sim_host *host, const char *part)
 	if (size == 0) {
 		return false;
 	}
-	uint64_t at = prng_below(&host->sim->prng, size);
-	uint8_t bit = (uint8_t)(1u << prng_below(&host->sim->prng, 8));
-	file->now.bytes[at] ^= bit;
-	if (at < file->old.size) {
-		file->old.bytes[at] ^= bit;
+	flip(host, file, prng_below(&host->sim->prng, size));
+	return true;
+}
+
+static struct inode *newest_file(struct inode *dir, const char *prefix, const char *part, struct inode *newest)
+{
+	for (size_t i = 0; i < dir->entries.count; i++) {
+		const struct entry *entry = &dir->entries.list[i];
+		char path[256];
+		snprintf(path, sizeof(path), "%s/%s", prefix, entry->name);
+		if (entry->inode->is_dir) {
+			newest = newest_file(entry->inode, path, part, newest);
+		} else if (strstr(path, part) != NULL && entry->inode->last_number > (newest == NULL ? 0 : newest->last_number)) {
+			newest = entry->inode;
+		}
 	}
-	host->sim->stats.flips++;
-	host->wounds++;
-	sim_trace(host->sim, host, "rot", slice_of(&at, sizeof(at)));
+	return newest;
+}
+
+bool sim_disk_flip_last(struct sim_host *host, const char *part)
+{
+	struct inode *file = newest_file(host->disk->root, "", part, NULL);
+	if (file == NULL || file->last_from >= file->now.size) {
+		return false;
+	}
+	uint64_t head = file->now.size - file->last_from;
+	flip(host, file, file->last_from + prng_below(&host->sim->prng, head < HEAD_BYTES ? head : HEAD_BYTES));
 	return true;
 }

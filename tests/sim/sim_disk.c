@@ -301,6 +301,7 @@ static int write_now(struct sim_env *e, struct inode *inode, uint64_t offset, co
 	mark_dirty(inode, offset, offset + len);
 	inode->last_two_from = inode->last_from < offset ? inode->last_from : offset;
 	inode->last_from = offset;
+	inode->last_number = ++inode->disk->writes;
 	return 0;
 }
 

@@ -44,6 +44,7 @@ struct inode {
 	struct image now, old;
 	uint64_t dirty_from, dirty_to; /* bytes that may differ; none when equal */
 	uint64_t last_from, last_two_from; /* where the last write began, and the last two */
+	uint64_t last_number;              /* of that write, among all of the disk; 0: none */
 	/* a directory */
 	struct entries entries, synced;
 	struct op *ops;
@@ -55,6 +56,7 @@ struct sim_disk {
 	struct inode *root;
 	struct list inodes;
 	uint64_t used;
+	uint64_t writes;
 };
 
 /* ---- images ---- */

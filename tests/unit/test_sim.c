@@ -239,6 +239,34 @@ static void test_bad_dir_sync(void)
 	ok(failed_once && lost > 5 && lost < 35, "unless the disk forgets: then some are never on it, whatever it says");
 }
 
+/* Only what was written last to c may differ, though d is the older and e the newer file. */
+static bool bit_of_last_write(struct sim_host *host, struct env *env)
+{
+	struct env_file *c, *d, *e;
+	char was[200], is[200];
+	size_t got = 0;
+	memset(was, 'c', sizeof(was));
+	*sim_disk_faults(host) = (struct sim_disk_faults){0};
+	env_file_open(env, "d", ENV_FILE_WRITE | ENV_FILE_CREATE, &d);
+	env_file_open(env, "c", ENV_FILE_WRITE | ENV_FILE_READ | ENV_FILE_CREATE, &c);
+	env_file_open(env, "e", ENV_FILE_WRITE | ENV_FILE_CREATE, &e);
+	env_file_write(d, 0, was, sizeof(was));
+	env_file_write(e, 0, was, sizeof(was));
+	env_file_write(c, 0, was, 100);
+	env_file_write(c, 100, was, 100);
+	bool flipped = sim_disk_flip_last(host, "");
+	env_file_read(c, 0, is, sizeof(is), &got);
+	unsigned differ = 0;
+	for (size_t i = 0; i < got; i++) {
+		differ += is[i] != was[i] && i >= 100;
+	}
+	bool same = memcmp(is, was, 100) == 0;
+	env_file_close(c);
+	env_file_close(d);
+	env_file_close(e);
+	return flipped && same && differ == 1 && !sim_disk_flip_last(host, "nowhere");
+}
+
 static void test_full(void)
 {
 	struct sim *sim = sim_new(1);
@@ -264,6 +292,7 @@ static void test_full(void)
 	is_int(env_file_read(file, 0, &byte, 1, &got), ERR_IO, "a read error is told");
 	env_file_close(file);
 	ok(sim_disk_flip(host, "b") && !sim_disk_flip(host, "nowhere"), "a bit at rest is flipped where there is a file");
+	ok(bit_of_last_write(host, env), "or in what was written last, wherever that is");
 	sim_env_free(env);
 	sim_free(sim);
 }
