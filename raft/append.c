@@ -47,7 +47,7 @@ static bool emit(struct replica *r, struct replica_peer *peer, const struct appe
 	message_send_append(link, transport_highest_stamp(r->transport), &head, entries);
 	if (count > 0 && entries[count - 1]->index > peer->sent_to) {
 		peer->sent_to = entries[count - 1]->index;
-		peer->needs_snapshot = false;
+		peer->needs_snapshot &= peer->lacks;
 	}
 	return true;
 }
@@ -187,6 +187,30 @@ void append_send(struct replica *r, struct replica_peer *peer, const struct raft
 		.term = args->term,
 		.previous_term = args->prev_log_term,
 		.commit_index = args->leader_commit,
+		.next = first,
+		.last = last,
+	};
+	run_jobs(r, peer);
+}
+
+void append_again(struct replica *r, struct replica_peer *peer, uint64_t first, uint64_t last)
+{
+	assert(replica_leads(r));
+	assert(first > 0);
+	assert(first <= last);
+	assert(last <= wal_last_index(r->wal));
+	if (first < wal_first_index(r->wal)) {
+		step_fell_behind(r, peer);
+		return;
+	}
+	if (peer->job_count == REPLICA_JOBS) {
+		r->count.dropped++;
+		return;
+	}
+	peer->jobs[peer->job_count++] = (struct append_job){
+		.term = r->core.current_term,
+		.previous_term = wal_term_of(r->wal, first - 1),
+		.commit_index = raft_commit_index(&r->core),
 		.next = first,
 		.last = last,
 	};

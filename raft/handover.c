@@ -60,7 +60,7 @@ bool handover_stands_back(const struct replica *r)
 
 static bool may_be_next(struct replica *r, const struct replica_peer *peer)
 {
-	return member_votes(&r->core.configuration, peer->id) &&
+	return member_votes(&r->core.configuration, peer->id) && !peer->lacks &&
 	       transport_link(r->transport, peer->id, FRAME_RAFT) != NULL &&
 	       (peer->has_room || !r->handover.active || r->handover.yields != YIELDS_FULL);
 }

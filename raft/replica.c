@@ -95,6 +95,7 @@ static void frame_of_member(struct replica *r, struct replica_peer *peer, struct
 	}
 	if (message.type == RAFT_APPEND_ENTRIES_RESULT) {
 		peer->has_room = message.append_entries_result.capacity > 0;
+		refill_result(r, peer, from, &message.append_entries_result);
 	}
 	message.server_id = peer->id;
 	message.server_address = peer->address;

@@ -45,7 +45,10 @@ struct replica_peer {
 	uint64_t sent_to;    /* highest index put on this connection */
 	uint64_t echo_round; /* highest round it echoed in this term */
 	bool needs_snapshot;
-	bool has_room;                        /* as it said last, on this connection */
+	bool has_room;     /* as it said last, on this connection */
+	bool lacks;        /* some of what it acknowledged in this term (refill.c) */
+	uint64_t holds_as; /* its incarnation when it acknowledged last */
+	uint64_t refilled_behind, refilled_us;
 	struct append_job jobs[REPLICA_JOBS]; /* in order */
 	size_t job_count;
 	bool reading;
@@ -192,6 +195,8 @@ void step_append(struct replica *r, struct raft_message *message, const struct a
 		 struct entry *const *entries, size_t count);
 void step_configuration(struct replica *r, uint64_t index, struct slice encoded);
 void step_snapshot(struct replica *r, uint64_t index, uint64_t first_kept);
+/* Says once that the member needs more of the log than is kept. */
+void step_fell_behind(struct replica *r, struct replica_peer *peer);
 int step_transfer(struct replica *r, uint64_t target);
 
 /* vote.c */
@@ -201,7 +206,13 @@ void vote_save(struct replica *r);
 void append_send(struct replica *r, struct replica_peer *peer, const struct raft_message *message);
 void append_receive(struct replica *r, struct link *from, struct replica_peer *peer,
 		    const struct frame *frame);
+/* Sends entries of our log that the core does not send, in front of what it sends next. */
+void append_again(struct replica *r, struct replica_peer *peer, uint64_t first, uint64_t last);
 void append_forget(struct replica *r);
+
+/* refill.c: a member that lost what it had acknowledged. The result is made fit for the core. */
+void refill_result(struct replica *r, struct replica_peer *peer, const struct link *from,
+		   struct raft_append_entries_result *result);
 
 /* patience.c: when silence counts */
 void patience_turn(struct replica *r);

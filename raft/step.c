@@ -90,6 +90,17 @@ static void settle(const struct replica *r, struct raft_message *message)
 	}
 }
 
+void step_fell_behind(struct replica *r, struct replica_peer *peer)
+{
+	if (!peer->needs_snapshot) {
+		peer->needs_snapshot = true;
+		log_event(r->log, LOG_WARN, "member_fell_behind",
+			  "member=%llu first_index=%llu it needs more of the log than is kept; it keeps its "
+			  "log and may vote",
+			  (unsigned long long)peer->id, (unsigned long long)wal_first_index(r->wal));
+	}
+}
+
 static void take_message(struct replica *r, const struct raft_message *message)
 {
 	struct replica_peer *peer = replica_find_peer(r, message->server_id);
@@ -104,14 +115,7 @@ static void take_message(struct replica *r, const struct raft_message *message)
 	}
 	if (message->type == RAFT_INSTALL_SNAPSHOT) {
 		/* Emitted again at every rejected heartbeat. Files are not shipped yet. */
-		if (!peer->needs_snapshot) {
-			peer->needs_snapshot = true;
-			log_event(r->log, LOG_WARN, "member_fell_behind",
-				  "member=%llu first_index=%llu it needs more of the log than is kept; it "
-				  "keeps its "
-				  "log and may vote",
-				  (unsigned long long)peer->id, (unsigned long long)wal_first_index(r->wal));
-		}
+		step_fell_behind(r, peer);
 		return;
 	}
 	if (message->type == RAFT_REQUEST_VOTE && message->request_vote.pre_vote && handover_stands_back(r)) {

@@ -176,6 +176,8 @@ static void append_cb(struct puppet *puppet, const struct frame *frame)
 	if (message_take_append(frame, &head, entries) == 0) {
 		uint64_t last = head.previous_index + head.count;
 		puppet->appends++;
+		puppet->entries += head.count;
+		puppet->first_entry = head.count > 0 ? head.previous_index + 1 : puppet->first_entry;
 		puppet->last_append = last > puppet->last_append ? last : puppet->last_append;
 	}
 }

@@ -47,6 +47,7 @@ struct puppet {
 	uint64_t stamp_ms;
 	/* what it was told */
 	uint64_t appends, last_append; /* highest index it was sent */
+	uint64_t entries, first_entry; /* how many, and where the last append that had any began */
 	uint64_t results, last_result, last_rejected, last_term;
 	uint64_t votes, refusals;
 	/* what it does by itself */
