@@ -10,6 +10,7 @@
  *   cut SEED all|some|scatter   the power fails (volume.h). Everything opened before is gone
  *   delay MS                    each sync takes so much longer, and all else waits for it
  *   fail none|read|write|sync   those calls give EIO; a sync that fails loses bytes for good
+ *   fail table                  no table file (*.sst) can be made: the database alone is ill, in its background
  *   fail lie                    syncs say that they did it, and did nothing
  *   figures                     how much was written and synced
  *
@@ -61,9 +62,10 @@ static void command_fail(struct powerfs *fs, const char *what)
 	fs->fail_read = strcmp(what, "read") == 0;
 	fs->fail_write = strcmp(what, "write") == 0;
 	fs->fail_sync = strcmp(what, "sync") == 0;
+	fs->fail_table = strcmp(what, "table") == 0;
 	fs->lie = strcmp(what, "lie") == 0;
-	bool known = none || fs->fail_read || fs->fail_write || fs->fail_sync || fs->lie;
-	printf(known ? "ok\n" : "no: fail none|read|write|sync|lie\n");
+	bool known = none || fs->fail_read || fs->fail_write || fs->fail_sync || fs->fail_table || fs->lie;
+	printf(known ? "ok\n" : "no: fail none|read|write|sync|table|lie\n");
 }
 
 static void command(struct powerfs *fs, const char *line)

@@ -13,7 +13,7 @@ struct powerfs {
 	struct volume volume;
 	struct prng prng; /* for syncs that fail */
 	unsigned delay_ms;
-	bool fail_read, fail_write, fail_sync, lie;
+	bool fail_read, fail_write, fail_sync, fail_table, lie;
 	uint64_t bytes_written, writes, syncs, folder_syncs;
 	char line[LINE_MAX_BYTES]; /* of standard input, so far */
 	size_t line_len;

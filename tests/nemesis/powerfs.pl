@@ -236,6 +236,9 @@ ask('cut 1 all');
 ok( slurp("$at/d/bad") ne 'c' x 4096, 'and has kept nothing' );
 ask('fail write');
 ok( !defined syswrite( put( "$at/d/other", '' ), 'x' ), 'a write can fail' );
+ask('fail table');
+my $made = open my $table, '>', "$at/d/000007.sst";
+ok( !$made && defined put( "$at/d/000007.log", 'x' ), 'table files alone can fail' );
 ask('fail none');
 
 # Fallocate, holes, a mapped file, statfs, a big listing.

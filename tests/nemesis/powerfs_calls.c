@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -132,9 +133,19 @@ static void on_mknod(fuse_req_t request, fuse_ino_t parent, const char *text, mo
 	}
 }
 
+static bool is_table(const char *text)
+{
+	size_t len = strlen(text);
+	return len > 4 && strcmp(text + len - 4, ".sst") == 0;
+}
+
 static void on_create(fuse_req_t request, fuse_ino_t parent, const char *text, mode_t mode,
 		      struct fuse_file_info *info)
 {
+	if (of(request)->fail_table && is_table(text)) {
+		fuse_reply_err(request, EIO);
+		return;
+	}
 	struct inode *made = make(request, parent, text, S_IFREG | (mode & 07777));
 	if (made != NULL) {
 		struct fuse_entry_param entry = entry_of(made);

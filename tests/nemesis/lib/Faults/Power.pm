@@ -27,6 +27,7 @@ sub power_ask {
 }
 
 sub power_disks {
+	return if $world{power_disks}++;
 	%disk = ();
 	for my $i ( 1 .. $world{nodes} ) {
 		my $at = node_dir( $i, "$world{dir}/disk$i" );
@@ -41,6 +42,13 @@ sub power_disks {
 		my $mounted = readline($from) // '';
 		die "nemesis: cannot mount a powerfs at $at\n" unless $mounted =~ /^ok/;
 	}
+	return;
+}
+
+# With small flushes, so that one comes soon.
+sub flushing_disks {
+	power_disks();
+	node_option( $_, qw(--flush-bytes 256KiB --memtable 1MiB) ) for 1 .. $world{nodes};
 	return;
 }
 
@@ -144,6 +152,27 @@ sub read_works {
 	return;
 }
 
+sub table_fails {
+	my ($event) = @_;
+	$event->{node} = victim();
+	expect_stop( $event->{node} );
+	strike( $event, 'n' . tell_disk( $event, 'fail table' ) );
+	return;
+}
+
+sub table_works {
+	my ($event) = @_;
+	my $i = $event->{node};
+	failure("badtable: node $i lived on without a flush") unless gone_within_10s($i);
+	my ($last) = reverse grep { /^fatal:/ } split /^/, slurp( node_log($i) );
+	say_line( "n$i says: ", ( $last // 'nothing' ) =~ s/\n//r );
+	failure("badtable: node $i does not name the file") unless ( $last // '' ) =~ /\.sst/;
+	power_ask( $i, 'fail none' );
+	kill_node($i);
+	start_node($i);
+	return;
+}
+
 sub sync_slow { my ($event) = @_; strike( $event, 'n' . tell_disk( $event, 'delay 200' ) ); return }
 sub sync_fast { my ($event) = @_; tell_disk( $event, 'delay 0' ); return }
 
@@ -164,7 +193,7 @@ sub syncs_true {
 	return;
 }
 
-# name, held for how many seconds, begin, end, text
+# name, held for how many seconds, begin, end, text, how the disks are made
 my @kinds = (
 	[ 'power', [ 0.2, 1.5 ], \&one_loses, \&power_back,
 		'the power of one node fails: what it had not synced is lost or torn' ],
@@ -172,6 +201,8 @@ my @kinds = (
 		'the power of all nodes fails at the same moment' ],
 	[ 'badsync', [ 0.5, 1.5 ], \&sync_fails, \&sync_works,
 		'a sync fails and loses bytes for good: the node stops, and starts again' ],
+	[ 'badtable', [ 1, 2 ], \&table_fails, \&table_works,
+		'the database of a node cannot make a table file: the node stops, the others go on', \&flushing_disks ],
 	[ 'badread', undef, \&read_fails, \&read_works,
 		'a node cannot read its disk: it does not start; then it can' ],
 	[ 'slowsync', [ 3, 5 ], \&sync_slow, \&sync_fast,
@@ -180,8 +211,8 @@ my @kinds = (
 		'a canary: syncs do nothing until the power of all fails; the judges must find what is lost' ],
 );
 for my $kind (@kinds) {
-	my ( $name, $hold, $begin, $end, $text ) = @$kind;
-	fault name => $name, text => $text, needs => \&power_needs, prepare => \&power_disks,
+	my ( $name, $hold, $begin, $end, $text, $prepare ) = @$kind;
+	fault name => $name, text => $text, needs => \&power_needs, prepare => $prepare // \&power_disks,
 		hold => $hold, begin => $begin, end => $end;
 }
 
