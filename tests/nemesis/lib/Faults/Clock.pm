@@ -1,7 +1,7 @@
 package Faults::Clock;
 
 # The wall clock of single nodes, by libfaketime: every process reads its own file
-# at each look at the clock. The monotonic clock stays what it is.
+# at each look at the clock. The monotonic clock stays what it is, but for clock-pace.
 use strict;
 use warnings;
 use World;
@@ -30,6 +30,7 @@ sub set_clock {
 }
 
 sub prepare_clocks {
+	die "nemesis: clock-pace wants a run without the other clock kinds\n" if $world{clocks}++;
 	for my $i ( 1 .. $world{nodes} ) {
 		set_clock( $i, '+0' );
 		node_env( $i, LD_PRELOAD              => $library );
@@ -38,6 +39,22 @@ sub prepare_clocks {
 		node_env( $i, DONT_FAKE_MONOTONIC     => 1 );
 		node_env( $i, NO_FAKE_STAT            => 1 );
 	}
+	return;
+}
+
+# Here the monotonic clock is libfaketime's too, and the time-outs of waits. It reckons from the start of the process, so
+# that a rate that changed would make the clock jump, also back: a life has one rate.
+sub prepare_paces {
+	prepare_clocks();
+	node_env( $_, DONT_FAKE_MONOTONIC => 0 ) for 1 .. $world{nodes};
+	return;
+}
+
+sub live_at {
+	my ( $i, $line ) = @_;
+	kill_node($i);
+	set_clock( $i, $line );
+	start_node($i);
 	return;
 }
 
@@ -72,5 +89,24 @@ clock_fault name => 'clock-back', text => 'the wall clock of a node jumps back, 
 
 clock_fault name => 'clock-rate', text => 'the wall clock of a node runs at half to ten times its rate',
 	draw => sub { my @rates = ( 0.5, 0.9, 1.1, 2, 10 ); return '+0 x' . $rates[ rand @rates ] };
+
+fault name => 'clock-pace', text => 'a node is started whose clocks, also the monotonic one, run at half to twice their rate',
+	hold    => [ 4, 6 ],
+	needs   => \&clock_needs,
+	prepare => \&prepare_paces,
+	begin   => sub {
+		my ($event) = @_;
+		my $i = $event->{node} = some_node() or return;
+		my @rates = ( 0.5, 0.8, 1.25, 2 );
+		my $rate = $rates[ rand @rates ];
+		live_at( $i, "+0 x$rate" );
+		strike( $event, "n$i x$rate" );
+	},
+	end => sub {
+		my ($event) = @_;
+		my $i = $event->{node} or return;
+		failure("node $i does not run under libfaketime") if slurp( '/proc/' . node_pid($i) . '/maps' ) !~ /libfaketime/;
+		live_at( $i, '+0' );
+	};
 
 1;
