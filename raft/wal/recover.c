@@ -17,8 +17,6 @@
 
 #include "raft/wal/wal_private.h"
 
-#define BLOCK_BYTES 4096 /* of the file system, or a multiple */
-
 struct recovery {
 	struct wal *wal;
 	struct err *err;
@@ -420,19 +418,15 @@ static int write_segment(struct recovery *r, struct env_file *file, uint64_t fil
 	return status == 0 ? write_mark(r, file) : status;
 }
 
-/* Gives the space back behind what counts. Whole blocks only: cutting one in the middle writes it again. */
+/* Gives the space back behind what counts. */
 static void cut_before(struct recovery *r)
 {
-	uint64_t size = (r->cut_end + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
 	char path[WAL_PATH_BYTES];
 	struct env_file *file;
 	assert(r->used > 0);
 	wal_path(r->wal, r->names.numbers[r->used - 1], path);
 	if (env_file_open(r->wal->config.env, path, ENV_FILE_WRITE, &file) == 0) {
-		uint64_t now = 0;
-		if (env_file_size(file, &now) == 0 && now > size) {
-			env_file_truncate(file, size);
-		}
+		wal_cut(file, r->cut_end);
 		env_file_close(file);
 	}
 }

@@ -11,6 +11,8 @@
 
 #include "raft/wal/wal_private.h"
 
+#define BLOCK_BYTES 4096 /* of the file system, or a multiple */
+
 /* In steps, so that a sync of the log meanwhile does not wait for all of it. */
 int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step)
 {
@@ -25,6 +27,16 @@ int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step)
 	}
 	assert(status != 0 || at == bytes);
 	return status;
+}
+
+/* Whole blocks only: cutting one in the middle writes it again. */
+void wal_cut(struct env_file *file, uint64_t end)
+{
+	uint64_t bytes = (end + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+	uint64_t now = 0;
+	if (env_file_size(file, &now) == 0 && now > bytes) {
+		env_file_truncate(file, bytes);
+	}
 }
 
 /* ---- one more, against the time before the first trim ---- */

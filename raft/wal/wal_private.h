@@ -194,6 +194,7 @@ int wal_recover(struct wal *wal, struct err *err);
 void wal_spare_prepare(struct wal *wal, uint64_t bytes);
 /* Zeroes and syncs a file up to bytes, step by step; blocking. */
 int wal_zero(struct env_file *file, uint64_t bytes, uint64_t step);
+void wal_cut(struct env_file *file, uint64_t end); /* what lies behind end is no record */
 void wal_space_retry_cb(struct env_timer *timer);
 /* group.c: the lane's part and what follows; wal_flush is there too. */
 void wal_group_fini(struct wal *wal);

@@ -556,8 +556,8 @@ static void test_reuse(void)
 	is_int(files_named(disk, ".free"), 1, "a new log has a segment beyond the next one");
 	write_and_trim(&story, 300);
 	unsigned free_files = files_named(disk, ".free"), segments = files_named(disk, ".log");
-	ok(free_files > 1 && free_files <= 4 && segments <= 2, "trimmed segments wait to be used again: %u of %u",
-	   free_files, segments);
+	ok(free_files > 1 && free_files <= 4 && segments <= 2,
+	   "trimmed segments wait to be used again: %u of %u", free_files, segments);
 	disk_fill(disk, true);
 	for (unsigned i = 0; i < 30; i++) {
 		write_and_trim(&story, 40);
@@ -565,13 +565,40 @@ static void test_reuse(void)
 	is_int(story.durable, 1500, "on a full disk a log that is trimmed goes on in its old segments");
 	story_close(&story);
 	disk_fill(disk, false);
-	ok(story_open(&story, &err) == 0 && holds(&story, 1500), "and is read again, whatever lies behind its end: %s",
-	   err.text);
+	ok(story_open(&story, &err) == 0 && holds(&story, 1500),
+	   "and is read again, whatever lies behind its end: %s", err.text);
 	disk_fill(disk, true);
 	for (unsigned i = 0; i < 10; i++) {
 		write_and_trim(&story, 40);
 	}
 	is_int(story.durable, 1900, "free segments of an earlier life are used");
+	story_close(&story);
+	disk_free(disk);
+}
+
+static void test_short_when_closed(void)
+{
+	struct disk *disk = disk_new(13);
+	struct story story;
+	struct err err = {0};
+	size_t bytes = 0, len = 0;
+	story_init(&story, disk, KIB(256));
+	story_open(&story, NULL);
+	append(&story, 20);
+	disk_env_run(story.env);
+	story_close(&story);
+	for (size_t i = 0; disk_name(disk, i) != NULL; i++) {
+		if (strstr(disk_name(disk, i), ".log") != NULL) {
+			disk_bytes(disk, disk_name(disk, i), &len);
+			bytes += len;
+		}
+	}
+	ok(bytes > 0 && bytes <= KIB(4), "a log that was closed is no longer than what it holds: %zu bytes",
+	   bytes);
+	ok(story_open(&story, &err) == 0 && holds(&story, 20), "and is read again: %s", err.text);
+	append(&story, 20);
+	disk_env_run(story.env);
+	is_int(story.durable, 40, "and goes on");
 	story_close(&story);
 	disk_free(disk);
 }
@@ -643,11 +670,12 @@ static void test_gap(void)
 	struct segment_head head = {0};
 	const uint8_t *bytes = disk_bytes(disk, "d/0000000000000004.log", &len);
 	segment_head_decode(slice_of(bytes, len), 4, &head);
-	ok(open_with_gap(disk, head.first_index - 2, &story, &err) == ERR_CORRUPT && strstr(err.text, "missing") != NULL,
+	ok(open_with_gap(disk, head.first_index - 2, &story, &err) == ERR_CORRUPT &&
+		   strstr(err.text, "missing") != NULL,
 	   "a gap is truth lost when the database misses one entry of it");
 	disk_free(story.disk);
-	ok(open_with_gap(disk, head.first_index - 1, &story, &err) == 0 && wal_first_index(story.wal) == head.first_index &&
-		   holds(&story, 100),
+	ok(open_with_gap(disk, head.first_index - 1, &story, &err) == 0 &&
+		   wal_first_index(story.wal) == head.first_index && holds(&story, 100),
 	   "a gap below what the database holds is none: the log begins behind it");
 	struct disk *gap = story.disk;
 	append(&story, 50);
@@ -787,6 +815,7 @@ int main(void)
 	test_gap();
 	test_another_log();
 	test_random();
+	test_short_when_closed();
 	test_full_start();
 	test_foreign_free();
 	return tap_done();
