@@ -18,14 +18,16 @@
  * The others' disks may be as slow, so their votes are given as long once more. Else a candidate on a slow
  * disk stands again before anybody could answer, and every election raises the term for the next one.
  *
- * Besides, a follower whose leader's port refuses stands after a third of the time. */
+ * Besides, a follower whose leader's port refuses stands after a third of the time, and so does a member that
+ * has just started and heard of no leader: while one leads, its first heartbeat comes sooner, and the others
+ * refuse the pre-vote. */
 #include <assert.h>
 
 #include "raft/replica_private.h"
 
 static void apply(struct replica *r)
 {
-	uint64_t ms = r->patience.refused ? r->config.election_ms / 3 : r->config.election_ms;
+	uint64_t ms = r->patience.sooner ? r->config.election_ms / 3 : r->config.election_ms;
 	assert(r->patience.away_ms <= r->config.election_ms);
 	ms += r->patience.away_ms;
 	if (ms != r->core.election_timeout) {
@@ -108,17 +110,24 @@ void patience_step(struct replica *r)
 void patience_refused(struct replica *r, uint64_t leader_id)
 {
 	/* The leader's process is gone, and everybody sees it at the same time: elect sooner. */
-	if (r->core.state != RAFT_FOLLOWER || r->leader_id != leader_id || r->patience.refused) {
+	if (r->core.state != RAFT_FOLLOWER || r->leader_id != leader_id || r->patience.sooner) {
 		return;
 	}
-	r->patience.refused = true;
+	r->patience.sooner = true;
 	apply(r);
 	log_event(r->log, LOG_INFO, "leader_refuses", "leader=%llu", (unsigned long long)leader_id);
 	replica_wake(r);
 }
 
+void patience_start(struct replica *r)
+{
+	assert(r->leader_id == 0);
+	r->patience.sooner = true;
+	apply(r);
+}
+
 void patience_known(struct replica *r)
 {
-	r->patience.refused = false;
+	r->patience.sooner = false;
 	apply(r);
 }

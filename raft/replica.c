@@ -426,6 +426,7 @@ int replica_start(struct replica *r, struct err *err)
 	r->started = true;
 	r->leaderless_ms = env_now_ms(r->env);
 	wal_start(r->wal);
+	patience_start(r);
 	step_start(r);
 	assert(r->stopped || wal_last_index(r->wal) == raft_last_index(&r->core));
 	for (size_t i = 0; i < r->start_change_count; i++) {

@@ -82,7 +82,7 @@ struct replica {
 	struct entry **start_changes; /* payloads of CHANGE entries among them */
 	size_t start_change_count;
 	struct {
-		bool refused;      /* the leader's port: a shorter timeout */
+		bool sooner;       /* nobody leads, or its port refuses: a shorter timeout */
 		uint64_t since_ms; /* where the core's election timer began when we looked last */
 		uint64_t away_ms;  /* a leader's loop was late since then, at most an election timeout */
 		uint64_t held_ms, until_ms; /* a follower's: how long its timeout is held, and until when */
@@ -223,7 +223,8 @@ uint64_t patience_ends_ms(const struct replica *r);
 void patience_step(struct replica *r);
 /* Our vote is durable, after so long. */
 void patience_voted(struct replica *r, uint64_t took_ms);
-/* The leader's port refuses; a leader is known. */
+/* A start, before the core's; the leader's port refuses; a leader is known. */
+void patience_start(struct replica *r);
 void patience_refused(struct replica *r, uint64_t leader_id);
 void patience_known(struct replica *r);
 

@@ -153,6 +153,23 @@ static int compare_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void test_first_election(void)
+{
+	uint64_t took[21];
+	for (uint64_t seed = 0; seed < 21; seed++) {
+		struct small_world *world = world_new(200 + seed, 3);
+		uint64_t at = sim_now_us(world->sim);
+		start_all(world);
+		wait_other(world, NULL);
+		took[seed] = (sim_now_us(world->sim) - at) / 1000;
+		small_world_free(world);
+	}
+	qsort(took, 21, sizeof(took[0]), compare_u64);
+	tap_note("from a start of all: median %llu ms, max %llu ms", (unsigned long long)took[10],
+		 (unsigned long long)took[20]);
+	ok(took[10] < 300, "when all start one leads in less than an election timeout");
+}
+
 static void test_fast_election(void)
 {
 	uint64_t took[21];
@@ -925,6 +942,7 @@ int main(void)
 {
 	test_chance();
 	test_open_entry();
+	test_first_election();
 	test_fast_election();
 	test_pause();
 	test_stand_still();
