@@ -105,6 +105,7 @@ static int64_t number_of(const struct tally_value *row, const char *column, size
 	return text == NULL || len <= prefix ? -1 : strtoll(text + prefix, NULL, 10);
 }
 
+/* Pages go forward, or the database lies; a page that brings nothing new would come for ever. */
 static int read_orders(struct load *load, struct tally_sync *sync, struct err *err)
 {
 	char from[64] = "o"; /* before every order of ours */
@@ -118,6 +119,7 @@ static int read_orders(struct load *load, struct tally_sync *sync, struct err *e
 		}
 		const struct tally_value *rows = tally_call_value(call);
 		count = tally_value_count(rows);
+		int64_t before = last;
 		for (size_t i = 0; i < count; i++) {
 			const struct tally_value *row = tally_value_at(rows, i);
 			const int64_t number = tally_value_int(tally_value_get(row, "number"), 0);
@@ -133,6 +135,9 @@ static int read_orders(struct load *load, struct tally_sync *sync, struct err *e
 						 .expected = number_of(row, "customer", 1),
 						 .list = &number,
 						 .list_count = 1});
+		}
+		if (count == PAGE && last <= before) {
+			return err_set(err, ERR_CORRUPT, "ROWS order from %s: a page that goes back or stays", from);
 		}
 		snprintf(from, sizeof(from), "o-%016" PRId64, last);
 	}
