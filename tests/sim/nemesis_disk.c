@@ -59,6 +59,45 @@ static void rot_begin(struct fault *fault)
 	fleet_start_in(fault_fleet(fault), victim, fault_down_us(fault));
 }
 
+static struct replica_stats raft_stats(const struct member *member)
+{
+	struct shard_stats stats = {.replica = {0}};
+	if (member->state == MEMBER_UP) {
+		shard_stats(node_shard(member->node), &stats);
+	}
+	return stats.replica;
+}
+
+static bool is_frail(const struct nemesis *nemesis, unsigned member)
+{
+	for (unsigned i = 0; i < nemesis->frail_count; i++) {
+		if (nemesis->frail[i] == member) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* In the last group, which nothing proves: it looks like a torn write, and what was acknowledged is gone in silence.
+ * So each disk that stays whole holds all of it: with one of them in every majority nothing is lost. */
+static void rot_end_begin(struct fault *fault)
+{
+	unsigned victim = fault_frail_member(fault);
+	struct fleet *fleet = fault_fleet(fault);
+	uint64_t last = raft_stats(&fleet->members[victim]).durable_index;
+	if (last == 0 || fault->nemesis->frail_count > (fleet->count - 1) / 2) {
+		return;
+	}
+	for (unsigned i = 0; i < fleet->count; i++) {
+		if (!is_frail(fault->nemesis, i) && raft_stats(&fleet->members[i]).applied_index < last) {
+			return;
+		}
+	}
+	fleet_kill(fleet, victim, SIM_KILL_POWER);
+	sim_disk_flip_last(fault_host(fault, victim), ".log");
+	fleet_start_in(fleet, victim, fault_down_us(fault));
+}
+
 /* The two copies of term and vote: one of them may be lost. */
 static void rot_vote_begin(struct fault *fault)
 {
@@ -97,6 +136,7 @@ const struct fault_kind nemesis_disk_kinds[] = {
 	{"sync-error", 15000, 3000, sync_error_begin, disk_error_end},
 	{"read-error", 15000, 3000, read_error_begin, disk_error_end},
 	{"rot", 30000, 0, rot_begin, NULL},
+	{"rot-end", 6000, 0, rot_end_begin, NULL},
 	{"rot-vote", 30000, 0, rot_vote_begin, NULL},
 	{"rot-read", 20000, 3000, rot_read_begin, rot_read_end},
 	{"misdirect", 30000, 3000, misdirect_begin, misdirect_end},
