@@ -6,7 +6,8 @@
 #include "client/body.h"
 
 #define FIRST_BACK_OFF_MS 10
-#define BACK_OFF_MAX_MS 500
+/* A search of some seconds pauses longer than this by itself (compass.c). */
+#define BACK_OFF_MAX_MS 80
 /* A status is small; this is a server that talks and talks. */
 #define STATUS_MAX KIB(256)
 

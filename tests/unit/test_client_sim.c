@@ -1,0 +1,114 @@
+/* libtally in a simulated world: how long it takes to find a cluster that was away. */
+#include <stdio.h>
+#include <string.h>
+
+#include "client/client.h"
+#include "tests/lib/tap.h"
+#include "tests/sim/sim.h"
+#include "tests/unit/fake_node.h"
+
+#define SECOND 1000000ull
+
+struct world {
+	struct sim *sim;
+	struct sim_host *node_host, *client_host;
+	struct fake_node node;
+	struct tally *tally;
+	struct tally_call call;
+	bool answered, closed;
+};
+
+static const char *answer_ok(struct fake_node *node, const struct slice *words, size_t count)
+{
+	return "+OK\r\n";
+}
+
+static void answered_cb(struct tally_call *call)
+{
+	((struct world *)call->data)->answered = tally_call_outcome(call) == TALLY_DONE;
+}
+
+static bool is_answered(void *owner)
+{
+	return ((struct world *)owner)->answered;
+}
+
+static void closed_cb(void *owner)
+{
+	((struct world *)owner)->closed = true;
+}
+
+static bool is_closed(void *owner)
+{
+	return ((struct world *)owner)->closed;
+}
+
+/* Nobody listens on the port at first. */
+static void world_open(struct world *world, uint64_t seed)
+{
+	struct tally_options options = {.servers = "n1:7400"};
+	struct err err = {0};
+	memset(world, 0, sizeof(*world));
+	world->sim = sim_new(seed);
+	world->node_host = sim_host_new(world->sim, "n1");
+	world->client_host = sim_host_new(world->sim, "c1");
+	world->node.env = sim_host_start(world->node_host);
+	world->node.role = "leader";
+	world->node.term = 1;
+	world->node.answer = answer_ok;
+	list_init(&world->node.conns);
+	snprintf(world->node.address, sizeof(world->node.address), "n1:7400");
+	snprintf(world->node.leader, sizeof(world->node.leader), "n1:7400");
+	world->tally = client_open(sim_host_start(world->client_host), &options, &err);
+	world->call.data = world;
+}
+
+static void world_close(struct world *world)
+{
+	tally_close(world->tally, closed_cb, world);
+	fake_node_kill(&world->node);
+	sim_run_until(world->sim, is_closed, world, 10 * SECOND);
+	sim_run(world->sim, SECOND);
+	sim_env_free(sim_host_env(world->client_host));
+	sim_env_free(sim_host_env(world->node_host));
+	sim_free(world->sim);
+}
+
+/* From the node's return to the answer, when it was away for so long. */
+static uint64_t lag_us(uint64_t seed, uint64_t away_us)
+{
+	struct world world;
+	world_open(&world, seed);
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 60000, answered_cb);
+	sim_run(world.sim, away_us);
+	fake_node_revive(&world.node);
+	uint64_t from_us = sim_now_us(world.sim);
+	bool found = sim_run_until(world.sim, is_answered, &world, 30 * SECOND);
+	uint64_t lag = sim_now_us(world.sim) - from_us;
+	world_close(&world);
+	return found ? lag : UINT64_MAX;
+}
+
+static void test_return(void)
+{
+	uint64_t worst = 0, worst_long = 0;
+	for (uint64_t i = 0; i < 40; i++) {
+		uint64_t lag = lag_us(i, SECOND / 2 + i * 25000);
+		worst = lag > worst ? lag : worst;
+	}
+	for (uint64_t i = 0; i < 10; i++) {
+		uint64_t lag = lag_us(i, 20 * SECOND + i * 77777);
+		worst_long = lag > worst_long ? lag : worst_long;
+	}
+	ok(worst < 250000,
+	   "a cluster that was away for half a second to a second and a half is found at once: %llu us",
+	   (unsigned long long)worst);
+	ok(worst_long < SECOND, "and one that was away for long soon: %llu us",
+	   (unsigned long long)worst_long);
+}
+
+int main(void)
+{
+	test_return();
+	return tap_done();
+}
