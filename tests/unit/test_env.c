@@ -17,6 +17,12 @@
 #include <uv.h>
 
 #define PATIENCE_MS 60000
+#define PATIENCE_LOST_MS 200 /* a loop that slept through it once is broken; the rest is to be seen today */
+
+struct uv_world {
+	struct env_body body;
+	unsigned slept; /* waits that ended with their patience only */
+};
 
 static void stall(struct env_body *body, uint64_t us)
 {
@@ -27,7 +33,11 @@ static void stall(struct env_body *body, uint64_t us)
 
 static void run_until(struct env_body *body, bool (*done)(void *owner), void *owner)
 {
-	uv_env_run_until(body->env, done, owner, PATIENCE_MS);
+	struct uv_world *world = list_entry(body, struct uv_world, body);
+	uint64_t patience_ms = world->slept > 0 ? PATIENCE_LOST_MS : PATIENCE_MS;
+	uint64_t until_us = env_now_us(body->env) + patience_ms * 1000;
+	uv_env_run_until(body->env, done, owner, patience_ms);
+	world->slept += env_now_us(body->env) >= until_us;
 }
 
 static int plain_connect(unsigned port)
@@ -220,15 +230,18 @@ static void test_names(struct env *env)
 int main(void)
 {
 	struct env *env = uv_env_new(NULL);
-	struct env_body body = {
-		.name = "libuv",
-		.env = env,
-		.run_until = run_until,
-		.stall = stall,
-		.host = "127.0.0.1",
-		.dir = tap_dir(),
+	struct uv_world world = {
+		.body = {
+			.name = "libuv",
+			.env = env,
+			.run_until = run_until,
+			.stall = stall,
+			.host = "127.0.0.1",
+			.dir = tap_dir(),
+		},
 	};
-	env_conformance(&body);
+	env_conformance(&world.body);
+	is_int(world.slept, 0, "the loop wakes for everything that was waited for");
 	test_descriptors(env);
 	test_lock_across(env);
 	test_names(env);

@@ -22,6 +22,17 @@ static struct small_world *world_new(uint64_t seed, size_t count)
 	return world;
 }
 
+/* Without one no story can be told: says so and ends the program. */
+static struct group_member *open_leader(struct small_world *world)
+{
+	struct group_member *leader = small_world_leader(world);
+	if (leader == NULL) {
+		ok(false, "one leads, and may propose, within half a minute");
+		exit(tap_done());
+	}
+	return leader;
+}
+
 static void start_all(struct small_world *world)
 {
 	for (size_t i = 0; i < world->group.count; i++) {
@@ -133,17 +144,24 @@ static void test_chance(void)
 
 static void test_open_entry(void)
 {
+	static const char sentence[] =
+		"an election after which nothing is uncommitted still puts an entry of its term into the log";
 	struct small_world *world = world_new(4, 3);
 	start_all(world);
 	struct group_member *leader = small_world_leader(world);
+	if (leader == NULL) {
+		ok(false, "%s: nobody can propose", sentence);
+		small_world_free(world);
+		return;
+	}
 	uint64_t last = propose(leader, 3, 100);
 	wait_applied(world, last);
 	small_world_run(world, 500);
 	uint64_t idle = leader->applied;
 	small_world_end(world, number(world, leader), SIM_KILL_PROCESS);
 	struct group_member *next = wait_other(world, leader);
-	ok(next != NULL && next->applied > idle && next->term_of[next->applied] == next->term,
-	   "an election after which nothing is uncommitted still puts an entry of its term into the log");
+	ok(next != NULL && next->applied > idle && next->term_of[next->applied] == next->term, "%s",
+	   sentence);
 	small_world_free(world);
 }
 
@@ -176,7 +194,7 @@ static void test_fast_election(void)
 	for (uint64_t seed = 0; seed < 21; seed++) {
 		struct small_world *world = world_new(100 + seed, 3);
 		start_all(world);
-		struct group_member *leader = small_world_leader(world);
+		struct group_member *leader = open_leader(world);
 		small_world_run(world, 1000 + seed * 7);
 		uint64_t at = sim_now_us(world->sim);
 		small_world_end(world, number(world, leader), SIM_KILL_PROCESS);
@@ -191,7 +209,7 @@ static void test_fast_election(void)
 	   "when the leader's port refuses, another one leads in less than an election timeout");
 	struct small_world *world = world_new(7, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	small_world_end(world, number(world, leader), SIM_KILL_PROCESS);
 	struct group_member *next = wait_other(world, leader);
 	small_world_run(world, 500);
@@ -212,7 +230,7 @@ static void test_pause(void)
 {
 	struct small_world *world = world_new(8, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	small_world_run(world, 300);
 	struct group_member *follower = &world->group.members[leader == &world->group.members[0] ? 1 : 0];
 	uint64_t term = leader->term;
@@ -247,7 +265,7 @@ static void test_stand_still(void)
 {
 	struct small_world *world = world_new(31, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	uint64_t term = leader->term;
 	unsigned changes = 0, candidates = 0;
 	for (unsigned i = 0; i < 30; i++) {
@@ -256,7 +274,7 @@ static void test_stand_still(void)
 		for (size_t j = 0; j < 3; j++) {
 			candidates += world->group.members[j].role == REPLICA_CANDIDATE;
 		}
-		struct group_member *now = small_world_leader(world);
+		struct group_member *now = open_leader(world);
 		changes += now != leader || now->term != term;
 		leader = now;
 		term = now->term;
@@ -284,7 +302,7 @@ static void test_stand_still_leader(void)
 		}
 	}
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	uint64_t term = leader->term;
 	unsigned lost = 0;
 	for (unsigned i = 0; i < 20; i++) {
@@ -306,7 +324,7 @@ static void test_always_late(void)
 {
 	struct small_world *world = world_new(33, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	size_t late = (number(world, leader) + 1) % 3;
 	const struct raft *core = &world->group.members[late].replica->core;
 	small_world_run(world, 300);
@@ -326,7 +344,7 @@ static void test_pre_vote(void)
 {
 	struct small_world *world = world_new(9, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	uint64_t term = leader->term;
 	size_t alone = leader == &world->group.members[0] ? 1 : 0;
 	isolate(world, alone, true);
@@ -358,7 +376,7 @@ static void test_vote_barrier(void)
 		struct small_world *world = world_new(200 + seed, 3);
 		sim_on_crash(world->sim, crashed_cb, &gone);
 		start_all(world);
-		struct group_member *leader = small_world_leader(world);
+		struct group_member *leader = open_leader(world);
 		small_world_run(world, 500 + seed % 7);
 		struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
 		struct group_member *b = &world->group.members[(number(world, leader) + 2) % 3];
@@ -394,7 +412,7 @@ static void test_only_voter(void)
 	bool rising = true;
 	for (unsigned i = 0; i < 6; i++) {
 		start_all(world);
-		struct group_member *leader = small_world_leader(world);
+		struct group_member *leader = open_leader(world);
 		terms[i] = leader->term;
 		rising &= i == 0 || terms[i] > terms[i - 1];
 		propose(leader, 2, 50);
@@ -411,7 +429,7 @@ static void test_commit_ahead_of_own_log(void)
 {
 	struct small_world *world = world_new(11, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	wait_applied(world, leader->open_index);
 	small_world_run(world, 300);
 	sim_disk_faults(world->hosts[number(world, leader)])->sync_us = 800000;
@@ -436,7 +454,7 @@ static void test_stalled_disk(void)
 {
 	struct small_world *world = world_new(24, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	wait_applied(world, leader->open_index);
 	sim_disk_faults(world->hosts[number(world, leader)])->sync_us = 20 * SECOND;
 	uint64_t last = 0;
@@ -475,7 +493,7 @@ static void test_slow_everywhere(void)
 	for (uint64_t seed = 0; seed < 10; seed++) {
 		struct small_world *world = world_new(450 + seed, 3);
 		start_all(world);
-		struct group_member *leader = small_world_leader(world);
+		struct group_member *leader = open_leader(world);
 		wait_applied(world, leader->open_index);
 		uint64_t term = leader->term;
 		for (unsigned i = 0; i < 400; i++) {
@@ -488,7 +506,7 @@ static void test_slow_everywhere(void)
 		}
 		slow_disks(world, 0);
 		small_world_run(world, 2000);
-		leader = small_world_leader(world);
+		leader = open_leader(world);
 		rises += leader->term - term;
 		term = leader->term;
 		slow_disks(world, (500 + seed * 100) * 1000);
@@ -541,7 +559,7 @@ static void test_full_leader(void)
 {
 	struct small_world *world = world_new(41, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	wait_applied(world, leader->open_index);
 	struct group_member *a = &world->group.members[number(world, leader) == 0 ? 1 : 0];
 	struct group_member *b = &world->group.members[3 - number(world, leader) - number(world, a)];
@@ -573,7 +591,7 @@ static void test_full_owners(void)
 {
 	struct small_world *world = world_new(42, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	wait_applied(world, leader->open_index);
 	small_world_run(world, 300);
 	uint64_t term = leader->term;
@@ -603,7 +621,7 @@ static void test_full_again(void)
 	world->log.sink = count_offers;
 	world->log.owner = &offers;
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	wait_applied(world, leader->open_index);
 	struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
 	replica_set_room(world->group.members[(number(world, leader) + 2) % 3].replica, false);
@@ -636,7 +654,7 @@ static void test_full_stands_back(void)
 	for (uint64_t seed = 0; seed < 20; seed++) {
 		struct small_world *world = world_new(430 + seed, 3);
 		start_all(world);
-		struct group_member *leader = small_world_leader(world);
+		struct group_member *leader = open_leader(world);
 		wait_applied(world, leader->open_index);
 		struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
 		struct group_member *b = &world->group.members[(number(world, leader) + 2) % 3];
@@ -656,7 +674,7 @@ static void test_full_stands_back(void)
 	ok(slowest_ms < 2000, "and votes for them: %llu ms at most", (unsigned long long)slowest_ms);
 	struct small_world *world = world_new(44, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	for (size_t i = 0; i < 3; i++) {
 		replica_set_room(world->group.members[i].replica, false);
 	}
@@ -670,7 +688,7 @@ static void test_timeout_in_the_past(void)
 {
 	struct small_world *world = world_new(25, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	size_t other = (number(world, leader) + 1) % 3;
 	uint8_t demoted[256];
 	memcpy(demoted, leader->configuration, leader->configuration_len);
@@ -696,7 +714,7 @@ static void test_silent_follower(void)
 {
 	struct small_world *world = world_new(17, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	size_t silent = leader == &world->group.members[0] ? 1 : 0;
 	wait_applied(world, leader->open_index);
 	sim_host_pause(world->hosts[silent]);
@@ -728,7 +746,7 @@ static void test_large_entries(void)
 {
 	struct small_world *world = world_new(18, 3);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	wait_applied(world, leader->open_index);
 	uint64_t last = propose(leader, 20, LIMIT_ENTRY);
 	ok(last > 0 && wait_applied(world, last) && group_agrees(&world->group),
@@ -749,7 +767,7 @@ static void test_behind(void)
 	world->log.owner = &said;
 	world->group.keep_bytes = KIB(64);
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	size_t away = leader == &world->group.members[0] ? 1 : 0;
 	wait_applied(world, leader->open_index);
 	small_world_end(world, away, SIM_KILL_PROCESS);
@@ -781,7 +799,7 @@ static void test_empty_log(void)
 	struct small_world *world = world_new(20, 3);
 	world->group.keep_bytes = 0;
 	start_all(world);
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	uint64_t last = propose(leader, 20, 1000);
 	wait_applied(world, last);
 	small_world_run(world, 500);
@@ -836,7 +854,7 @@ static void test_transfer_under_load(void)
 	for (uint64_t seed = 1; seed <= 15; seed++) {
 		struct small_world *world = world_new(300 + seed, 3);
 		start_all(world);
-		struct group_member *leader = small_world_leader(world);
+		struct group_member *leader = open_leader(world);
 		wait_applied(world, leader->open_index);
 		for (unsigned i = 0; i < 20; i++) {
 			propose(leader, 3, 5000);
@@ -849,7 +867,7 @@ static void test_transfer_under_load(void)
 		sim_run_until(world->sim, has_status, &status, 10 * SECOND);
 		failed += status != 0;
 		slow += sim_now_us(world->sim) - at > 150000;
-		small_world_leader(world);
+		open_leader(world);
 		failed += !wait_applied(world, last) || !group_agrees(&world->group);
 		small_world_free(world);
 	}
@@ -861,7 +879,7 @@ static void test_old_leader_reads(void)
 {
 	struct small_world *world = world_new(21, 3);
 	start_all(world);
-	struct group_member *old = small_world_leader(world);
+	struct group_member *old = open_leader(world);
 	wait_applied(world, old->open_index);
 	size_t at = number(world, old);
 	/* Paused, and then back in a world that has another leader: it does not know. */
@@ -879,7 +897,7 @@ static void test_old_leader_reads(void)
 	small_world_run(world, 2000);
 
 	/* Cut off while it leads: no read is confirmed, at the latest when it steps down. */
-	struct group_member *leader = small_world_leader(world);
+	struct group_member *leader = open_leader(world);
 	isolate(world, number(world, leader), true);
 	struct group_reader cut_off = {.read.cb = group_read_cb};
 	replica_read_start(leader->replica, &cut_off.read, 5000);
@@ -887,7 +905,7 @@ static void test_old_leader_reads(void)
 	ok(cut_off.called == 1 && cut_off.status != 0, "nor does one that is cut off");
 	isolate(world, number(world, leader), false);
 	small_world_run(world, 1000);
-	leader = small_world_leader(world);
+	leader = open_leader(world);
 	struct group_reader good = {.read.cb = group_read_cb};
 	replica_read_start(leader->replica, &good.read, 5000);
 	small_world_run(world, 100);
@@ -911,7 +929,7 @@ static void test_fail_stop(void)
 	for (int kind = 0; kind < 2; kind++) {
 		struct small_world *world = world_new(22 + (uint64_t)kind, 3);
 		start_all(world);
-		struct group_member *leader = small_world_leader(world);
+		struct group_member *leader = open_leader(world);
 		uint64_t last = propose(leader, 5, 100);
 		wait_applied(world, last);
 		struct sim_disk_faults *faults = sim_disk_faults(world->hosts[number(world, leader)]);
@@ -930,7 +948,7 @@ static void test_fail_stop(void)
 		ok(sim_run_until(world->sim, is_closed, leader, 5 * SECOND), "the stopped one can be closed");
 		small_world_end(world, number(world, leader), SIM_KILL_POWER);
 		start_all(world);
-		struct group_member *next = small_world_leader(world);
+		struct group_member *next = open_leader(world);
 		last = propose(next, 3, 100);
 		ok(wait_applied(world, last) && group_agrees(&world->group),
 		   "and it comes back with the next start");
