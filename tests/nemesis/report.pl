@@ -12,10 +12,10 @@ use Report;
 
 my $dir = tempdir( CLEANUP => 1 );
 %world = (
-	dir => $dir, load_began_us => 0, quiet_end_us => 2_500_000, load_end_us => 10_000_000,
+	dir => $dir, failures => [], load_began_us => 0, quiet_end_us => 2_500_000, load_end_us => 10_000_000,
 	events => [
 		{ kind => 'kill',      detail => 'n3', group => 1, began_us => 3_050_000, ended_us => 4_000_000 },
-		{ kind => 'isolate',   detail => 'n2', group => 2, began_us => 3_060_000, ended_us => 4_500_000 },
+		{ kind => 'isolate',   detail => 'n2', group => 2, began_us => 3_060_000, ended_us => 4_500_000, row => { least => 90 } },
 		{ kind => 'partition', detail => 'n1', group => 3, began_us => 6_040_000, ended_us => 8_000_000 },
 		{ kind => 'pause',     detail => '',   group => 3, began_us => 6_060_000 },
 	],
@@ -68,4 +68,5 @@ open $out, '>', "$dir/history.jsonl" or die "$!\n";
 line( op => 1, type => 'invoke', t_us => 10, f => 'write' );
 close $out;
 is make_report( { workload => 'register', time => 10 } )->{operations}, 0, 'a run without one answer has a report too';
+like( join( ' ', @{ $world{failures} } ), qr/^isolate: \d\d %.*, and 90 must be$/, 'a kind during which too little was done fails the run, and no other' );
 done_testing;

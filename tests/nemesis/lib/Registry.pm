@@ -8,6 +8,7 @@ package Registry;
 #     prepare => sub { ... },       once, when the network stands and no node runs yet
 #     begin   => sub { my ($event) = @_; strike( $event, "n$i" ) ... },
 #     hold    => [ from_s, to_s ],  how long it lasts, drawn
+#     least   => 50,                in percent of the quiet time: what clients must get done meanwhile (Report)
 #     end     => sub { my ($event) = @_; ... },  makes it good again; also after an unsuccessful begin
 #
 # $event is a hash of this one time: begin keeps there what end needs. A fault

@@ -120,6 +120,20 @@ sub figures_of {
 
 sub rate { my ( $count, $us ) = @_; return $us > 0 ? $count * 1e6 / $us : 0 }
 
+# A kind that says what clients must get done meanwhile, in percent of the quiet time, and struck alone.
+sub check_goodput {
+	my ( $quiet, @acks ) = @_;
+	my %together;
+	$together{ $_->{group} }++ for @{ $world{events} };
+	for my $event ( grep { $_->{row}{least} && $_->{ended_us} && $together{ $_->{group} } == 1 } @{ $world{events} } ) {
+		my ( $from, $to, $least ) = ( $event->{began_us}, $event->{ended_us}, $event->{row}{least} );
+		my $percent = $quiet ? 100 * rate( scalar within( $from, $to, @acks ), $to - $from ) / $quiet : 0;
+		say_line( sprintf '%s: %.0f %% of the quiet time\'s work', $event->{kind}, $percent );
+		failure( sprintf '%s: %.0f %% of the quiet time\'s work, and %d must be', $event->{kind}, $percent, $least ) if $percent < $least;
+	}
+	return;
+}
+
 # Of a run whose clients have ended; asked is what the run was asked for.
 sub make_report {
 	my ($asked) = @_;
@@ -135,6 +149,7 @@ sub make_report {
 	my $quiet = rate( scalar within( $began, $quiet_end, @{ $history->{acks} } ), $quiet_end - $began );
 	my $fire  = rate( scalar within( $quiet_end, $end, @{ $history->{acks} } ), $end - $quiet_end );
 	my $struck = @{ $world{events} };
+	check_goodput( $quiet, @{ $history->{acks} } );
 	return {
 		( map { $_ => $asked->{$_} } qw(workload nodes clients time seed) ), kinds => $asked->{faults},
 		operations => $operations, ok => $count{ok}, fail => $count{fail}, unknown => $count{info},

@@ -102,6 +102,7 @@ fault name => 'storm', text => 'a thousand new connections a second, round all n
 
 fault name => 'transfers', text => 'ten times a second the leader is told to hand leadership over',
 	hold  => [ 3, 5 ],
+	least => 50,
 	begin => sub {
 		my ($event) = @_;
 		$event->{term} = term();
