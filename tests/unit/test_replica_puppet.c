@@ -50,6 +50,12 @@ static void test_commit_never_falls(void)
 	puppet_end(puppet);
 }
 
+static bool commit_never_falls(void *owner)
+{
+	test_commit_never_falls();
+	return tap_done() == 0;
+}
+
 static void test_truncated_report(void)
 {
 	struct puppet *puppet = member_and_puppet(13);
@@ -215,6 +221,7 @@ static void test_bad_bytes(void)
 
 int main(void)
 {
+	ok(survives(commit_never_falls, NULL), "a commit index that falls is nothing that ends the process");
 	test_commit_never_falls();
 	test_truncated_report();
 	test_report_again();

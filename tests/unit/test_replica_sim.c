@@ -837,6 +837,12 @@ static void test_empty_log(void)
 	small_world_free(world);
 }
 
+static bool empty_log(void *owner)
+{
+	test_empty_log();
+	return tap_done() == 0;
+}
+
 /* ---- handing over, reading ---- */
 
 static void status_cb(void *owner, int status)
@@ -977,6 +983,7 @@ int main(void)
 	test_silent_follower();
 	test_large_entries();
 	test_behind();
+	ok(survives(empty_log, NULL), "an empty log is nothing that ends the process");
 	test_empty_log();
 	test_transfer_under_load();
 	test_old_leader_reads();

@@ -10,6 +10,7 @@
 #include "raft/wal/segment.h"
 #include "tests/lib/disk_env.h"
 #include "tests/lib/tap.h"
+#include "tests/scenario/small_world.h"
 
 #define LOG_ID 77
 #define INDEX_MAX 4096
@@ -268,6 +269,12 @@ static void test_truncation_clamps(void)
 	   "nor read back");
 	story_close(&story);
 	disk_free(disk);
+}
+
+static bool truncation_clamps(void *owner)
+{
+	test_truncation_clamps();
+	return tap_done() == 0;
 }
 
 struct reader {
@@ -805,6 +812,7 @@ int main(void)
 {
 	test_round_trip();
 	test_group_commit();
+	ok(survives(truncation_clamps, NULL), "a truncation under a write is nothing that ends the process");
 	test_truncation_clamps();
 	test_old_entries();
 	test_power_cuts();
