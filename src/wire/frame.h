@@ -73,6 +73,14 @@ void frame_reader_fini(struct frame_reader *reader);
 int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct frame *frame);
 
 enum frame_connection { FRAME_RAFT = 1, FRAME_REQUESTS = 2, FRAME_BULK = 3 };
+/* One start of one member's directory (raft/peer/lives.h). */
+struct life {
+	uint64_t start, id; /* start 0: none */
+};
+static inline bool life_equal(struct life a, struct life b)
+{
+	return a.start == b.start && a.id == b.id;
+}
 struct hello {
 	uint64_t cluster_id, from_id, to_id, incarnation;
 	uint8_t kind; /* enum frame_connection */

@@ -1,0 +1,80 @@
+/* Who has lived: every start of this member, and the last start of each other
+ * member that it has met. So a member that lost its memory is found out before it
+ * votes or acknowledges: by the others, who remember a start that its directory
+ * has never had (RELIABILITY 3.2, rows 40 and 42; docs/decisions/0008-founding.md).
+ *
+ * A life is one start of one directory: the number of the start, and an id drawn
+ * for it. It is durable here before anybody hears of it. A directory that was
+ * emptied, or that is an older copy, counts on from fewer starts and draws other
+ * ids: it did not live what the others remember. What another member claims to be
+ * is remembered durably before anything that it says is counted (peer/link).
+ *
+ * The file "lives" in the log's directory, two slots at 0 and LIVES_STRIDE, each
+ * written and synced before the other is touched, as term and vote are
+ * (wal/hardstate.h). Of two that verify the later one counts.
+ *
+ *   offset  size  field (little-endian)
+ *   0       8     XXH3-64 of bytes 8..end, seeded with the slot's offset
+ *   8       8     "TALLYLIV"
+ *   16      4     version, 1
+ *   20      4     zero
+ *   24      8     sequence: one more with each change
+ *   32      8     number of our newest start, from 1
+ *   40      4     o, ids of ours that follow: 1 to LIVES_OWN_MAX
+ *   44      4     m, other members: at most LIMIT_MEMBERS
+ *   48      8*o   ids of our starts, the newest last
+ *   …       24*m  member id, number of its start, id of that life
+ *
+ * Absent: no start is known, and nobody. The file is made under another name and
+ * renamed once both slots are durable, at its full size: a full disk does not keep
+ * a member from remembering another. */
+#ifndef RAFT_PEER_LIVES_H
+#define RAFT_PEER_LIVES_H
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "env/env.h"
+#include "wire/frame.h"
+
+#define LIVES_OWN_MAX 4096 /* older starts of ours are forgotten */
+#define LIVES_STRIDE 36864
+#define LIVES_BYTES_MAX (48 + LIVES_OWN_MAX * 8 + LIMIT_MEMBERS * 24)
+
+enum lives_slot { LIVES_A, LIVES_B };
+struct lives_image {
+	uint64_t sequence, start;
+	uint32_t own_count, member_count;
+	uint64_t own[LIVES_OWN_MAX]; /* the newest last */
+	struct lives_member {
+		uint64_t id;
+		struct life life;
+	} members[LIMIT_MEMBERS];
+};
+/* Appends the bytes of a slot to out. */
+void lives_encode(struct buf *out, enum lives_slot slot, const struct lives_image *image);
+/* 0, ERR_CORRUPT or ERR_VERSION; bytes behind the end are not looked at. */
+int lives_decode(struct slice bytes, enum lives_slot slot, struct lives_image *image);
+
+struct lives;
+/* Blocking; dir exists. Begins another life of this member and makes it durable. ERR_CORRUPT when no slot
+ * verifies; else errors of env. */
+int lives_open(struct env *env, const char *dir, struct lives **lives, struct err *err);
+/* Nothing is being written, or the env is dead. NULL ok. */
+void lives_free(struct lives *lives);
+/* The lane for what is remembered from here on. remembered: a write has ended, with 0 or with what the
+ * disk said; then what it should have added is as unknown as before. */
+void lives_start(struct lives *lives, struct env_lane *lane, void (*remembered)(void *owner, int status),
+		 void *owner);
+
+/* The life that this start is. */
+struct life lives_own(const struct lives *lives);
+/* Whether this directory has lived that: UNKNOWN when it is longer ago than is remembered. */
+enum lives_answer { LIVES_LIVED, LIVES_NEVER, LIVES_UNKNOWN };
+enum lives_answer lives_lived(const struct lives *lives, struct life life);
+/* What is durably remembered of another member; start 0: nothing. */
+struct life lives_of(const struct lives *lives, uint64_t id);
+/* Begins to remember. False when there is no room for one more member, or when a later start of it is being
+ * remembered. */
+bool lives_remember(struct lives *lives, uint64_t id, struct life life);
+
+#endif /* RAFT_PEER_LIVES_H */
