@@ -217,7 +217,16 @@ static int open_all(struct replica *r, const struct replica_config *config, stru
 	if (status == 0) {
 		status = load_entries(r, err);
 	}
-	return status != 0 ? status : raise_term_of_only_voter(r, err);
+	if (status == 0) {
+		status = raise_term_of_only_voter(r, err);
+	}
+	if (status == 0) {
+		status = lives_open(r->env, r->dir, &r->lives, err);
+	}
+	if (status == 0) {
+		transport_set_lives(r->transport, r->lives);
+	}
+	return status;
 }
 
 int replica_open(const struct replica_config *config, const struct replica_applied_state *applied,

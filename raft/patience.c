@@ -81,6 +81,9 @@ void patience_voted(struct replica *r, uint64_t took_ms)
 uint64_t patience_ends_ms(const struct replica *r)
 {
 	uint64_t core_ms = raft_timeout(&r->core);
+	if (!r->admitted) {
+		return env_now_ms(r->env) + r->config.heartbeat_ms; /* nobody listens to us yet */
+	}
 	if (r->vote_held && !replica_leads(r)) {
 		return env_now_ms(r->env) + r->config.heartbeat_ms; /* nobody has heard us yet */
 	}

@@ -15,7 +15,7 @@
  * acknowledged in this term it keeps; so a refusal of one names all that it has, and comes before the
  * acknowledgement on its connection or not at all. An old segment of the network that comes again could say
  * the same: then the member is sent what it has, once a heartbeat at most and REFILL_ENTRIES at most, which
- * changes nothing. The line in the log needs more: another incarnation of the member than the one that
+ * changes nothing. The line in the log needs more: another life of the member than the one that
  * acknowledged.
  *
  * Not by handing leadership over, after which progress would begin anew: that needs another member with the
@@ -54,7 +54,7 @@ void refill_result(struct replica *r, struct replica_peer *peer, const struct li
 	if (result->rejected == 0) {
 		if (has >= match) {
 			peer->lacks = false;
-			peer->holds_as = from->peer_incarnation;
+			peer->holds_as = from->peer_life;
 		}
 		return;
 	}
@@ -62,7 +62,7 @@ void refill_result(struct replica *r, struct replica_peer *peer, const struct li
 		return;
 	}
 	assert(match <= wal_last_index(r->wal));
-	if (!peer->lacks && from->peer_incarnation != peer->holds_as) {
+	if (!peer->lacks && !life_equal(from->peer_life, peer->holds_as)) {
 		say(r, peer, match, has);
 	}
 	if (is_due(r, peer, has)) {

@@ -71,6 +71,9 @@ static void frame_of_member(struct replica *r, struct replica_peer *peer, struct
 	assert(!r->stopped);
 	assert(!r->closing);
 	assert(from->peer_id == peer->id);
+	if (!r->admitted) {
+		return; /* who says it says it again */
+	}
 	switch (frame->type) {
 	case FRAME_APPEND:
 		append_receive(r, from, peer, frame);
@@ -124,6 +127,9 @@ static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
 {
 	struct replica *r = owner;
 	struct replica_peer *peer = replica_find_peer(r, id);
+	if (peer != NULL) {
+		admission_heard(r, peer);
+	}
 	if (peer != NULL && kind == FRAME_RAFT) {
 		peer->sent_to = 0;
 		peer->has_room = false;
@@ -161,6 +167,7 @@ static const struct transport_events transport_events = {
 	.disconnected = disconnected_cb,
 	.refused = refused_cb,
 	.stamp = stamp_cb,
+	.forgotten = admission_refused_cb,
 };
 
 static void durable_cb(void *owner, uint64_t index)
@@ -271,6 +278,7 @@ static void turn_cb(struct env_turn *turn)
 	if (r->stopped) {
 		return;
 	}
+	admission_turn(r);
 	patience_turn(r);
 	if (r->timeout_due) {
 		r->timeout_due = false;
@@ -426,6 +434,7 @@ int replica_start(struct replica *r, struct err *err)
 	r->started = true;
 	r->leaderless_ms = env_now_ms(r->env);
 	wal_start(r->wal);
+	lives_start(r->lives, wal_lane(r->wal), transport_remembered, r->transport);
 	patience_start(r);
 	step_start(r);
 	assert(r->stopped || wal_last_index(r->wal) == raft_last_index(&r->core));
@@ -471,6 +480,7 @@ void replica_free(struct replica *r)
 	env_turn_cancel(&r->closed_turn);
 	wal_free(r->wal);
 	transport_free(r->transport);
+	lives_free(r->lives);
 	if (r->vote_file != NULL) {
 		env_file_close(r->vote_file);
 	}
@@ -532,68 +542,4 @@ size_t replica_in_flight(const struct replica *r)
 	uint64_t last = wal_last_index(r->wal);
 	assert(!r->is_open || last >= r->open_index);
 	return r->is_open && last > r->commit_index ? (size_t)(last - r->commit_index) : 0;
-}
-
-/* ---- to look at ---- */
-
-const char *replica_member_address(const struct replica *r, uint64_t id)
-{
-	return transport_address(r->transport, id);
-}
-
-static void peer_stats(const struct replica *r, struct replica_peer *peer, struct replica_peer_stats *stats)
-{
-	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
-	raft_index match = 0;
-	if (r->core.state == RAFT_LEADER && raft_match_index(&r->core, peer->id, &match) != 0) {
-		match = 0;
-	}
-	*stats = (struct replica_peer_stats){
-		.id = peer->id,
-		.connected = link != NULL,
-		.needs_snapshot = peer->needs_snapshot,
-		.match_index = match,
-		.unsent_bytes = link == NULL ? 0 : link_unsent(link),
-	};
-}
-
-struct replica_position replica_position(const struct replica *r)
-{
-	return (struct replica_position){r->role, r->core.current_term, r->commit_index};
-}
-
-void replica_stats(const struct replica *r, struct replica_stats *stats)
-{
-	struct wal_stats wal;
-	struct transport_stats transport;
-	wal_stats(r->wal, &wal);
-	transport_stats(r->transport, &transport);
-	memset(stats, 0, sizeof(*stats));
-	stats->role = r->role;
-	stats->term = r->core.current_term;
-	stats->leader_id = r->leader_id;
-	stats->first_index = wal_first_index(r->wal);
-	stats->last_index = wal_last_index(r->wal);
-	stats->durable_index = wal_durable_index(r->wal);
-	stats->commit_index = r->commit_index;
-	stats->applied_index = r->applied;
-	stats->chain = wal_chain(r->wal);
-	stats->elections = r->count.elections;
-	stats->proposals = r->count.proposals;
-	stats->reads = r->count.reads;
-	stats->read_rounds = r->count.read_rounds;
-	stats->log_bytes = wal.bytes;
-	stats->log_writes = wal.writes;
-	stats->log_syncs = wal.syncs;
-	stats->log_sync_us_p50 = wal.sync_us_p50;
-	stats->log_sync_us_p99 = wal.sync_us_p99;
-	stats->frames_in = transport.frames_in;
-	stats->frames_out = transport.frames_out;
-	stats->frames_bad = transport.frames_bad + r->count.frames_bad;
-	stats->messages_dropped = r->count.dropped;
-	stats->reconnects = transport.reconnects;
-	stats->peer_count = r->peer_count;
-	for (size_t i = 0; i < r->peer_count; i++) {
-		peer_stats(r, r->peers[i], &stats->peers[i]);
-	}
 }

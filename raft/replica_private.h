@@ -45,9 +45,10 @@ struct replica_peer {
 	uint64_t sent_to;    /* highest index put on this connection */
 	uint64_t echo_round; /* highest round it echoed in this term */
 	bool needs_snapshot;
-	bool has_room;     /* as it said last, on this connection */
-	bool lacks;        /* some of what it acknowledged in this term (refill.c) */
-	uint64_t holds_as; /* its incarnation when it acknowledged last */
+	bool heard;           /* in this life: it remembers us, and we lived what it did */
+	bool has_room;        /* as it said last, on this connection */
+	bool lacks;           /* some of what it acknowledged in this term (refill.c) */
+	struct life holds_as; /* its life when it acknowledged last */
 	uint64_t refilled_behind, refilled_us;
 	struct append_job jobs[REPLICA_JOBS]; /* in order */
 	size_t job_count;
@@ -127,7 +128,9 @@ struct replica {
 	uint64_t configuration_seen; /* of the core, when probes were last sent */
 	uint64_t kept;               /* every member has this much, as far as we know */
 
+	struct lives *lives;
 	struct transport *transport;
+	bool admitted; /* a majority with us was heard: we take part */
 	struct replica_peer *peers[LIMIT_MEMBERS];
 	size_t peer_count;
 
@@ -198,6 +201,11 @@ void step_snapshot(struct replica *r, uint64_t index, uint64_t first_kept);
 /* Says once that the member needs more of the log than is kept. */
 void step_fell_behind(struct replica *r, struct replica_peer *peer);
 int step_transfer(struct replica *r, uint64_t target);
+
+/* admission.c: whether we take part; refused: somebody knows better than our directory */
+void admission_turn(struct replica *r);
+void admission_heard(struct replica *r, struct replica_peer *peer);
+void admission_refused_cb(void *owner, uint64_t id, struct life remembered);
 
 /* vote.c */
 void vote_save(struct replica *r);

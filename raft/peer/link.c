@@ -236,27 +236,56 @@ static void become_ready(struct link *link)
 	link->events->ready(link);
 }
 
+void link_welcome(struct link *link)
+{
+	assert(!link->dialed);
+	assert(link->state == LINK_GREETING);
+	link->waiting = false;
+	link->hello.seen = link->peer_life;
+	send_hello(link);
+	become_ready(link);
+}
+
+static void act(struct link *link, enum link_verdict verdict)
+{
+	switch (verdict) {
+	case LINK_REFUSED:
+		link_drop(link);
+		return;
+	case LINK_ASKS:
+		send_hello(link);
+		return;
+	case LINK_WAITS:
+		assert(!link->dialed);
+		link->waiting = true;
+		return;
+	case LINK_WELCOME:
+		if (link->dialed) {
+			become_ready(link);
+		} else {
+			link_welcome(link);
+		}
+		return;
+	}
+}
+
 static void take_hello(struct link *link, const struct frame *frame)
 {
 	struct hello hello;
 	assert(link->state == LINK_GREETING);
-	if (frame->type != FRAME_HELLO || hello_decode(frame->body, &hello) != 0) {
-		link->events->bad_frame(link, ERR_INVALID);
+	int status = frame->type == FRAME_HELLO && !link->waiting ? hello_decode(frame->body, &hello)
+								  : ERR_INVALID;
+	if (status != 0) {
+		link->events->bad_frame(link, status);
 		link_drop(link);
 		return;
 	}
-	if (!link->events->greeted(link, &hello)) {
-		link_drop(link);
-		return;
-	}
-	link->peer_id = hello.from_id;
-	link->peer_incarnation = hello.incarnation;
 	if (!link->dialed) {
-		link->hello.to_id = hello.from_id;
+		link->peer_id = link->hello.to_id = hello.from_id;
 		link->hello.kind = hello.kind;
-		send_hello(link);
 	}
-	become_ready(link);
+	link->peer_life = hello.life;
+	act(link, link->events->greeted(link, &hello));
 }
 
 static void pong(struct link *link)
@@ -307,7 +336,8 @@ static void closed_cb(void *owner, int status)
 	struct link *link = owner;
 	assert(link->stream != NULL);
 	bool was_ready = link->state == LINK_READY || link->was_ready;
-	link->was_ready = false;
+	link->was_ready = link->waiting = false;
+	link->hello.seen = (struct life){0, 0};
 	link->stream = NULL;
 	forget_unsent(link);
 	frame_reader_fini(&link->reader);

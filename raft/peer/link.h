@@ -5,11 +5,30 @@
  *      ^                   | opened: our hello       (stream)
  *      |                   v                            |
  *      |               GREETING  <----------------------+   waits for the peer's hello
- *      |                   | it is the right one (accepted: our hello goes back)
- *      |                   v
+ *      |                 | ^ | the one who was dialed remembers the dialer's present life
+ *      |   hello again <-+ | |
+ *      |                   | v
  *      |                 READY      frames
  *      |                   | closed by either, silence, bad bytes
  *      +---- back-off -----+--> accepted: gone
+ *
+ * Greeting. The dialer D says which life it has, A that was dialed which one it
+ * remembers of D:
+ *
+ *      D                                                A remembers
+ *      hello life=7            ---------------------->  5 (or another 7: D's memory may be gone)
+ *                              <----------------------  hello seen=5
+ *   did I live 5?
+ *   never: D has lost its memory, and ends
+ *   yes: hello life=7 seen=5   ---------------------->  writes 7, synced
+ *   READY                      <----------------------  hello seen=7, READY
+ *
+ * A that remembers nothing of D, or 7 already, answers the first hello with seen=7.
+ * Who concludes what: only D judges D, by all the lives it had, so an old hello that
+ * a network delivers again proves nothing against anybody; A never forgets a life
+ * for one that has not proved to have lived it, nor for an earlier one. What D says
+ * goes out on what D dialed (transport.h), so nothing that D says is counted by A
+ * before A remembers D durably and D was told so.
  *
  * Frames are put together in a batch and leave with one write when the owner
  * flushes; payloads of entries go by reference. A link never blocks and never
@@ -30,11 +49,19 @@
 
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_READY, LINK_CLOSING, LINK_CLOSED };
 
+/* What the owner makes of a hello. */
+enum link_verdict {
+	LINK_REFUSED, /* closed */
+	LINK_ASKS,    /* a hello goes back, with hello.seen as the owner has set it; another is awaited */
+	LINK_WAITS,   /* accepted links: link_welcome comes, once the owner remembers the peer's life */
+	LINK_WELCOME, /* ready */
+};
+
 struct link;
 /* What a link tells its owner. All from env's callbacks. */
 struct link_events {
-	/* The peer's first frame: whether it may come in. Fills link->peer_id for accepted links. */
-	bool (*greeted)(struct link *link, const struct hello *hello);
+	/* A hello of the peer; peer_id and peer_life are set. */
+	enum link_verdict (*greeted)(struct link *link, const struct hello *hello);
 	void (*ready)(struct link *link);
 	void (*frame)(struct link *link, const struct frame *frame);
 	/* It ended (was_ready or not); dialed links try again by themselves. An accepted link may be freed
@@ -54,7 +81,9 @@ struct link {
 	bool dialed;
 	char address[128];  /* dialed: of the peer */
 	struct hello hello; /* ours; accepted links learn to_id and kind from the peer */
-	uint64_t peer_id, peer_incarnation;
+	uint64_t peer_id;
+	struct life peer_life;
+	bool waiting; /* accepted: for link_welcome */
 	enum link_state state;
 	bool was_ready;            /* before it began to close */
 	struct env_stream *stream; /* NULL while WAITING or CLOSED */
@@ -79,6 +108,8 @@ void link_init_dialed(struct link *link, struct env *env, const struct link_even
 /* Takes over a stream that was accepted. */
 void link_init_accepted(struct link *link, struct env *env, const struct link_events *events, void *owner,
 			struct env_stream *stream, const struct hello *hello, uint64_t *stamp_ms);
+/* The owner remembers the life of the peer, which waits for it: ready. */
+void link_welcome(struct link *link);
 /* Dials now, whatever the back-off says, unless connected or on the way. */
 void link_dial(struct link *link);
 /* Ends the connection; ended comes later. Dialed links dial again unless closing is set. */

@@ -15,7 +15,8 @@ struct peer {
 struct transport {
 	struct transport_config config;
 	char listen[128];
-	uint64_t incarnation, stamp_ms;
+	uint64_t stamp_ms;
+	struct lives *lives; /* borrowed */
 	struct env_listener *listener;
 	struct peer *peers[LIMIT_MEMBERS];
 	size_t peer_count;
@@ -66,28 +67,101 @@ static void drop_older(struct transport *transport, const struct link *link, con
 		struct link *other = list_entry(at, struct link, siblings);
 		bool same = other->peer_id == hello->from_id && other->hello.kind == hello->kind;
 		bool older_process =
-			other->peer_id == hello->from_id && other->peer_incarnation != hello->incarnation;
+			other->peer_id == hello->from_id && !life_equal(other->peer_life, hello->life);
 		if (other != link && link_ready(other) && (same || older_process)) {
 			link_drop(other);
 		}
 	}
 }
 
-static bool greeted(struct link *link, const struct hello *hello)
+/* The one we dialed says which life of ours it remembers. */
+static enum link_verdict judge_us(struct transport *transport, struct link *link, const struct hello *hello)
+{
+	if (life_equal(hello->seen, link->hello.life)) {
+		return LINK_WELCOME;
+	}
+	if (hello->seen.start == 0) {
+		return LINK_REFUSED; /* it remembers first, and answers then */
+	}
+	switch (lives_lived(transport->lives, hello->seen)) {
+	case LIVES_LIVED:
+		link->hello.seen = hello->seen;
+		return LINK_ASKS;
+	case LIVES_UNKNOWN:
+		log_event(transport->config.log, LOG_ERROR, "peer_remembers_too_old",
+			  "peer=%llu start=%llu ours=%llu only the last %d starts can be proved",
+			  (unsigned long long)link->peer_id, (unsigned long long)hello->seen.start,
+			  (unsigned long long)link->hello.life.start, LIVES_OWN_MAX);
+		return LINK_REFUSED;
+	case LIVES_NEVER:
+		break;
+	}
+	transport->config.events->forgotten(transport->config.owner, link->peer_id, hello->seen);
+	return LINK_REFUSED;
+}
+
+/* One that dialed us: may it be who it says? */
+static enum link_verdict judge_them(struct transport *transport, struct link *link, const struct hello *hello)
+{
+	struct life known = lives_of(transport->lives, hello->from_id);
+	if (life_equal(known, hello->life)) {
+		drop_older(transport, link, hello);
+		return LINK_WELCOME;
+	}
+	if (known.start != 0 && !life_equal(known, hello->seen)) {
+		link->hello.seen = known; /* prove that you have lived that */
+		return LINK_ASKS;
+	}
+	return lives_remember(transport->lives, hello->from_id, hello->life) ? LINK_WAITS : LINK_REFUSED;
+}
+
+static enum link_verdict greeted(struct link *link, const struct hello *hello)
 {
 	struct transport *transport = link->owner;
-	if (!may_come_in(transport, link, hello)) {
+	enum link_verdict verdict = LINK_REFUSED;
+	bool expected = may_come_in(transport, link, hello);
+	if (transport->closing) {
+		return LINK_REFUSED;
+	}
+	if (expected) {
+		verdict =
+			link->dialed ? judge_us(transport, link, hello) : judge_them(transport, link, hello);
+	}
+	if (verdict == LINK_REFUSED) {
 		transport->stats.frames_bad++;
 		log_event(transport->config.log, LOG_WARN, "peer_refused",
-			  "address=%s cluster=%llx from=%llu to=%llu kind=%u", env_stream_peer(link->stream),
-			  (unsigned long long)hello->cluster_id, (unsigned long long)hello->from_id,
-			  (unsigned long long)hello->to_id, hello->kind);
-		return false;
+			  "address=%s cluster=%llx from=%llu to=%llu kind=%u start=%llu%s",
+			  env_stream_peer(link->stream), (unsigned long long)hello->cluster_id,
+			  (unsigned long long)hello->from_id, (unsigned long long)hello->to_id, hello->kind,
+			  (unsigned long long)hello->life.start,
+			  expected ? " its lives do not fit" : " it is not who belongs here");
 	}
-	if (!link->dialed) {
-		drop_older(transport, link, hello);
+	return verdict;
+}
+
+/* Whom a write was to remember may come in; after a failure none of them, and they dial again. */
+void transport_remembered(void *owner, int status)
+{
+	struct transport *transport = owner;
+	if (status != 0) {
+		log_event(transport->config.log, LOG_ERROR, "peer_not_remembered",
+			  "reason=\"%s\" its connection is refused until it can be", err_name(status));
 	}
-	return true;
+	list_for_each (at, &transport->accepted) {
+		struct link *link = list_entry(at, struct link, siblings);
+		if (link->state != LINK_GREETING || !link->waiting) {
+			continue;
+		}
+		if (life_equal(lives_of(transport->lives, link->peer_id), link->peer_life)) {
+			drop_older(transport, link,
+				   &(struct hello){.from_id = link->peer_id,
+						   .life = link->peer_life,
+						   .kind = link->hello.kind});
+			link_welcome(link);
+		} else if (status != 0) {
+			link_drop(link);
+		}
+	}
 }
 
 static void ready(struct link *link)
@@ -198,7 +272,7 @@ static void accepted_cb(void *owner, struct env_stream *stream)
 	/* Whom it is from and what kind it has comes with its hello. */
 	struct hello hello = {.cluster_id = transport->config.cluster_id,
 			      .from_id = transport->config.id,
-			      .incarnation = transport->incarnation};
+			      .life = lives_own(transport->lives)};
 	link_init_accepted(link, transport->config.env, &link_events, transport, stream, &hello,
 			   &transport->stamp_ms);
 	list_append(&transport->accepted, &link->siblings);
@@ -266,15 +340,26 @@ struct transport *transport_new(const struct transport_config *config)
 		transport->config.listen = transport->listen;
 	}
 	list_init(&transport->accepted);
-	env_random(config->env, &transport->incarnation, sizeof(transport->incarnation));
 	env_timer_init(config->env, &transport->ping, ping_cb);
 	env_turn_init(config->env, &transport->closed_turn, closed_turn_cb);
 	return transport;
 }
 
+void transport_set_lives(struct transport *transport, struct lives *lives)
+{
+	assert(!transport->started);
+	transport->lives = lives;
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		for (size_t j = 0; j < DIALED; j++) {
+			transport->peers[i]->links[j].hello.life = lives_own(lives);
+		}
+	}
+}
+
 int transport_start(struct transport *transport, struct err *err)
 {
 	assert(!transport->started);
+	assert(transport->lives != NULL);
 	if (transport->config.listen != NULL) {
 		transport->listener = env_listen(transport->config.env, transport->config.listen, accepted_cb,
 						 transport, err);
@@ -361,8 +446,13 @@ void transport_add(struct transport *transport, uint64_t id, const char *address
 	peer->id = id;
 	snprintf(peer->address, sizeof(peer->address), "%s", address);
 	for (size_t j = 0; j < DIALED; j++) {
-		struct hello hello = {transport->config.cluster_id, transport->config.id, id,
-				      transport->incarnation, (uint8_t)kind_of(j)};
+		struct hello hello = {.cluster_id = transport->config.cluster_id,
+				      .from_id = transport->config.id,
+				      .to_id = id,
+				      .kind = (uint8_t)kind_of(j)};
+		if (transport->lives != NULL) {
+			hello.life = lives_own(transport->lives);
+		}
 		link_init_dialed(&peer->links[j], transport->config.env, &link_events, transport, address,
 				 &hello, &transport->stamp_ms);
 		if (transport->started) {

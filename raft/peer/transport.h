@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "raft/peer/link.h"
+#include "raft/peer/lives.h"
 
 #define TRANSPORT_GREETING_MAX 64 /* accepted and not greeted yet; further ones are closed */
 
@@ -27,6 +28,9 @@ struct transport_events {
 	/* The member's process is not there: its port refuses connections. */
 	void (*refused)(void *owner, uint64_t id);
 	void (*stamp)(void *owner, uint64_t stamp_ms); /* a frame carried a higher stamp than was known */
+	/* The member remembers a life of ours that this directory never had: what we voted and acknowledged
+	 * in it is gone. */
+	void (*forgotten)(void *owner, uint64_t id, struct life remembered);
 };
 struct transport_config {
 	struct env *env;
@@ -38,6 +42,10 @@ struct transport_config {
 };
 
 struct transport *transport_new(const struct transport_config *config);
+/* Which life this is, and whom it remembers; borrowed. Before members are dialed. Its writes end in
+ * transport_remembered. */
+void transport_set_lives(struct transport *transport, struct lives *lives);
+void transport_remembered(void *transport, int status);
 /* Listens and dials. */
 int transport_start(struct transport *transport, struct err *err);
 /* Closes all; closed comes later. */

@@ -9,7 +9,8 @@
 static const char magic[] = "TLYP";
 #define MAGIC_BYTES 4
 #define FRAME_VERSION 1
-#define HELLO_BYTES 40
+#define HELLO_BYTES 64
+#define HELLO_BYTES_BEFORE 40 /* with one number for the process, remembered by nobody */
 /* Memory that a reader keeps between frames; a larger one is given back. */
 #define READER_KEEPS KIB(64)
 
@@ -156,7 +157,10 @@ void hello_encode(struct buf *out, const struct hello *hello, uint64_t stamp_ms)
 	buf_append_u64(out, hello->cluster_id);
 	buf_append_u64(out, hello->from_id);
 	buf_append_u64(out, hello->to_id);
-	buf_append_u64(out, hello->incarnation);
+	buf_append_u64(out, hello->life.start);
+	buf_append_u64(out, hello->life.id);
+	buf_append_u64(out, hello->seen.start);
+	buf_append_u64(out, hello->seen.id);
 	buf_append_u64(out, hello->kind);
 	frame_end(out, begin, 0);
 }
@@ -166,14 +170,18 @@ int hello_decode(struct slice body, struct hello *hello)
 	struct hello found;
 	uint64_t kind;
 	if (body.len != HELLO_BYTES) {
-		return ERR_INVALID;
+		return body.len == HELLO_BYTES_BEFORE ? ERR_VERSION : ERR_INVALID;
 	}
 	slice_take_u64(&body, &found.cluster_id);
 	slice_take_u64(&body, &found.from_id);
 	slice_take_u64(&body, &found.to_id);
-	slice_take_u64(&body, &found.incarnation);
+	slice_take_u64(&body, &found.life.start);
+	slice_take_u64(&body, &found.life.id);
+	slice_take_u64(&body, &found.seen.start);
+	slice_take_u64(&body, &found.seen.id);
 	slice_take_u64(&body, &kind);
-	if (kind < FRAME_RAFT || kind > FRAME_BULK || found.from_id == 0 || found.to_id == 0) {
+	if (kind < FRAME_RAFT || kind > FRAME_BULK || found.from_id == 0 || found.to_id == 0 ||
+	    found.life.start == 0) {
 		return ERR_INVALID;
 	}
 	found.kind = (uint8_t)kind;

@@ -15,14 +15,22 @@
  * that the covered part carries. So an entry is hashed once, however many
  * members it is sent to.
  *
- * The first frame on a connection, in both directions, is a hello:
+ * A connection begins with hellos, in both directions, until the one who dialed
+ * knows that the other remembers its present life (raft/peer/link.h):
  *
  *   0       8     cluster id
  *   8       8     member id of the sender
  *   16      8     member id of the one it wants to talk to
- *   24      8     incarnation: drawn when the sender's process started
- *   32      1     kind of the connection: 1 raft, 2 requests, 3 bulk
- *   33      7     zero
+ *   24      8     life of the sender: number of its start, from 1
+ *   32      8       id, drawn at that start
+ *   40      8     seen: a life of the one who dialed. Number of the start, 0 for none
+ *   48      8       id
+ *   56      1     kind of the connection: 1 raft, 2 requests, 3 bulk
+ *   57      7     zero
+ *
+ * seen, from the one who was dialed: the life that it remembers of the other; from
+ * the one who dialed: the life that it was told so, and that it did live. A hello
+ * of 40 bytes is of an earlier format and refused (ERR_VERSION).
  */
 #ifndef WIRE_FRAME_H
 #define WIRE_FRAME_H
@@ -82,11 +90,12 @@ static inline bool life_equal(struct life a, struct life b)
 	return a.start == b.start && a.id == b.id;
 }
 struct hello {
-	uint64_t cluster_id, from_id, to_id, incarnation;
+	uint64_t cluster_id, from_id, to_id;
+	struct life life, seen;
 	uint8_t kind; /* enum frame_connection */
 };
 void hello_encode(struct buf *out, const struct hello *hello, uint64_t stamp_ms);
-/* From the body of a FRAME_HELLO: 0 or ERR_INVALID. */
+/* From the body of a FRAME_HELLO: 0, ERR_INVALID or ERR_VERSION. */
 int hello_decode(struct slice body, struct hello *hello);
 
 #endif /* WIRE_FRAME_H */

@@ -142,9 +142,12 @@ void small_world_lose_unflushed(struct group_member *member)
 
 /* ---- puppets ---- */
 
-static bool greeted_cb(struct link *link, const struct hello *hello)
+/* It believes everybody, and has lived whatever others remember. */
+static enum link_verdict greeted_cb(struct link *link, const struct hello *hello)
 {
-	return true;
+	bool asked = link->dialed && !life_equal(hello->seen, link->hello.life);
+	link->hello.seen = hello->seen;
+	return asked ? LINK_ASKS : LINK_WELCOME;
 }
 static void ready_cb(struct link *link) {}
 static void ended_cb(struct link *link, bool was_ready) {}
@@ -226,7 +229,7 @@ static void accept_cb(void *owner, struct env_stream *stream)
 		env_stream_close(stream);
 		return;
 	}
-	struct hello hello = {0x7a11, puppet->id, 1, 42, FRAME_RAFT};
+	struct hello hello = {0x7a11, puppet->id, 1, {1000, 42}, {0, 0}, FRAME_RAFT};
 	link_init_accepted(&puppet->in[puppet->in_count++], puppet->env, &puppet_events, puppet, stream,
 			   &hello, &puppet->stamp_ms);
 }
@@ -245,7 +248,7 @@ void puppet_connect(struct puppet *puppet)
 struct puppet *puppet_new(struct small_world *world, uint64_t id)
 {
 	struct puppet *puppet = calloc(1, sizeof(*puppet));
-	struct hello hello = {0x7a11, id, 1, 42, FRAME_RAFT};
+	struct hello hello = {0x7a11, id, 1, {1000, 42}, {0, 0}, FRAME_RAFT};
 	assert(puppet != NULL && id >= 2 && id <= world->group.count);
 	puppet->world = world;
 	puppet->id = id;

@@ -7,6 +7,7 @@
 #include "tests/lib/tap.h"
 #include "tests/scenario/small_world.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,15 +140,18 @@ struct hall {
 	struct sim_host *hosts[2];
 	struct env *envs[2];
 	struct transport *transport; /* of member 1 */
+	struct lives *lives;
 	struct link callers[CALLERS];
 	uint64_t stamp_ms;
 	unsigned ended, disconnected;
 	bool closed;
 };
 
-static bool greeted_cb(struct link *link, const struct hello *hello)
+static enum link_verdict greeted_cb(struct link *link, const struct hello *hello)
 {
-	return true;
+	bool asked = !life_equal(hello->seen, link->hello.life);
+	link->hello.seen = hello->seen;
+	return asked ? LINK_ASKS : LINK_WELCOME;
 }
 static void ready_cb(struct link *link) {}
 static void frame_cb(struct link *link, const struct frame *frame) {}
@@ -197,6 +201,12 @@ static void hall_open(struct hall *hall, uint64_t seed)
 					  .events = &hall_events,
 					  .owner = hall};
 	hall->transport = transport_new(&config);
+	env_mkdir(hall->envs[0], "d");
+	int status = lives_open(hall->envs[0], "d", &hall->lives, NULL);
+	assert(status == 0);
+	lives_start(hall->lives, env_lane_open(hall->envs[0], "log", ENV_LANE_NORMAL), transport_remembered,
+		    hall->transport);
+	transport_set_lives(hall->transport, hall->lives);
 	transport_add(hall->transport, 2, "n2:1");
 	transport_start(hall->transport, NULL);
 }
@@ -204,7 +214,7 @@ static void hall_open(struct hall *hall, uint64_t seed)
 /* Member 2 comes in, each time as another process of it. */
 static void hall_call(struct hall *hall, unsigned i, uint8_t kind)
 {
-	struct hello hello = {CLUSTER, 2, 1, 100 + i, kind};
+	struct hello hello = {CLUSTER, 2, 1, {1 + i, 100 + i}, {0, 0}, kind};
 	link_init_dialed(&hall->callers[i], hall->envs[1], &caller_events, hall, "n1:1", &hello,
 			 &hall->stamp_ms);
 	link_dial(&hall->callers[i]);
@@ -217,6 +227,7 @@ static void hall_close(struct hall *hall)
 		sim_host_kill(hall->hosts[i], SIM_KILL_PROCESS);
 	}
 	transport_free(hall->transport);
+	lives_free(hall->lives);
 	for (unsigned i = 0; i < CALLERS; i++) {
 		if (hall->callers[i].env != NULL) {
 			link_fini(&hall->callers[i]);

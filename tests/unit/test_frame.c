@@ -110,7 +110,7 @@ static void test_large(void)
 
 static void test_hello(void)
 {
-	struct hello hello = {11, 2, 3, 99, FRAME_REQUESTS}, back;
+	struct hello hello = {11, 2, 3, {7, 99}, {6, 98}, FRAME_REQUESTS}, back;
 	struct buf out;
 	buf_init(&out, 4096);
 	hello_encode(&out, &hello, 5);
@@ -122,14 +122,20 @@ static void test_hello(void)
 		   frame.stamp_ms == 5,
 	   "a hello is a frame with a stamp");
 	ok(hello_decode(frame.body, &back) == 0 && back.cluster_id == 11 && back.from_id == 2 &&
-		   back.to_id == 3 && back.incarnation == 99 && back.kind == FRAME_REQUESTS,
+		   back.to_id == 3 && life_equal(back.life, hello.life) &&
+		   life_equal(back.seen, hello.seen) && back.kind == FRAME_REQUESTS,
 	   "a hello comes back as it went");
 	ok(hello_decode(slice_of(frame.body.data, frame.body.len - 1), &back) == ERR_INVALID,
 	   "a short hello is none");
+	is_int(hello_decode(slice_of(frame.body.data, 40), &back), ERR_VERSION,
+	       "one of the format before, without lives, is told apart");
 	uint8_t copy[64];
 	memcpy(copy, frame.body.data, frame.body.len);
-	copy[32] = 9;
+	copy[56] = 9;
 	ok(hello_decode(slice_of(copy, frame.body.len), &back) == ERR_INVALID, "nor one of an unknown kind");
+	copy[56] = FRAME_REQUESTS;
+	copy[24] = 0;
+	ok(hello_decode(slice_of(copy, frame.body.len), &back) == ERR_INVALID, "nor one of no start");
 	frame_reader_fini(&reader);
 	buf_fini(&out);
 }

@@ -15,6 +15,9 @@ struct end {
 	struct sim_host *host;
 	struct env *env;
 	struct transport *transport;
+	struct lives *lives;
+	struct life forgotten; /* what another remembers and we do not */
+	uint64_t forgotten_by;
 	uint64_t frames, connected, disconnected, refused, stamp_ms;
 	uint8_t last_type;
 	uint64_t last_token;
@@ -53,12 +56,18 @@ static void stamp_cb(void *owner, uint64_t stamp_ms)
 {
 	((struct end *)owner)->stamp_ms = stamp_ms;
 }
+static void forgotten_cb(void *owner, uint64_t id, struct life remembered)
+{
+	((struct end *)owner)->forgotten_by = id;
+	((struct end *)owner)->forgotten = remembered;
+}
 static const struct transport_events events = {
 	.frame = frame_cb,
 	.connected = connected_cb,
 	.disconnected = disconnected_cb,
 	.refused = refused_cb,
 	.stamp = stamp_cb,
+	.forgotten = forgotten_cb,
 };
 
 static void start(struct pair *pair, size_t i, uint64_t cluster_id)
@@ -74,7 +83,13 @@ static void start(struct pair *pair, size_t i, uint64_t cluster_id)
 					  .events = &events,
 					  .owner = end};
 	end->transport = transport_new(&config);
-	end->connected = end->disconnected = end->refused = end->frames = 0;
+	env_mkdir(end->env, "d");
+	int opened = lives_open(end->env, "d", &end->lives, NULL);
+	assert(opened == 0);
+	lives_start(end->lives, env_lane_open(end->env, "log", ENV_LANE_NORMAL), transport_remembered,
+		    end->transport);
+	transport_set_lives(end->transport, end->lives);
+	end->connected = end->disconnected = end->refused = end->frames = end->forgotten_by = 0;
 	if (i < 2) {
 		transport_add(end->transport, 2 - i, i == 0 ? "n2:1" : "n1:1");
 	} else {
@@ -92,6 +107,7 @@ static void stop(struct pair *pair, size_t i, enum sim_kill kill)
 	}
 	sim_host_kill(end->host, kill);
 	transport_free(end->transport);
+	lives_free(end->lives);
 	sim_env_free(end->env);
 	end->env = NULL;
 	end->transport = NULL;
@@ -348,6 +364,114 @@ static void test_many_payloads(void)
 	pair_free(pair);
 }
 
+/* ---- lives ---- */
+
+static bool met(struct pair *pair)
+{
+	return transport_link(pair->ends[0].transport, 2, FRAME_RAFT) != NULL &&
+	       transport_link(pair->ends[1].transport, 1, FRAME_RAFT) != NULL;
+}
+
+static void test_lost_memory(void)
+{
+	struct pair *pair = pair_new(7);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	struct life first = lives_own(b->lives);
+	ok(met(pair) && life_equal(lives_of(a->lives, 2), first), "who has met a member remembers its life");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	sim_disk_copy(b->host, pair->ends[2].host);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	struct life second = lives_own(b->lives);
+	ok(met(pair) && b->forgotten_by == 0 && life_equal(lives_of(a->lives, 2), second),
+	   "its next one is taken: it has lived the one before");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	sim_disk_copy(pair->ends[2].host, b->host);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	ok(b->forgotten_by == 1 && life_equal(b->forgotten, second) && b->connected == 0,
+	   "an older copy of its directory is told what it does not know, and never comes in");
+	ok(life_equal(lives_of(a->lives, 2), second), "nor is it remembered in the other's place");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	sim_disk_wipe(b->host);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	ok(b->forgotten_by == 1 && b->connected == 0 && life_equal(lives_of(a->lives, 2), second),
+	   "nor does an empty one");
+	ok(a->forgotten_by == 0, "the one that remembers is not to blame");
+	pair_free(pair);
+}
+
+/* Who cannot write down whom it meets does not talk to it, and tries again. */
+static void test_not_remembered(void)
+{
+	struct pair *pair = pair_new(8);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	start(pair, 0, CLUSTER);
+	sim_disk_faults(a->host)->sync_error_per_million = 1000000;
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 2000);
+	ok(b->connected == 0 && a->connected == 2, "a disk that refuses lets nobody in");
+	sim_disk_faults(a->host)->sync_error_per_million = 0;
+	run_ms(pair, 1000);
+	ok(b->connected == 2 && life_equal(lives_of(a->lives, 2), lives_own(b->lives)),
+	   "when it is well again it does");
+	stop(pair, 0, SIM_KILL_POWER);
+	start(pair, 0, CLUSTER);
+	ok(life_equal(lives_of(a->lives, 2), lives_own(b->lives)), "and that survives a power cut");
+	pair_free(pair);
+}
+
+static void raw_hello(struct raw *raw, struct life life, struct life seen)
+{
+	struct hello hello = {CLUSTER, 2, 1, life, seen, FRAME_RAFT};
+	struct buf out;
+	buf_init(&out, 4096);
+	hello_encode(&out, &hello, 1);
+	raw_send(raw, buf_slice(&out));
+	buf_fini(&out);
+}
+
+/* What a network delivers again proves nothing against anybody. */
+static void test_old_hellos(void)
+{
+	struct pair *pair = pair_new(9);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	struct life none = {0, 0}, lives[3];
+	start(pair, 0, CLUSTER);
+	for (unsigned i = 0; i < 3; i++) {
+		stop(pair, 1, SIM_KILL_PROCESS);
+		start(pair, 1, CLUSTER);
+		run_ms(pair, 100);
+		lives[i] = lives_own(b->lives);
+	}
+	struct env *env = sim_host_start(pair->ends[2].host);
+	struct raw old, proof, twice;
+	raw_dial(&old, pair, env);
+	raw_dial(&proof, pair, env);
+	raw_dial(&twice, pair, env);
+	run_ms(pair, 50);
+	raw_hello(&old, lives[1], none);
+	raw_hello(&proof, lives[1], none);
+	raw_hello(&twice, lives[1], lives[2]);
+	run_ms(pair, 50);
+	raw_hello(&proof, lives[1], lives[0]);
+	run_ms(pair, 50);
+	ok(met(pair) && b->disconnected == 0 && b->forgotten_by == 0 && a->disconnected == 4,
+	   "hellos of an earlier life drop no connection of this one");
+	ok(life_equal(lives_of(a->lives, 2), lives[2]),
+	   "nor do they take its place, with or without their proof");
+	ok(twice.closed, "an earlier life that would have lived this one is closed");
+	run_ms(pair, 6000);
+	ok(old.closed && proof.closed && met(pair), "in the end all of them are");
+	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
+	sim_env_free(env);
+	pair_free(pair);
+}
+
 static void closed_cb(void *owner)
 {
 	((struct end *)owner)->closed = true;
@@ -374,6 +498,9 @@ int main(void)
 	test_who_may_come_in();
 	test_bad_bytes();
 	test_many_payloads();
+	test_lost_memory();
+	test_not_remembered();
+	test_old_hellos();
 	test_close();
 	return tap_done();
 }
