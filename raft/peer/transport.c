@@ -59,7 +59,8 @@ static bool may_come_in(const struct transport *transport, const struct link *li
 	return find(transport, hello->from_id) != NULL;
 }
 
-/* A member that connects again has forgotten its older connections of that kind. */
+/* A member that connects again has forgotten its older connections of that kind. What we dialed to an earlier
+ * life of it is dead, also when no reset came, as after a power cut: dialed again at once. */
 static void drop_older(struct transport *transport, const struct link *link, const struct hello *hello)
 {
 	assert(!link->dialed);
@@ -70,6 +71,12 @@ static void drop_older(struct transport *transport, const struct link *link, con
 			other->peer_id == hello->from_id && !life_equal(other->peer_life, hello->life);
 		if (other != link && link_ready(other) && (same || older_process)) {
 			link_drop(other);
+		}
+	}
+	struct peer *peer = find(transport, hello->from_id);
+	for (size_t i = 0; peer != NULL && i < DIALED; i++) {
+		if (link_ready(&peer->links[i]) && peer->links[i].peer_life.start < hello->life.start) {
+			link_drop(&peer->links[i]);
 		}
 	}
 }

@@ -84,6 +84,7 @@ static void start(struct pair *pair, size_t i, uint64_t cluster_id)
 					  .owner = end};
 	end->transport = transport_new(&config);
 	env_mkdir(end->env, "d");
+	env_dir_sync(end->env, ".");
 	int opened = lives_open(end->env, "d", &end->lives, NULL);
 	assert(opened == 0);
 	lives_start(end->lives, env_lane_open(end->env, "log", ENV_LANE_NORMAL), transport_remembered,
@@ -405,6 +406,22 @@ static void test_lost_memory(void)
 	pair_free(pair);
 }
 
+static void test_after_a_power_cut(void)
+{
+	struct pair *pair = pair_new(10);
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	stop(pair, 1, SIM_KILL_POWER);
+	run_ms(pair, 100);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 30);
+	ok(met(pair) && life_equal(transport_link(pair->ends[0].transport, 2, FRAME_RAFT)->peer_life,
+				   lives_own(pair->ends[1].lives)),
+	   "one that comes back without a word to its old connections is dialed at once");
+	pair_free(pair);
+}
+
 /* Who cannot write down whom it meets does not talk to it, and tries again. */
 static void test_not_remembered(void)
 {
@@ -499,6 +516,7 @@ int main(void)
 	test_bad_bytes();
 	test_many_payloads();
 	test_lost_memory();
+	test_after_a_power_cut();
 	test_not_remembered();
 	test_old_hellos();
 	test_close();
