@@ -4,7 +4,7 @@
  *
  * A host belongs to one shard's loop. Compiling a bundle makes a machine of its
  * own and may run on a lane (script_compile); everything else is the loop's.
- * Whatever a script does ends within its budgets, or the process ends (watchdog).
+ * Whatever a script does ends within its budgets.
  *
  * Every run function writes exactly one reply. It returns 0 when the request is
  * done, or ERR_DENIED when it was refused or failed: then an error reply was
