@@ -11,9 +11,8 @@
 
 #define BURST_US 100000 /* what a throttled direction may save up */
 #define PACKET 1448u
-#define REMEMBER_OF 4             /* one frame of so many is remembered */
-#define LAG_OF 20                 /* a lag lasts so many frames, about */
-#define KIND_AT (FRAME_HEAD + 32) /* of a connection, in its hello */
+#define REMEMBER_OF 4 /* one frame of so many is remembered */
+#define LAG_OF 20     /* a lag lasts so many frames, about */
 
 struct parcel {
 	struct list link;
@@ -171,7 +170,10 @@ static void take_frame(struct strand *strand, uint64_t now_us, struct slice fram
 	struct parcel *parcel = parcel_new(frame);
 	counts->frames++;
 	if (strand->seen++ == 0) {
-		strand->route |= frame.len > KIND_AT ? frame.data[KIND_AT] : 0;
+		struct hello hello = {0};
+		bool whole =
+			frame.len > FRAME_HEAD && hello_decode(slice_skip(frame, FRAME_HEAD), &hello) == 0;
+		strand->route |= whole ? hello.kind : 0;
 		enqueue(strand, now_us, parcel);
 		return;
 	}
