@@ -52,7 +52,8 @@ static void feed_hello(struct story *story, uint8_t kind)
 {
 	struct buf frame;
 	buf_init(&frame, SIZE_MAX);
-	hello_encode(&frame, &(struct hello){.cluster_id = 1, .from_id = 1, .to_id = 2, .kind = kind}, 0);
+	struct hello hello = {.cluster_id = 1, .from_id = 1, .to_id = 2, .life = {1, 7}, .kind = kind};
+	hello_encode(&frame, &hello, 0);
 	buf_append_slice(&story->fed, buf_slice(&frame));
 	strand_feed(&story->strand, story->now_us, buf_slice(&frame));
 	buf_fini(&frame);
