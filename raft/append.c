@@ -237,8 +237,8 @@ static void diverged(struct replica *r, const struct replica_peer *peer, uint64_
 {
 	replica_fail(
 		r,
-		"the log diverged: entry %llu has another chain here than on leader %llu; stop this member, "
-		"remove its data and add it anew",
+		"the log diverged: entry %llu has another chain here than on leader %llu; this member must "
+		"not take part again (docs/operations.md: a member that lost its memory)",
 		(unsigned long long)index, (unsigned long long)peer->id);
 }
 

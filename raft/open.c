@@ -7,7 +7,7 @@
 #include "raft/member.h"
 #include "raft/replica_private.h"
 
-#define LOST "remove this member's data and add it as a new member"
+#define LOST "its memory is not whole: put its own last directory back (docs/operations.md)"
 
 /* The log's directory, and its name in the one above, are durable before anything in it counts. */
 static int make_dir(struct replica *r, struct err *err)

@@ -122,7 +122,7 @@ int hardstate_open(struct env *env, const char *dir, struct hardstate *state, st
 		return err_set(
 			err, status,
 			"%s: no copy of term and vote can be read (%s); this member may have voted and must "
-			"not take part again: remove its data and add it as a new member",
+			"not take part again (docs/operations.md: a member that lost its memory)",
 			path, err_name(status));
 	}
 	status = store_again(opened, &found);

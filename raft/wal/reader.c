@@ -112,8 +112,7 @@ static void read_done(struct env_work *work)
 		read->count = 0;
 		wal_fail(wal,
 			 "%s/%016llx.log cannot be read back at index %llu (%s): an acknowledged entry is "
-			 "damaged; "
-			 "check the disk, remove this member's data and add it anew",
+			 "damaged; check the disk, restore the file from a copy of this member",
 			 wal->dir, (unsigned long long)read->number, (unsigned long long)read->first,
 			 err_name(read->status));
 	}

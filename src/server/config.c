@@ -43,7 +43,7 @@ static const struct key keys[] = {
 	{"member", KIND_MEMBER, FIELD(members), 0, 0, "ID=PEER,CLIENT",
 	 "one member and its two addresses; once for each, the same on all nodes"},
 	{"bootstrap", KIND_BOOL, FIELD(bootstrap), 0, 0, "yes|no",
-	 "an empty directory starts a new cluster of these members (yes)"},
+	 "whether an empty directory may be a new node's (yes)"},
 	{"election", KIND_MS, FIELD(election_ms), 20, 600000, "TIME",
 	 "silence after which a leader is replaced (300ms)"},
 	{"heartbeat", KIND_MS, FIELD(heartbeat_ms), 5, 60000, "TIME", "how often a leader speaks (50ms)"},

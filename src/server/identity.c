@@ -86,14 +86,13 @@ static int identity_parse(struct slice text, const char *path, struct identity *
 	if (format != FORMAT || !read_line(&rest, "cluster", 16, &identity->cluster_id) ||
 	    !read_line(&rest, "node", 10, &identity->node_id) ||
 	    !read_line(&rest, "incarnation", 16, &identity->incarnation)) {
-		return err_set(err, ERR_CORRUPT,
-			       "%s: is damaged; restore it from a copy or re-add this node empty", path);
+		return err_set(err, ERR_CORRUPT, "%s: is damaged; restore it from a copy, it never changes",
+			       path);
 	}
 	uint64_t sum = checksum64(slice_of(text.data, (size_t)(rest.data - text.data)));
 	if (!read_line(&rest, "check", 16, &check) || check != sum || rest.len != 0) {
 		return err_set(err, ERR_CORRUPT,
-			       "%s: its checksum is wrong; restore it from a copy or re-add this node empty",
-			       path);
+			       "%s: its checksum is wrong; restore it from a copy, it never changes", path);
 	}
 	return 0;
 }
@@ -135,8 +134,8 @@ static int write_synced(struct env *env, const char *path, struct slice text)
 	return status;
 }
 
-/* The identity's name, and the directory's own, must survive a power cut. At every start: an earlier one may have
- * failed between the rename and this. */
+/* The identity's name, and the directory's own, must survive a power cut. At every start: an earlier one may
+ * have failed between the rename and this. */
 static int names_sync(struct env *env, const char *dir)
 {
 	char parent[PATH_BYTES];
@@ -216,7 +215,7 @@ static int identity_make(struct env *env, const char *dir, const char *path, boo
 	}
 	if (contents.data) {
 		return err_set(err, ERR_CORRUPT,
-			       "%s: is missing, but %s holds data; restore it or re-add this node empty",
+			       "%s: is missing, but %s holds data; restore it from a copy, it never changes",
 			       path, dir);
 	}
 	if (!bootstrap) {

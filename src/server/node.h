@@ -37,7 +37,7 @@ struct node_config {
 	uint64_t space_reserve_bytes;
 	uint64_t slowlog_us, slowlog_max;
 	enum log_level log_level;
-	bool bootstrap;          /* default true: an empty directory starts a new cluster of members */
+	bool bootstrap;          /* default true: an empty directory may be a new node's */
 	struct store_disk *disk; /* NULL: the real one */
 	bool core_dumps;         /* main's affair */
 	uint64_t process_id;     /* for INFO; 0 in the simulator */
