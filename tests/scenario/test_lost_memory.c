@@ -180,6 +180,38 @@ static void test_twins(void)
 	small_world_free(s.world);
 }
 
+/* Two failures at once, which nobody can tell from none (docs/decisions/0008-founding.md), and what follows. */
+static void test_let_in(void)
+{
+	struct story s = story_new(78, 3, 3);
+	struct group_member *leader = small_world_leader(s.world);
+	size_t a = number(&s, leader), x = (a + 1) % 3, away = (a + 2) % 3;
+	struct group_member *member = &s.world->group.members[x];
+	struct sim_host *right = sim_host_new(s.world->sim, "right");
+	small_world_write(s.world, leader, 3, 100);
+	small_world_run(s.world, 200);
+	down(&s, away);
+	down(&s, x);
+	copy_to_safe(&s, x);
+	small_world_start(s.world, x);
+	small_world_run(s.world, 500);
+	down(&s, x);
+	sim_disk_copy(s.world->hosts[x], right);
+	down(&s, a);
+	copy_back(&s, x);
+	small_world_start(s.world, x);
+	small_world_start(s.world, away);
+	ok(small_world_leader(s.world) != NULL, "an older copy is let in by one that was away meanwhile");
+	down(&s, x);
+	sim_disk_copy(right, s.world->hosts[x]);
+	group_wipe(&s.world->group, x);
+	small_world_start(s.world, x);
+	small_world_run(s.world, 1000);
+	ok(told_off(&s, x), "then the right one is told off: it does not know what the copy voted: %s",
+	   member->stop_line);
+	small_world_free(s.world);
+}
+
 static void test_founding(void)
 {
 	struct story s = story_new(74, 3, 1);
@@ -252,6 +284,7 @@ int main(void)
 	test_wiped();
 	test_older_copy();
 	test_twins();
+	test_let_in();
 	test_founding();
 	test_no_false_alarm();
 	return tap_done();
