@@ -17,12 +17,15 @@ sub move {
 	return;
 }
 
+# What a node has said from there on.
+sub said_since { my ( $i, $from ) = @_; return substr slurp( node_log($i) ), $from }
+
 # The node starts on what `lay` puts in the place of its directory, and need not live.
 sub start_on {
-	my ( $event, $what, $lay ) = @_;
-	my $i = $event->{node};
+	my ( $event, $i, $what, $lay ) = @_;
 	kill_node($i);
 	move( node_dir($i), kept($i) );
+	$event->{node} = $i; # from here on there is something to put back
 	$lay->( node_dir($i) );
 	$event->{said} = length slurp( node_log($i) );
 	start_node($i);
@@ -37,7 +40,7 @@ sub put_back {
 	my $i = $event->{node} or return;
 	for ( 1 .. 150 ) { wait_for(0.1) if node_pid($i) }
 	failure("$event->{kind}: node $i lived on") if node_pid($i);
-	my ($said) = grep {/$line/} split /\n/, substr slurp( node_log($i) ), $event->{said};
+	my ($said) = grep {/$line/} split /\n/, said_since( $i, $event->{said} );
 	if ( defined $said ) { say_line( "n$i says: ", substr $said, 0, 160 ) }
 	else { failure("$event->{kind}: node $i does not say why it ended") }
 	kill_node($i);
@@ -53,23 +56,30 @@ fault name => 'wiped', text => 'a node comes up with an empty directory: it ends
 	hold  => [ 0.5, 1.5 ],
 	begin => sub {
 		my ($event) = @_;
-		$event->{node} = victim() or return;
-		start_on( $event, 'with an empty directory', sub { } );
+		my $i = victim() or return;
+		start_on( $event, $i, 'with an empty directory', sub { } );
 	},
 	end => sub { put_back( $_[0], $gone ) };
+
+# A member follows or leads only when a majority remembers this life of it.
+sub met { my ( $i, $from ) = @_; return said_since( $i, $from ) =~ /role=(?:leader|follower) leader=[1-9]/ }
 
 # A copy of the stopped node is older as soon as the node has started once more and was met.
 fault name => 'restored', text => 'a node comes up with an older copy of its directory: it ends, and comes back with its last',
 	hold  => [ 0.5, 1.5 ],
 	begin => sub {
 		my ($event) = @_;
-		my $i = $event->{node} = victim() or return;
+		my $i = victim() or return;
 		kill_node($i);
 		my $copy = node_dir($i) . '.copy';
+		remove_tree($copy);
 		must( 'cp', '-a', node_dir($i), $copy );
+		my $from = length slurp( node_log($i) );
 		start_node($i);
-		wait_for(2);
-		start_on( $event, 'with an older copy', sub { move( $copy, $_[0] ) } );
+		for ( 1 .. 150 ) { last if met( $i, $from ); wait_for(0.1) }
+		return if !met( $i, $from );
+		wait_for(1); # the others too
+		start_on( $event, $i, 'with an older copy', sub { move( $copy, $_[0] ) } );
 	},
 	end => sub { put_back( $_[0], $gone ) };
 
@@ -77,11 +87,11 @@ fault name => 'swapped', text => "a node comes up with another's directory: it d
 	hold  => [ 0.2, 0.5 ],
 	begin => sub {
 		my ($event) = @_;
-		$event->{node} = victim() or return;
-		my ($other) = grep { node_pid($_) } shuffled( others( $event->{node} ) );
+		my $i = victim() or return;
+		my ($other) = grep { node_pid($_) } shuffled( others($i) );
 		return if !$other;
 		# Of a living one: files may go meanwhile.
-		start_on( $event, "with n${other}'s", sub { quiet( 'cp', '-a', node_dir($other), $_[0] ) } );
+		start_on( $event, $i, "with n${other}'s", sub { quiet( 'cp', '-a', node_dir($other), $_[0] ) } );
 	},
 	end => sub { put_back( $_[0], qr/identity: is of node \d+/ ) };
 
