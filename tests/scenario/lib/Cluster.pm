@@ -19,6 +19,9 @@ use Time::HiRes qw(time sleep);
 
 our $WAIT_S = 40;
 
+# Who is interrupted ends as others do: what it started is killed.
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+
 sub binary {
 	my $path = ($ENV{TALLY_BUILD} // 'build') . '/tallyd';
 	-x $path or croak "$path is not there";
