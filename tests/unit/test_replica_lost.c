@@ -202,7 +202,7 @@ static struct puppet *lead(struct story *story, uint64_t seed, uint64_t entries,
 	return puppet;
 }
 
-/* As from an old segment of the network: by the same incarnation, which has all that it acknowledged. */
+/* As from an old segment of the network: by the same life, which has all that it acknowledged. */
 static void test_old_refusal(void)
 {
 	struct story story;
@@ -212,7 +212,7 @@ static void test_old_refusal(void)
 	ok(leader->open && leader->commit_index == match, "a puppet makes a leader, and acknowledges all");
 	uint64_t had = puppet->entries;
 	refuse(puppet, leader->term, match, match - 30);
-	is_int(story.said, 0, "a refusal by the incarnation that acknowledged is no proof of a loss");
+	is_int(story.said, 0, "a refusal by the life that acknowledged is no proof of a loss");
 	ok(puppet->first_entry == match - 30 + 1 && puppet->entries == had + REPLICA_WINDOW,
 	   "but a window of what it names as missing is sent");
 	raft_index now = 0;
