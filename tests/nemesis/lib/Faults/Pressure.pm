@@ -39,8 +39,8 @@ fault name => 'starve', text => 'a node has 10 % of a processor (cgroup v1); lea
 	hold    => [ 4, 6 ],
 	begin   => sub {
 		my ($event) = @_;
+		$event->{term} = term() or return;
 		my $i = $event->{node} = victim() or return;
-		$event->{term} = term();
 		set( group( 'cpu', $i ) . '/cpu.cfs_period_us', 100_000 );
 		set( group( 'cpu', $i ) . '/cpu.cfs_quota_us',  10_000 );
 		strike( $event, "n$i" );

@@ -34,11 +34,11 @@ sub seen {
 	return ( $line =~ /(\w+)=(\d+)/g );
 }
 
-# Up to five seconds, until what is counted says that they are felt.
+# Up to ten seconds, until what is counted says that they are felt.
 sub felt {
 	my ( $event, $enough ) = @_;
 	my %count;
-	for ( 1 .. 50 ) {
+	for ( 1 .. 100 ) {
 		%count = seen($event);
 		return %count if $enough->(%count);
 		wait_for(0.1);
@@ -105,7 +105,7 @@ fault name => 'transfers', text => 'ten times a second the leader is told to han
 	least => 50,
 	begin => sub {
 		my ($event) = @_;
-		$event->{term} = term();
+		$event->{term} = term() or return;
 		visit( $event, 'push', clients_at( 1 .. $world{nodes} ), PUSHES_PER_S );
 		felt( $event, sub { my %c = @_; return $c{answered} > 0 } ) or return;
 		strike($event);
