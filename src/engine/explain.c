@@ -17,10 +17,13 @@
 #include "wire/tuple.h"
 
 /* Rows that one list names, and bytes after which it ends; more tells that there were others. A key that was
- * only asked for may be longer than any row's. */
+ * only asked for may be longer than any row's, as long as a script can make it: then it is one of the others.
+ */
 #define EXPLAIN_ROWS_MAX 100
 #define EXPLAIN_BYTES_MAX MIB(1)
-_Static_assert(EXPLAIN_BYTES_MAX + 2 * LIMIT_REQUEST_BYTES < LIMIT_REPLY, "the last name fits behind");
+#define EXPLAIN_WORDS_MAX (4 + LIMIT_ROW_KEY) /* an element of a tuple has a byte at least */
+_Static_assert(2 * EXPLAIN_BYTES_MAX + 32 * EXPLAIN_WORDS_MAX < LIMIT_REPLY,
+	       "the last name fits behind, with what stands in front of its words");
 
 /* What names a row, as a reply. */
 struct name {
@@ -29,17 +32,19 @@ struct name {
 		bool is_int;
 		int64_t integer;
 		struct slice text;
-	} words[4 + LIMIT_ROW_KEY]; /* an element of a tuple has a byte at least */
+	} words[EXPLAIN_WORDS_MAX];
 };
 
 static void add_text(struct name *name, struct slice text)
 {
+	assert(name->count < EXPLAIN_WORDS_MAX);
 	name->words[name->count].is_int = false;
 	name->words[name->count++].text = text;
 }
 
 static void add_int(struct name *name, int64_t integer)
 {
+	assert(name->count < EXPLAIN_WORDS_MAX);
 	name->words[name->count].is_int = true;
 	name->words[name->count++].integer = integer;
 }
@@ -134,6 +139,15 @@ static bool name_row(struct execution *x, struct slice row_key, struct name *nam
 	}
 }
 
+static bool is_long(const struct name *name)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < name->count; i++) {
+		bytes += name->words[i].is_int ? 0 : name->words[i].text.len;
+	}
+	return bytes > EXPLAIN_BYTES_MAX;
+}
+
 static void reply_name(struct reply *reply, const struct name *name)
 {
 	reply_array(reply, name->count);
@@ -172,7 +186,7 @@ static void rows_add(struct execution *x, struct rows *rows, const char *verb, s
 	if (!name_row(x, row_key, name)) {
 		return;
 	}
-	if (rows->count == EXPLAIN_ROWS_MAX || rows->out.len >= EXPLAIN_BYTES_MAX) {
+	if (rows->count == EXPLAIN_ROWS_MAX || rows->out.len >= EXPLAIN_BYTES_MAX || is_long(name)) {
 		rows->more = true;
 		return;
 	}

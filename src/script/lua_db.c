@@ -68,16 +68,23 @@ uint8_t *db_tuple_write(uint8_t *out, const struct cell *cell)
 	}
 }
 
+/* Room for a key. It is the arena's until the call ends, and no memory of the script's: that counts steps. */
+uint8_t *db_key_room(lua_State *L, struct script_call *call, size_t room)
+{
+	budget_charge(L, room / 16);
+	return arena_alloc(call->arena, room);
+}
+
 /* The key of count leading key cells, in the arena. Text cells then point into it, where the bytes are the
  * same. */
-struct slice db_encode_key(struct script_call *call, const struct schema_table *table, struct cell *cells,
-			   size_t count)
+struct slice db_encode_key(lua_State *L, struct script_call *call, const struct schema_table *table,
+			   struct cell *cells, size_t count)
 {
 	size_t room = table->prefix.len;
 	for (size_t i = 0; i < count; i++) {
 		room += db_tuple_max(&cells[table->key[i]]);
 	}
-	uint8_t *key = arena_alloc(call->arena, room);
+	uint8_t *key = db_key_room(L, call, room);
 	memcpy(key, table->prefix.data, table->prefix.len);
 	uint8_t *out = key + table->prefix.len;
 	for (size_t i = 0; i < count; i++) {
@@ -127,7 +134,7 @@ struct db_target db_find(lua_State *L, struct script_call *call, const struct sc
 		luaL_error(L, "db.%s: its key has %d columns", (const char *)target.table->name.data,
 			   (int)target.table->key_count);
 	}
-	target.key = db_encode_key(call, target.table, target.cells, count);
+	target.key = db_encode_key(L, call, target.table, target.cells, count);
 	target.present = find_row(L, call, target.table, target.key, &target.value);
 	return target;
 }
@@ -163,7 +170,7 @@ struct db_target db_find_bound(lua_State *L, struct script_call *call, const str
 		target.value = last->value;
 		return target;
 	}
-	target.key = db_encode_key(call, table, target.cells, table->key_count);
+	target.key = db_encode_key(L, call, table, target.cells, table->key_count);
 	target.present = find_row(L, call, table, target.key, &target.value);
 	last->asked = true;
 	for (size_t k = 0; k < table->key_count; k++) {
@@ -335,7 +342,7 @@ struct db_target db_meet(lua_State *L, struct script_call *call, const struct sc
 {
 	struct db_target target = {.call = call, .table = table, .cells = cells};
 	check_row(L, call, table, cells, trusted);
-	target.key = db_encode_key(call, table, cells, table->key_count);
+	target.key = db_encode_key(L, call, table, cells, table->key_count);
 	target.present = find_row(L, call, table, target.key, &target.value);
 	return target;
 }

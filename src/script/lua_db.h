@@ -49,8 +49,9 @@ void db_make_row_meta(lua_State *L, struct script_bundle *bundle);
 struct cell *db_new_cells(struct script_call *call, const struct schema_table *table);
 /* Takes leading key columns from the stack, from to to. Their count. */
 size_t db_read_key(lua_State *L, const struct schema_table *table, int from, int to, struct cell *cells);
-struct slice db_encode_key(struct script_call *call, const struct schema_table *table, struct cell *cells,
-			   size_t count);
+uint8_t *db_key_room(lua_State *L, struct script_call *call, size_t room);
+struct slice db_encode_key(lua_State *L, struct script_call *call, const struct schema_table *table,
+			   struct cell *cells, size_t count);
 size_t db_tuple_max(const struct cell *cell);
 uint8_t *db_tuple_write(uint8_t *out, const struct cell *cell);
 /* A whole key at arguments first to last. Only the key's cells are set. */

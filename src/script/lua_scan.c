@@ -124,7 +124,7 @@ static void read_options(lua_State *L, struct script_call *call, const struct sc
 	if (db_read_key(L, table, list + 1, lua_gettop(L), cells) != table->key_count) {
 		luaL_error(L, "scan: after has all columns of the key");
 	}
-	struct slice key = db_encode_key(call, table, cells, table->key_count);
+	struct slice key = db_encode_key(L, call, table, cells, table->key_count);
 	if (bounds->reverse) {
 		bounds->to = key;
 	} else {
@@ -175,7 +175,7 @@ int db_scan(lua_State *L, const struct schema_table *table, int first)
 		return luaL_error(L, "db.%s: its key has %d columns", (const char *)table->name.data,
 				  (int)table->key_count);
 	}
-	struct bounds bounds = bounds_of(call, db_encode_key(call, table, cells, count));
+	struct bounds bounds = bounds_of(call, db_encode_key(L, call, table, cells, count));
 	if (options) {
 		read_options(L, call, table, last, false, &bounds);
 	}
@@ -214,7 +214,7 @@ int db_scan_by(lua_State *L, const struct schema_table *table, int first)
 		}
 		room += db_tuple_max(&cells[i]);
 	}
-	uint8_t *prefix = arena_alloc(call->arena, room);
+	uint8_t *prefix = db_key_room(L, call, room);
 	memcpy(prefix, index->prefix.data, index->prefix.len);
 	uint8_t *out = prefix + index->prefix.len;
 	for (size_t i = 0; i < count; i++) {

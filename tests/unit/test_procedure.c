@@ -285,6 +285,13 @@ static void endings(void)
 	     "a .. a return { v = #a }",
 	     "MEMORY_EXCEEDED", "straight code has bounds too");
 	ends("for i = 1, 1000000 do db.pair:get('x', i) end", "BUDGET_EXCEEDED", "a million reads (row 71)");
+	ends("local s = ('x'):rep(50000) for i = 1, 1000 do db.pair:get(s, 1) end", "BUDGET_EXCEEDED",
+	     "the same read again and again, of a key that is no row's");
+	ends("local s = ('x'):rep(50000) for i = 1, 1000 do for r in db.pair:scan(s) do end end",
+	     "BUDGET_EXCEEDED", "a scan of such a key");
+	ends("local s = ('x'):rep(50000) for i = 1, 1000 do for r in db.pair:scan({ after = { s, 1 } }) do "
+	     "end end",
+	     "BUDGET_EXCEEDED", "or from behind it");
 	is_int(run("for i = 1, 1100 do db.pair:put { a = 'many', k = i } end return {}"), ERR_FULL,
 	       "more writes than a transaction takes (row 71)");
 	gives("local n = 0 for r in db.pair:scan('many') do n = n + 1 end return { v = n }", "{\"v\":0,",

@@ -461,6 +461,26 @@ static void test_explain_long(void)
 	ok(memmem(reply.data, reply.len, "$4\r\nmore\r\n#t\r\n", 14) != NULL,
 	   "and says that there were more");
 	ask_end(&ask);
+	ask_init(&w, &ask);
+	ask_words(&ask, "BUNDLE PUSH wide tables.lua t p.lua p");
+	ask.argv[4] = SLICE_LIT("tables { wide = { key = { 'k' }, columns = { k = text, n = count } } }");
+	ask.argv[6] = SLICE_LIT("procedure { name = 'p', result = { n = int } }\n"
+				"return function(call)\n"
+				"  local s = ('x'):rep(1047000)\n"
+				"  db.wide:get(s)\n"
+				"  db.wide:get(s .. s .. s .. s .. s .. s .. s .. ('y'):rep(40000))\n"
+				"  return { n = 1 }\n"
+				"end");
+	ask_send(&ask);
+	ask_wait(&ask);
+	ask_end(&ask);
+	ask_start(&w, &ask, "EXPLAIN CALL p");
+	ask_wait(&ask);
+	reply = buf_slice(&ask.request.reply);
+	ok(memmem(reply.data, reply.len, "$5\r\nreads\r\n*1\r\n*3\r\n", 19) != NULL &&
+		   memmem(reply.data, reply.len, "$4\r\nmore\r\n#t\r\n", 14) != NULL,
+	   "a key as long as a whole reply is not listed, but said to be there");
+	ask_end(&ask);
 	world_close(&w);
 }
 
