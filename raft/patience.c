@@ -20,7 +20,9 @@
  *
  * Besides, a follower whose leader's port refuses stands after a third of the time, and so does a member that
  * has just started and heard of no leader: while one leads, its first heartbeat comes sooner, and the others
- * refuse the pre-vote. */
+ * refuse the pre-vote. Who has to stand once more gives the others the whole time: where links or disks are
+ * slower than a third of it, votes would never come in time, and each try would make the others begin anew.
+ */
 #include <assert.h>
 
 #include "raft/replica_private.h"
@@ -101,6 +103,10 @@ void patience_step(struct replica *r)
 	unsigned long long silent_ms = now_ms - r->core.election_timer_start;
 	unsigned long long leader_id = r->leader_id, held_ms = r->patience.held_ms + r->patience.away_ms;
 	step_timeout(r);
+	if (before == RAFT_CANDIDATE) {
+		r->patience.sooner = false;
+		apply(r);
+	}
 	if (before == RAFT_FOLLOWER && r->core.state == RAFT_CANDIDATE) {
 		log_event(r->log, LOG_INFO, "leader_silent", "leader=%llu ms=%llu held_ms=%llu", leader_id,
 			  silent_ms, held_ms);

@@ -188,6 +188,35 @@ static void test_first_election(void)
 	ok(took[10] < 300, "when all start one leads in less than an election timeout");
 }
 
+/* What is usual where all is near does not get over a slower way, however often it is tried. */
+static void test_slow_first_election(void)
+{
+	unsigned none = 0;
+	for (uint64_t seed = 0; seed < 6; seed++) {
+		struct small_world *world = world_new(230 + seed, 3);
+		for (size_t i = 0; i < 3; i++) {
+			for (size_t step = 1; step < 3; step++) {
+				size_t to = (i + step) % 3;
+				sim_link(world->sim, world->hosts[i], world->hosts[to])->delay_us = 120000;
+			}
+		}
+		start_all(world);
+		none += wait_other(world, NULL) == NULL;
+		small_world_free(world);
+	}
+	is_int(none, 0, "members that are 120 ms from each other elect their first leader");
+	for (uint64_t seed = 0; seed < 6; seed++) {
+		struct small_world *world = world_new(240 + seed, 3);
+		start_all(world);
+		for (size_t i = 1; i < 3; i++) {
+			sim_disk_faults(world->hosts[i])->sync_us = 250000;
+		}
+		none += wait_other(world, NULL) == NULL;
+		small_world_free(world);
+	}
+	is_int(none, 0, "so does one whose disk is quick among slow ones");
+}
+
 static void test_fast_election(void)
 {
 	uint64_t took[21];
@@ -967,6 +996,7 @@ int main(void)
 	test_chance();
 	test_open_entry();
 	test_first_election();
+	test_slow_first_election();
 	test_fast_election();
 	test_pause();
 	test_stand_still();
