@@ -9,14 +9,15 @@
  *   HOLDS --refuses: has < match_index <= what it refused--> LACKS (has, match_index]: said once, sent
  *     ^                                                        |  ^
  *     |                                                        +--+ refuses again: sent again, from what it
- *     +---- acknowledges match_index (0 in a new term) --------+    has by then
+ *     +---- acknowledges match_index (0 in a new term) --------+    has by then, or, when it refuses that,
+ * from one entry earlier
  *
  * What proves it: an append that the core sends begins at match_index or later, and what a member
  * acknowledged in this term it keeps; so a refusal of one names all that it has, and comes before the
- * acknowledgement on its connection or not at all. An old segment of the network that comes again could say
- * the same: then the member is sent what it has, once a heartbeat at most and REFILL_ENTRIES at most, which
- * changes nothing. The line in the log needs more: another life of the member than the one that
- * acknowledged.
+ * acknowledgement on its connection or not at all. (Where what was lost began with a truncation, what is
+ * there instead is another term's: then it is refused entry by entry.) An old segment of the network that
+ * comes again could say the same: then the member is sent what it has, REFILL_ENTRIES at most, which changes
+ * nothing. The line in the log needs more: another life of the member than the one that acknowledged.
  *
  * Not by handing leadership over, after which progress would begin anew: that needs another member with the
  * whole log (of three nodes, one of which is away, there is none), and a wrong conclusion would move a
@@ -35,10 +36,10 @@ static void say(struct replica *r, struct replica_peer *peer, uint64_t had, uint
 		  (unsigned long long)peer->id, (unsigned long long)had, (unsigned long long)has);
 }
 
-/* Not the same again before a heartbeat has passed: of the appends on their way each is refused. */
+/* The same not again before a heartbeat has passed: of the appends on their way each is refused. */
 static bool is_due(struct replica *r, const struct replica_peer *peer, uint64_t has)
 {
-	return !peer->lacks || has > peer->refilled_behind ||
+	return !peer->lacks || has != peer->refilled_behind ||
 	       env_now_us(r->env) - peer->refilled_us >= r->config.heartbeat_ms * 1000;
 }
 
@@ -47,6 +48,8 @@ void refill_result(struct replica *r, struct replica_peer *peer, const struct li
 {
 	raft_index match = 0;
 	uint64_t has = result->last_log_index;
+	assert(!from->dialed);
+	assert(from->peer_id == peer->id);
 	if (!replica_leads(r) || result->term != r->core.current_term ||
 	    raft_match_index(&r->core, peer->id, &match) != 0) {
 		return;
@@ -58,7 +61,8 @@ void refill_result(struct replica *r, struct replica_peer *peer, const struct li
 		}
 		return;
 	}
-	if (has >= match || result->rejected < match) {
+	bool refuses_again = peer->lacks && result->rejected == peer->refilled_behind;
+	if (has >= match || (result->rejected < match && !refuses_again)) {
 		return;
 	}
 	assert(match <= wal_last_index(r->wal));
@@ -75,4 +79,5 @@ void refill_result(struct replica *r, struct replica_peer *peer, const struct li
 	/* What the core can make of it: the first behind match_index is missing. */
 	result->rejected = result->rejected > match ? result->rejected : match + 1;
 	result->last_log_index = match;
+	assert(result->rejected > result->last_log_index); /* as the core asserts it */
 }

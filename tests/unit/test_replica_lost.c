@@ -230,6 +230,28 @@ static void test_old_refusal(void)
 	small_world_free(story.world);
 }
 
+/* What was lost began with a truncation: what is there instead is of an earlier term, and as long. */
+static void test_other_tail(void)
+{
+	struct story story;
+	struct puppet *puppet = lead(&story, 67, 40, 100);
+	uint64_t term = story.leader->term, match = last_index(story.leader);
+	unsigned wrong = 0;
+	for (uint64_t refused = match; refused > match - 5; refused--) {
+		refuse(puppet, term, refused, refused - 1);
+		wrong += puppet->first_entry != refused || puppet->last_append < match;
+	}
+	is_int(wrong, 0, "whose tail is another's is sent more, one entry after the other");
+	uint64_t had = puppet->entries;
+	refuse(puppet, term, match - 1, match - 2);
+	is_int(puppet->entries - had, 0, "an old refusal of that changes nothing");
+	raft_index now = 0;
+	raft_match_index(&story.leader->replica->core, 2, &now);
+	is_int(now, match, "what was acknowledged counts as before");
+	puppet_free(puppet);
+	small_world_free(story.world);
+}
+
 /* It has not even the first of what is kept. */
 static void test_trimmed(void)
 {
@@ -291,6 +313,7 @@ int main(void)
 	test_majority(3, "of three, one away");
 	test_majority(5, "of five, two away");
 	test_old_refusal();
+	test_other_tail();
 	test_trimmed();
 	test_cut();
 	test_not_the_next();
