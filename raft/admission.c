@@ -4,8 +4,28 @@
  *     |                                                         |
  *     +--somebody remembers a life that it never had------------+--> ended
  */
+#include <assert.h>
+
 #include "raft/member.h"
 #include "raft/replica_private.h"
+
+/* After so many election timeouts that it waits is said: it does not stand, so nothing else tells why nobody
+ * leads. */
+#define WAITS_TIMES 10
+
+static void say(struct replica *r, unsigned heard, unsigned voters)
+{
+	bool late = env_now_ms(r->env) >= r->leaderless_ms + WAITS_TIMES * r->config.election_ms;
+	if (r->admitted && r->admission_said) {
+		log_event(r->log, LOG_INFO, "admitted", "heard=%u voters=%u", heard, voters);
+		r->admission_said = false;
+	} else if (!r->admitted && late && !r->admission_said) {
+		log_event(r->log, LOG_WARN, "not_admitted",
+			  "heard=%u voters=%u it takes no part until a majority remembers this start", heard,
+			  voters);
+		r->admission_said = true;
+	}
+}
 
 /* Whether so many members remember this life of ours, and none of them one that this directory never had,
  * that we vote, acknowledge and stand (docs/decisions/0008-founding.md). Once it is so it stays: who knows
@@ -13,15 +33,22 @@
 void admission_turn(struct replica *r)
 {
 	const struct raft_configuration *configuration = &r->core.configuration;
-	unsigned heard = member_votes(configuration, r->config.id);
+	unsigned heard = member_votes(configuration, r->config.id), voters = member_voters(configuration);
+	assert(!r->stopped);
+	if (r->admitted) {
+		return;
+	}
 	for (size_t i = 0; i < r->peer_count; i++) {
 		heard += r->peers[i]->heard && member_votes(configuration, r->peers[i]->id);
 	}
-	r->admitted = r->admitted || heard > member_voters(configuration) / 2;
+	assert(heard <= voters);
+	r->admitted = heard > voters / 2;
+	say(r, heard, voters);
 }
 
 void admission_heard(struct replica *r, struct replica_peer *peer)
 {
+	assert(peer->replica == r);
 	if (!peer->heard) {
 		peer->heard = true;
 		replica_wake(r);
@@ -32,6 +59,8 @@ void admission_refused_cb(void *owner, uint64_t id, struct life remembered)
 {
 	struct replica *r = owner;
 	struct life own = lives_own(r->lives);
+	assert(remembered.start > 0);
+	assert(!life_equal(remembered, own));
 	replica_fail(
 		r,
 		"%s: this member's memory is gone: member %llu remembers start %llu of it, this directory "

@@ -130,7 +130,8 @@ struct replica {
 
 	struct lives *lives;
 	struct transport *transport;
-	bool admitted; /* a majority with us was heard: we take part */
+	bool admitted;       /* a majority with us was heard: we take part */
+	bool admission_said; /* that it takes long */
 	struct replica_peer *peers[LIMIT_MEMBERS];
 	size_t peer_count;
 

@@ -278,6 +278,33 @@ static void test_hears_enough(void)
 	small_world_free(world);
 }
 
+struct lines {
+	unsigned waits, admitted;
+};
+
+static void count_lines(void *owner, enum log_level level, const char *line)
+{
+	struct lines *lines = owner;
+	lines->waits += strstr(line, " not_admitted ") != NULL;
+	lines->admitted += strstr(line, " admitted ") != NULL;
+}
+
+/* Nobody else would say why nobody leads. */
+static void test_alone(void)
+{
+	struct story s = story_new(79, 3, 0);
+	struct lines lines = {0, 0};
+	s.world->log.sink = count_lines;
+	s.world->log.owner = &lines;
+	small_world_start(s.world, 0);
+	small_world_run(s.world, 20000);
+	is_int(lines.waits, 1, "a member that no majority has met says once that it takes no part");
+	small_world_start(s.world, 1);
+	ok(small_world_leader(s.world) != NULL && lines.waits == 1 && lines.admitted == 1,
+	   "and that it does, when it is met");
+	small_world_free(s.world);
+}
+
 int main(void)
 {
 	test_hears_enough();
@@ -287,5 +314,6 @@ int main(void)
 	test_let_in();
 	test_founding();
 	test_no_false_alarm();
+	test_alone();
 	return tap_done();
 }
