@@ -124,6 +124,7 @@ static int store(struct lives *lives, struct env_file *file, enum lives_slot slo
 {
 	buf_reset(&lives->bytes);
 	lives_encode(&lives->bytes, slot, image);
+	assert(lives->bytes.len <= LIVES_STRIDE); /* the other slot is not touched */
 	int status = env_file_write(file, slot_offset(slot), lives->bytes.data, lives->bytes.len);
 	return status != 0 ? status : env_file_sync(file);
 }
@@ -236,6 +237,7 @@ int lives_open(struct env *env, const char *dir, struct lives **out, struct err 
 		return status;
 	}
 	lives->wanted = lives->durable;
+	assert(lives_lived(lives, lives_own(lives)) == LIVES_LIVED);
 	*out = lives;
 	return 0;
 }
@@ -311,6 +313,7 @@ static void lives_write(struct lives *lives)
 {
 	assert(!lives->busy);
 	assert(lives->lane != NULL);
+	assert(lives->wanted.start == lives->durable.start);
 	lives->writing = lives->wanted;
 	lives->busy = true;
 	env_lane_submit(lives->lane, &lives->work);
@@ -355,8 +358,11 @@ bool lives_remember(struct lives *lives, uint64_t id, struct life life)
 	struct lives_member *member = find(&lives->wanted, id);
 	assert(id != 0);
 	assert(life.start > 0);
-	if (member != NULL && member->life.start == life.start && member->life.id == life.id) {
+	if (member != NULL && life_equal(member->life, life)) {
 		return true; /* under way, or known */
+	}
+	if (member != NULL && !life_equal(member->life, lives_of(lives, id))) {
+		return false; /* another is under way, and it has not proved to have lived that one */
 	}
 	if (member != NULL && member->life.start >= life.start) {
 		return false;
@@ -373,5 +379,6 @@ bool lives_remember(struct lives *lives, uint64_t id, struct life life)
 	if (!lives->busy) {
 		lives_write(lives);
 	}
+	assert(lives->wanted.sequence > lives->durable.sequence); /* it is told when this is durable */
 	return true;
 }

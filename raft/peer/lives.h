@@ -56,10 +56,10 @@ void lives_encode(struct buf *out, enum lives_slot slot, const struct lives_imag
 int lives_decode(struct slice bytes, enum lives_slot slot, struct lives_image *image);
 
 struct lives;
-/* Blocking; dir exists. Begins another life of this member and makes it durable. ERR_CORRUPT when no slot
- * verifies; else errors of env. */
+/* Blocking; dir exists. Begins another life of this member and makes it durable. ERR_CORRUPT or ERR_VERSION
+ * when no slot verifies; else errors of env. */
 int lives_open(struct env *env, const char *dir, struct lives **lives, struct err *err);
-/* Nothing is being written, or the env is dead. NULL ok. */
+/* It was not started, or its lane is closed, or the env is dead. NULL ok. */
 void lives_free(struct lives *lives);
 /* The lane for what is remembered from here on. remembered: a write has ended, with 0 or with what the
  * disk said; then what it should have added is as unknown as before. */
@@ -73,8 +73,8 @@ enum lives_answer { LIVES_LIVED, LIVES_NEVER, LIVES_UNKNOWN };
 enum lives_answer lives_lived(const struct lives *lives, struct life life);
 /* What is durably remembered of another member; start 0: nothing. */
 struct life lives_of(const struct lives *lives, uint64_t id);
-/* Begins to remember. False when there is no room for one more member, or when a later start of it is being
- * remembered. */
+/* Begins to remember; the caller knows that it has lived what lives_of says. False when there is no room for
+ * one more member, when another life of it is being written, or when it is no later one. */
 bool lives_remember(struct lives *lives, uint64_t id, struct life life);
 
 #endif /* RAFT_PEER_LIVES_H */

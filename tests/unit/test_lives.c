@@ -125,6 +125,9 @@ static void test_members(void)
 		   !lives_remember(process.lives, 2, (struct life){7, 71}) &&
 		   lives_remember(process.lives, 2, a),
 	   "an earlier life does not take a later one's place, nor another of the same number");
+	lives_remember(process.lives, 2, b);
+	ok(!lives_remember(process.lives, 2, c), "nor a later one that of one which is being written");
+	disk_env_run(process.env);
 	lives_remember(process.lives, 2, c);
 	disk_env_run(process.env);
 	ok(life_equal(lives_of(process.lives, 2), c), "a later one does");
