@@ -5,6 +5,10 @@
 #include <stdlib.h>
 
 #define DIALED 2 /* raft and requests */
+/* Lines about what does not belong here, within LINES_TICKS of the pings: who knocks again and again does not
+ * fill the disk with our words. */
+#define LINES_MAX 10
+#define LINES_TICKS (1000 / LINK_PING_MS)
 
 struct peer {
 	uint64_t id;
@@ -25,6 +29,8 @@ struct transport {
 	struct env_turn closed_turn;
 	bool started, closing, held;
 	uint64_t released_us; /* held until then */
+	unsigned lines, ticks;
+	uint64_t lines_dropped;
 	void (*closed)(void *owner);
 	struct transport_stats stats;
 };
@@ -44,6 +50,26 @@ static struct peer *find(const struct transport *transport, uint64_t id)
 		}
 	}
 	return NULL;
+}
+
+/* Whether one more line may be said. */
+static bool may_say(struct transport *transport)
+{
+	bool may = transport->lines < LINES_MAX;
+	transport->lines += may;
+	transport->lines_dropped += !may;
+	assert(transport->lines <= LINES_MAX);
+	return may;
+}
+
+static void say_dropped(struct transport *transport)
+{
+	if (transport->lines_dropped > 0) {
+		log_event(transport->config.log, LOG_WARN, "peer_lines_dropped", "count=%llu",
+			  (unsigned long long)transport->lines_dropped);
+	}
+	transport->lines = 0;
+	transport->lines_dropped = 0;
 }
 
 /* ---- what links tell ---- */
@@ -84,6 +110,8 @@ static void drop_older(struct transport *transport, const struct link *link, con
 /* The one we dialed says which life of ours it remembers. */
 static enum link_verdict judge_us(struct transport *transport, struct link *link, const struct hello *hello)
 {
+	assert(link->dialed);
+	assert(link->hello.life.start > 0);
 	if (life_equal(hello->seen, link->hello.life)) {
 		return LINK_WELCOME;
 	}
@@ -95,10 +123,12 @@ static enum link_verdict judge_us(struct transport *transport, struct link *link
 		link->hello.seen = hello->seen;
 		return LINK_ASKS;
 	case LIVES_UNKNOWN:
-		log_event(transport->config.log, LOG_ERROR, "peer_remembers_too_old",
-			  "peer=%llu start=%llu ours=%llu only the last %d starts can be proved",
-			  (unsigned long long)link->peer_id, (unsigned long long)hello->seen.start,
-			  (unsigned long long)link->hello.life.start, LIVES_OWN_MAX);
+		if (may_say(transport)) {
+			log_event(transport->config.log, LOG_ERROR, "peer_remembers_too_old",
+				  "peer=%llu start=%llu ours=%llu only the last %d starts can be proved",
+				  (unsigned long long)link->peer_id, (unsigned long long)hello->seen.start,
+				  (unsigned long long)link->hello.life.start, LIVES_OWN_MAX);
+		}
 		return LINK_REFUSED;
 	case LIVES_NEVER:
 		break;
@@ -111,6 +141,9 @@ static enum link_verdict judge_us(struct transport *transport, struct link *link
 static enum link_verdict judge_them(struct transport *transport, struct link *link, const struct hello *hello)
 {
 	struct life known = lives_of(transport->lives, hello->from_id);
+	assert(!link->dialed);
+	assert(link->peer_id == hello->from_id);
+	assert(life_equal(link->peer_life, hello->life));
 	if (life_equal(known, hello->life)) {
 		drop_older(transport, link, hello);
 		return LINK_WELCOME;
@@ -134,8 +167,11 @@ static enum link_verdict greeted(struct link *link, const struct hello *hello)
 		verdict =
 			link->dialed ? judge_us(transport, link, hello) : judge_them(transport, link, hello);
 	}
-	if (verdict == LINK_REFUSED) {
-		transport->stats.frames_bad++;
+	if (verdict != LINK_REFUSED) {
+		return verdict;
+	}
+	transport->stats.frames_bad++;
+	if (may_say(transport)) {
 		log_event(transport->config.log, LOG_WARN, "peer_refused",
 			  "address=%s cluster=%llx from=%llu to=%llu kind=%u start=%llu%s",
 			  env_stream_peer(link->stream), (unsigned long long)hello->cluster_id,
@@ -143,14 +179,15 @@ static enum link_verdict greeted(struct link *link, const struct hello *hello)
 			  (unsigned long long)hello->life.start,
 			  expected ? " its lives do not fit" : " it is not who belongs here");
 	}
-	return verdict;
+	return LINK_REFUSED;
 }
 
 /* Whom a write was to remember may come in; after a failure none of them, and they dial again. */
 void transport_remembered(void *owner, int status)
 {
 	struct transport *transport = owner;
-	if (status != 0) {
+	assert(transport->started);
+	if (status != 0 && may_say(transport)) {
 		log_event(transport->config.log, LOG_ERROR, "peer_not_remembered",
 			  "reason=\"%s\" its connection is refused until it can be", err_name(status));
 	}
@@ -248,8 +285,10 @@ static void bad_frame(struct link *link, int status)
 {
 	struct transport *transport = link->owner;
 	transport->stats.frames_bad++;
-	log_event(transport->config.log, LOG_WARN, "peer_bad_frame", "peer=%llu address=%s reason=%s",
-		  (unsigned long long)link->peer_id, env_stream_peer(link->stream), err_name(status));
+	if (may_say(transport)) {
+		log_event(transport->config.log, LOG_WARN, "peer_bad_frame", "peer=%llu address=%s reason=%s",
+			  (unsigned long long)link->peer_id, env_stream_peer(link->stream), err_name(status));
+	}
 }
 
 static const struct link_events link_events = {
@@ -319,6 +358,9 @@ static void ping_cb(struct env_timer *timer)
 		for (size_t j = 0; j < DIALED; j++) {
 			watch(transport, &transport->peers[i]->links[j], now_us);
 		}
+	}
+	if (++transport->ticks % LINES_TICKS == 0) {
+		say_dropped(transport);
 	}
 	env_timer_start(timer, LINK_PING_MS);
 }

@@ -27,6 +27,7 @@ struct end {
 struct pair {
 	struct sim *sim;
 	struct end ends[3];
+	struct log *log; /* of those that start from now on, or NULL */
 };
 
 static void frame_cb(void *owner, struct link *from, const struct frame *frame)
@@ -77,6 +78,7 @@ static void start(struct pair *pair, size_t i, uint64_t cluster_id)
 	snprintf(listen, sizeof(listen), "n%zu:1", i + 1);
 	end->env = sim_host_start(end->host);
 	struct transport_config config = {.env = end->env,
+					  .log = pair->log,
 					  .cluster_id = cluster_id,
 					  .id = i + 1,
 					  .listen = listen,
@@ -331,6 +333,47 @@ static void test_bad_bytes(void)
 	pair_free(pair);
 }
 
+struct lines {
+	unsigned all;
+	unsigned long long dropped; /* as told last */
+};
+
+static void count_lines(void *owner, enum log_level level, const char *line)
+{
+	struct lines *lines = owner;
+	const char *dropped = strstr(line, "peer_lines_dropped count=");
+	lines->all++;
+	lines->dropped = dropped == NULL ? lines->dropped : strtoull(dropped + 25, NULL, 10);
+}
+
+/* Who knocks again and again. */
+static void test_few_words(void)
+{
+	struct pair *pair = pair_new(11);
+	struct end *a = &pair->ends[0];
+	struct lines lines = {0, 0};
+	struct log log = {.sink = count_lines, .owner = &lines};
+	pair->log = &log;
+	start(pair, 0, CLUSTER);
+	struct env *env = sim_host_start(pair->ends[2].host);
+	struct raw raw[300];
+	run_ms(pair, 1050);
+	for (size_t i = 0; i < 300; i++) {
+		raw_dial(&raw[i], pair, env);
+		run_ms(pair, 1);
+		raw_send(&raw[i], SLICE_LIT("GET / HTTP/1.1\r\nHost: a.shop.example\r\n\r\n"));
+		run_ms(pair, 1);
+	}
+	is_int(bad_frames(a), 300, "three hundred strangers in less than a second are counted");
+	ok(lines.all <= 11, "and cost a few lines (%u)", lines.all);
+	run_ms(pair, 1000);
+	is_int((long long)lines.dropped + lines.all - 1, 300,
+	       "the last of which tells how many there were not");
+	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
+	sim_env_free(env);
+	pair_free(pair);
+}
+
 /* As many entries as fit a frame, each sent by reference, none of ours between them. */
 static void test_many_payloads(void)
 {
@@ -419,6 +462,47 @@ static void test_after_a_power_cut(void)
 	ok(met(pair) && life_equal(transport_link(pair->ends[0].transport, 2, FRAME_RAFT)->peer_life,
 				   lives_own(pair->ends[1].lives)),
 	   "one that comes back without a word to its old connections is dialed at once");
+	pair_free(pair);
+}
+
+/* As many starts later as a directory keeps, without having met. */
+static void live_long(struct pair *pair, size_t i)
+{
+	struct env *env = sim_host_start(pair->ends[i].host);
+	struct lives_image *image = calloc(1, sizeof(*image));
+	struct env_file *file;
+	struct buf out;
+	assert(image != NULL);
+	*image = (struct lives_image){
+		.sequence = 9000, .start = LIVES_OWN_MAX + 9, .own_count = LIVES_OWN_MAX};
+	buf_init(&out, LIVES_BYTES_MAX);
+	int status = env_file_open(env, "d/lives", ENV_FILE_WRITE, &file);
+	for (int slot = LIVES_A; slot <= LIVES_B && status == 0; slot++) {
+		buf_reset(&out);
+		lives_encode(&out, (enum lives_slot)slot, image);
+		status = env_file_write(file, slot == LIVES_A ? 0 : LIVES_STRIDE, out.data, out.len);
+	}
+	assert(status == 0);
+	env_file_close(file);
+	buf_fini(&out);
+	free(image);
+	sim_host_kill(pair->ends[i].host, SIM_KILL_PROCESS);
+	sim_env_free(env);
+}
+
+static void test_too_old(void)
+{
+	struct pair *pair = pair_new(12);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	stop(pair, 1, SIM_KILL_PROCESS);
+	live_long(pair, 1);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	ok(b->connected == 0 && b->forgotten_by == 0 && lives_of(a->lives, 2).start == 1,
+	   "who is remembered from longer ago than its directory knows proves nothing, and is not to blame");
 	pair_free(pair);
 }
 
@@ -514,9 +598,11 @@ int main(void)
 	test_silence();
 	test_who_may_come_in();
 	test_bad_bytes();
+	test_few_words();
 	test_many_payloads();
 	test_lost_memory();
 	test_after_a_power_cut();
+	test_too_old();
 	test_not_remembered();
 	test_old_hellos();
 	test_close();
