@@ -282,6 +282,7 @@ void wal_close_tick(struct wal *wal)
  * one, and in the file that was made ready and not used, the sooner it serves. */
 static void leave_little_to_read(struct wal *wal)
 {
+	assert(!wal->started); /* nobody else has the files */
 	if (wal->failed || wal->file == NULL || wal->group.busy) {
 		return;
 	}

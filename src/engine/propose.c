@@ -1,6 +1,7 @@
 /* Group commit (D4). The open batch is the overlay's newest layer; its index and
  * stamp are fixed when it opens. It is sealed at the end of a turn when the window has
- * room, when it is full, or when it is old; while the window is full it grows.
+ * room, when it is full, or when it is old; while the window is full it grows, and under
+ * overload always.
  *
  *   closed ── propose_begin ──> OPEN, empty ── a transaction joined ──> OPEN ── seal ──> in flight
  *                                   │ end of turn: its reads go to a read round         │ log busy

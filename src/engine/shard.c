@@ -260,6 +260,7 @@ void shard_leave(struct shard *shard, void (*left)(void *owner))
 void shard_close(struct shard *shard, void (*closed)(void *owner))
 {
 	assert(shard->has_left);
+	assert(shard->phase == PHASE_STOPPING || shard->phase == PHASE_FAILED);
 	assert(shard->closed == NULL);
 	assert(closed != NULL);
 	shard->closed = closed;

@@ -44,8 +44,8 @@ struct shard_config {
 int shard_open(const struct shard_config *config, struct shard **shard, struct err *err);
 int shard_start(struct shard *shard, struct err *err);
 /* Polite stop: seals and commits what is open, hands leadership over (bounded time), answers everybody. left
- * may come at once; the shard then follows until it is closed, so that clients can hear their answers first.
- */
+ * may come at once; until it is closed the shard refuses what comes, so that clients can hear their answers
+ * first. */
 void shard_leave(struct shard *shard, void (*left)(void *owner));
 /* Behind left. The database is flushed and closed in one piece: nothing else of this process moves meanwhile.
  */

@@ -8,7 +8,8 @@
  *   tally-data 1                      format; a higher number is a newer tallyd's
  *   cluster 00112233445566aa          id of the cluster, hexadecimal
  *   node 1
- *   incarnation 0123456789abcdef      drawn once, when the directory was made
+ *   incarnation 0123456789abcdef      drawn once, when the directory was made: half of INFO's run_id; which
+ *                                     start this is, raft/peer/lives.h knows
  *   check 0123456789abcdef            XXH3-64 of the lines above, hexadecimal
  *
  * It is written to `identity.new`, synced, renamed, and the directory and its

@@ -192,6 +192,7 @@ static void node_shard_closed_cb(void *owner)
 static void node_stop_close(struct node *node)
 {
 	uint64_t now_us = env_now_us(node->env);
+	assert(node->stop_stage == STOP_LAST_WORDS);
 	node->stop_stage = STOP_CLOSING;
 	env_timer_start_at(&node->stop_timer, node->stop_until_us > now_us ? node->stop_until_us : now_us);
 	shard_close(node->shard, node_shard_closed_cb);
