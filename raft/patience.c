@@ -16,7 +16,9 @@
  *
  * Nor does the time that our own vote takes to become durable: until then nobody has heard of it (vote.c).
  * The others' disks may be as slow, so their votes are given as long once more. Else a candidate on a slow
- * disk stands again before anybody could answer, and every election raises the term for the next one.
+ * disk stands again before anybody could answer, and every election raises the term for the next one. Two
+ * that stood at once stand again apart by more than that, or they would for ever: the core asks for no
+ * pre-vote then, and each had voted for itself before it heard the other.
  *
  * Besides, a follower whose leader's port refuses stands after a third of the time, and so does a member that
  * has just started and heard of no leader: while one leads, its first heartbeat comes sooner, and the others
@@ -26,6 +28,8 @@
 #include <assert.h>
 
 #include "raft/replica_private.h"
+
+#define VOTES_APART 8 /* times what a vote takes: two that stood at once are then apart most of the time */
 
 static void apply(struct replica *r)
 {
@@ -47,11 +51,11 @@ void patience_turn(struct replica *r)
 	apply(r);
 }
 
-static uint64_t draw_ms(struct replica *r)
+static uint64_t draw_ms(struct replica *r, uint64_t spread_ms)
 {
 	uint64_t draw = 0;
 	env_random(r->env, &draw, sizeof(draw));
-	return r->config.heartbeat_ms + draw % r->config.election_ms;
+	return r->config.heartbeat_ms + draw % spread_ms;
 }
 
 void patience_late(struct replica *r, uint64_t late_ms)
@@ -66,7 +70,7 @@ void patience_late(struct replica *r, uint64_t late_ms)
 		r->patience.away_ms = away_ms < most_ms ? away_ms : most_ms;
 		apply(r);
 	} else if (r->patience.held_ms < most_ms && raft_timeout(&r->core) <= env_now_ms(r->env)) {
-		uint64_t hold_ms = draw_ms(r);
+		uint64_t hold_ms = draw_ms(r, r->config.election_ms);
 		r->patience.held_ms += hold_ms;
 		r->patience.until_ms = env_now_ms(r->env) + hold_ms;
 	}
@@ -76,7 +80,8 @@ void patience_voted(struct replica *r, uint64_t took_ms)
 {
 	patience_turn(r);
 	if (took_ms >= r->config.heartbeat_ms && !replica_leads(r)) {
-		r->patience.until_ms = env_now_ms(r->env) + took_ms + draw_ms(r);
+		uint64_t spread_ms = r->config.election_ms + VOTES_APART * took_ms;
+		r->patience.until_ms = env_now_ms(r->env) + took_ms + draw_ms(r, spread_ms);
 	}
 }
 
