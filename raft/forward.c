@@ -1,16 +1,40 @@
 /* Requests of another node's clients, over the requests connections.
  *
  * A request is sent once. What was sent and is not answered when its connection
- * ends may have happened: ERR_CLOSED. Tokens begin at a random place, so that an
- * answer to an earlier life of this process fits no request of this one. */
+ * ends may have happened: ERR_CLOSED.
+ *
+ * One that a network delivers again must not run again: it may have been refused for
+ * good since. So it names the life of the receiver that it was meant for, and tokens
+ * of a member only rise, from life to life (its start is their upper part): who
+ * has seen a token takes none that is not higher. An answer names a life likewise. */
 #include <assert.h>
 
 #include "raft/replica_private.h"
+
+#define TOKEN_START_SHIFT 40
 
 static void end(struct replica_forward *forward, int status, struct slice reply)
 {
 	list_remove(&forward->link);
 	forward->cb(forward, status, reply);
+}
+
+void forward_open(struct replica *r)
+{
+	uint64_t start = lives_own(r->lives).start;
+	assert(start < UINT64_C(1) << (64 - TOKEN_START_SHIFT));
+	r->next_token = (start << TOKEN_START_SHIFT) + 1;
+}
+
+/* Meant for this life of ours, and whole. */
+static bool take(struct replica *r, const struct frame *frame, uint64_t *token, struct slice *bytes)
+{
+	uint64_t life;
+	if (message_take_request(frame, token, &life, bytes) != 0) {
+		r->count.frames_bad++;
+		return false;
+	}
+	return life == lives_own(r->lives).id;
 }
 
 static void arm(struct replica *r, uint64_t deadline_us)
@@ -50,8 +74,7 @@ void forward_answer(struct replica *r, const struct frame *frame)
 {
 	uint64_t token;
 	struct slice reply;
-	if (message_take_request(frame, &token, &reply) != 0) {
-		r->count.frames_bad++;
+	if (!take(r, frame, &token, &reply)) {
 		return;
 	}
 	/* Answers come mostly in order: the first is nearly always the one. */
@@ -121,10 +144,10 @@ void forward_request(struct replica *r, struct replica_peer *peer, const struct 
 {
 	uint64_t token;
 	struct slice request;
-	if (message_take_request(frame, &token, &request) != 0) {
-		r->count.frames_bad++;
+	if (!take(r, frame, &token, &request) || token <= peer->requests_seen) {
 		return;
 	}
+	peer->requests_seen = token;
 	if (r->events->on_request != NULL) {
 		r->events->on_request(r->config.owner, peer->id, token, request);
 	}

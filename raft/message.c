@@ -321,15 +321,16 @@ void message_send_request(struct link *link, uint64_t stamp_ms, uint8_t type, ui
 	struct buf *out = link_out(link);
 	size_t begin = frame_begin(out, type, stamp_ms);
 	buf_append_u64(out, token);
+	buf_append_u64(out, link->peer_life.id);
 	buf_append_slice(out, bytes);
 	frame_end(out, begin, 0);
 	link_out_done(link);
 }
 
-int message_take_request(const struct frame *frame, uint64_t *token, struct slice *bytes)
+int message_take_request(const struct frame *frame, uint64_t *token, uint64_t *life, struct slice *bytes)
 {
 	struct slice body = frame->body;
-	if (frame->covered != body.len || !slice_take_u64(&body, token)) {
+	if (frame->covered != body.len || !slice_take_u64(&body, token) || !slice_take_u64(&body, life)) {
 		return ERR_INVALID;
 	}
 	*bytes = body;

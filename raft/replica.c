@@ -370,7 +370,6 @@ struct replica *replica_new(const struct replica_config *config)
 	env_timer_init(r->env, &r->forward_timer, forward_timer_cb);
 	env_turn_init(r->env, &r->turn, turn_cb);
 	env_turn_init(r->env, &r->closed_turn, closed_turn_cb);
-	env_random(r->env, &r->next_token, sizeof(r->next_token));
 	struct transport_config transport = {
 		.env = r->env,
 		.log = r->log,

@@ -41,9 +41,10 @@ struct append_job {
 struct replica_peer {
 	struct replica *replica;
 	uint64_t id;
-	char address[128];   /* stable: the core gets it with each message */
-	uint64_t sent_to;    /* highest index put on this connection */
-	uint64_t echo_round; /* highest round it echoed in this term */
+	char address[128];      /* stable: the core gets it with each message */
+	uint64_t requests_seen; /* the highest token of its requests (forward.c) */
+	uint64_t sent_to;       /* highest index put on this connection */
+	uint64_t echo_round;    /* highest round it echoed in this term */
 	bool needs_snapshot;
 	bool heard;           /* in this life: it remembers us, and we lived what it did */
 	bool has_room;        /* as it said last, on this connection */
@@ -268,6 +269,8 @@ void handover_end(struct replica *r, int status);
 /* forward.c */
 void forward_turn(struct replica *r);
 void forward_request(struct replica *r, struct replica_peer *peer, const struct frame *frame);
+/* The first token of this life, once its start is known. */
+void forward_open(struct replica *r);
 void forward_answer(struct replica *r, const struct frame *frame);
 void forward_disconnected(struct replica *r, uint64_t id);
 void forward_fail_all(struct replica *r);

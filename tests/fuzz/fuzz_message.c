@@ -50,8 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(message.request_vote.candidate_id == 7 && message.request_vote.term > 0);
 	}
 	message_take_probe(&frame, &a, &b);
-	if (message_take_request(&frame, &a, &rest) == 0) {
-		assert(rest.len + 8 == body.len);
+	if (message_take_request(&frame, &a, &b, &rest) == 0) {
+		assert(rest.len + 16 == body.len);
 	}
 	if (member_check(body) == 0) {
 		struct raft_configuration configuration;

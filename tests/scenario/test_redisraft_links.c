@@ -337,6 +337,42 @@ static void test_forwards_end(void)
 	small_world_free(world);
 }
 
+/* Old segments come again with every new one. A request that ran a second time may have been refused for good
+ * before: a definite answer, and then it happens. */
+static void test_old_requests(void)
+{
+	static struct errand errands[45];
+	struct small_world *world = three(62);
+	struct group_member *leader = small_world_leader(world);
+	size_t l = number(world, leader), a = (l + 1) % 3;
+	struct group_member *asks = &world->group.members[a];
+	sim_links_remember(world->sim);
+	for (unsigned i = 0; i < 40; i++) {
+		errand_start(&errands[i], asks, leader->id, SLICE_LIT("sell"));
+		small_world_run(world, 20);
+		sim_link(world->sim, world->hosts[a], world->hosts[l])->replay_per_million =
+			i < 20 ? 0 : 500000;
+	}
+	small_world_run(world, 2000);
+	is_int(ended_with(errands, 40, 0), 40, "each request has its answer");
+	is_int(leader->requests, 40, "none runs again when the network delivers it again");
+	small_world_end(world, l, SIM_KILL_PROCESS);
+	small_world_run(world, 50);
+	small_world_start(world, l);
+	leader = &world->group.members[l];
+	leader->answers = true;
+	leader->requests = 0;
+	small_world_run(world, 30000); /* pings, and what comes again with them */
+	is_int(leader->requests, 0, "nor in a later life of who was asked");
+	for (unsigned i = 40; i < 45; i++) {
+		errand_start(&errands[i], asks, leader->id, SLICE_LIT("sell"));
+		small_world_run(world, 20);
+	}
+	small_world_run(world, 2000);
+	is_int(leader->requests, 5, "which runs what is new");
+	small_world_free(world);
+}
+
 /* The port of requests is full for seconds, in both directions; a third member is away, so each commit needs
  * the member behind it. */
 static void test_traffic_and_heartbeats(void)
@@ -373,6 +409,7 @@ int main(void)
 	ok(survives(links_go_while_walked_over, NULL),
 	   "RedisRaft 50: connections that end while all are walked over are freed afterwards");
 	test_forwards_end();
+	test_old_requests();
 	test_traffic_and_heartbeats();
 	return tap_done();
 }

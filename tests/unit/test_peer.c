@@ -20,7 +20,7 @@ struct end {
 	uint64_t forgotten_by;
 	uint64_t frames, connected, disconnected, refused, stamp_ms;
 	uint8_t last_type;
-	uint64_t last_token;
+	uint64_t last_token, last_life;
 	struct link *last_from;
 	bool closed;
 };
@@ -38,7 +38,7 @@ static void frame_cb(void *owner, struct link *from, const struct frame *frame)
 	end->last_type = frame->type;
 	end->last_from = from;
 	if (frame->type == FRAME_REQUEST || frame->type == FRAME_REPLY) {
-		message_take_request(frame, &end->last_token, &bytes);
+		message_take_request(frame, &end->last_token, &end->last_life, &bytes);
 	}
 }
 static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
