@@ -5,12 +5,21 @@
 
 #define FIRST_STRIKE_US 25000000
 #define ALWAYS_ON "kill-leader,deposed"
+/* What it takes may be trimmed at the others by then, and nothing ships files yet: such a member stays
+ * behind. */
+#define BY_NAME_ONLY "rot-end"
 /* Where more may be damaged than can be repaired, it is, in every seed and so much more often. */
 #define DAMAGE "rot,rot-read"
 #define DAMAGE_TIMES 8
 
-struct prng *fault_chance(struct fault *fault) { return sim_prng(fault->nemesis->sim); }
-struct fleet *fault_fleet(struct fault *fault) { return fault->nemesis->fleet; }
+struct prng *fault_chance(struct fault *fault)
+{
+	return sim_prng(fault->nemesis->sim);
+}
+struct fleet *fault_fleet(struct fault *fault)
+{
+	return fault->nemesis->fleet;
+}
 
 unsigned fault_any_member(struct fault *fault)
 {
@@ -78,7 +87,8 @@ const char *nemesis_kind_name(unsigned at)
 
 static void fault_wait(struct fault *fault)
 {
-	sim_event_in(fault->nemesis->sim, &fault->event, 1 + prng_below(fault_chance(fault), 2 * fault->every_us));
+	sim_event_in(fault->nemesis->sim, &fault->event,
+		     1 + prng_below(fault_chance(fault), 2 * fault->every_us));
 }
 
 static void fault_end(struct fault *fault)
@@ -104,7 +114,8 @@ static void fault_fire(struct sim_event *event)
 		return;
 	}
 	fault->active = true;
-	sim_event_in(fault->nemesis->sim, &fault->event, 1 + prng_below(fault_chance(fault), 2 * fault->lasts_us));
+	sim_event_in(fault->nemesis->sim, &fault->event,
+		     1 + prng_below(fault_chance(fault), 2 * fault->lasts_us));
 }
 
 static bool named(const char *list, const char *name)
@@ -156,6 +167,7 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 			fault->on = true;
 			fault->every_us /= DAMAGE_TIMES;
 		}
+		fault->on = fault->on && !named(BY_NAME_ONLY, kind->name);
 		if (only != NULL) {
 			fault->on = named(only, kind->name);
 		}
