@@ -1,6 +1,7 @@
 /* One RocksDB database: applying, crashing, flushing, walking, hashing, running out of space. */
 #include "store/store.h"
 
+#include <glob.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/prng.h"
 #include "tests/lib/tap.h"
 
 /* Opens, or ends the test. */
@@ -267,6 +269,100 @@ static void test_corruption(void)
 	ok(strstr(err.text, ".sst") != NULL, "and the damaged file is named: %s", err.text);
 }
 
+/* Three long rows, far from each other, that nothing makes shorter: a merge of such files ends in several. */
+static void apply_three(struct store *store, uint64_t index)
+{
+	static uint8_t noise[KIB(32)];
+	struct prng prng;
+	struct buf payload;
+	prng_init(&prng, index);
+	prng_fill(&prng, noise, sizeof(noise));
+	buf_init(&payload, LIMIT_ENTRY);
+	entry_begin(&payload, ENTRY_BATCH, 1000 + index);
+	for (char table = 'a'; table < 'd'; table++) {
+		char key[32];
+		snprintf(key, sizeof(key), "%c-%06llu", table, (unsigned long long)index);
+		entry_put(&payload, slice_str(key), slice_of(noise, sizeof(noise)));
+	}
+	entry_end(&payload);
+	struct entry_view view;
+	entry_check(buf_slice(&payload), &view);
+	struct store_meta meta = meta_at(index);
+	store_apply(store, &view, &meta, NULL);
+	buf_fini(&payload);
+}
+
+/* Flips a bit in the first block of a file, walks, and flips it back. */
+static void walk_finds_rot(const char *dir, const char *name)
+{
+	char path[700];
+	struct store_config config = {.dir = dir, .memtable_bytes = MIB(1), .cache_bytes = MIB(1)};
+	struct store *store = NULL;
+	struct chain hash;
+	uint64_t index;
+	struct err err = {0};
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	for (int turn = 0; turn < 2; turn++) {
+		FILE *file = fopen(path, "r+");
+		if (file == NULL || fseek(file, 10, SEEK_SET) != 0) {
+			fatal("cannot open %s", path);
+		}
+		int byte = fgetc(file) ^ 4;
+		fseek(file, 10, SEEK_SET);
+		fputc(byte, file);
+		fclose(file);
+		if (turn == 1) {
+			break;
+		}
+		int status = store_open(&config, &store, &err);
+		if (status == 0) {
+			status = store_hash(store, &hash, &index, &err);
+			store_close(store, false);
+		}
+		ok(status == ERR_CORRUPT && strstr(err.text, name) != NULL,
+		   "rot in %s is no end of the data: %s", name, err.text);
+	}
+}
+
+static size_t table_files(const char *dir, char names[64][64])
+{
+	char pattern[400];
+	glob_t found;
+	size_t count = 0;
+	snprintf(pattern, sizeof(pattern), "%s/*.sst", dir);
+	if (glob(pattern, 0, NULL, &found) != 0) {
+		return 0;
+	}
+	for (; count < found.gl_pathc && count < 64; count++) {
+		snprintf(names[count], 64, "%s", strrchr(found.gl_pathv[count], '/') + 1);
+	}
+	globfree(&found);
+	return count;
+}
+
+static void test_rotten_file_among_others(void)
+{
+	char dir[300], names[64][64];
+	snprintf(dir, sizeof(dir), "%s/several", tap_dir());
+	struct store *store = open_store(dir, NULL);
+	uint64_t durable;
+	for (uint64_t index = 1; index <= 17; index++) {
+		apply_three(store, index);
+		store_flush(store, &durable, NULL);
+	}
+	size_t count = 64;
+	for (int i = 0; i < 600 && count > 16; i++) { /* a merge is under way */
+		usleep(50000);
+		count = table_files(dir, names);
+	}
+	store_close(store, true);
+	count = table_files(dir, names);
+	ok(count >= 3 && count < 16, "young files were merged into several: %zu", count);
+	for (size_t i = 0; i < count; i++) {
+		walk_finds_rot(dir, names[i]);
+	}
+}
+
 /* A file system of 6 MiB, where a container lets us have one. */
 static bool mount_small(const char *dir)
 {
@@ -366,5 +462,6 @@ int main(void)
 	store_close(NULL, true);
 	test_real_disk();
 	test_corruption();
+	test_rotten_file_among_others();
 	return tap_done();
 }
