@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "store/internal.h"
+#include "store/options.h"
 
 struct store_cursor {
 	struct store *store;
@@ -20,10 +21,7 @@ struct store_cursor *store_cursor_open(struct store *store, struct slice from, s
 	}
 	cursor->store = store;
 	cursor->backward = backward;
-	cursor->options = rocksdb_readoptions_create();
-	/* There are none here. RocksDB 7.8 minds the end of a file for their sake, and there forgets the
-	 * error that ended it: a walk went on behind a rotten file as if it were empty. */
-	rocksdb_readoptions_set_ignore_range_deletions(cursor->options, 1);
+	cursor->options = options_for_walk();
 	if (from.len > 0) {
 		memcpy(cursor->bounds, from.data, from.len);
 		rocksdb_readoptions_set_iterate_lower_bound(cursor->options, (const char *)cursor->bounds,

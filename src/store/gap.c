@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "store/options.h"
+
 /* Removed rows that are passed over in search of a neighbour; if there are more, nothing is learned. */
 #define SEARCH_MAX 1000
 
@@ -135,7 +137,7 @@ static bool take_key(rocksdb_iterator_t *iterator, uint8_t bytes[GAP_KEY], uint3
 /* The neighbours of key in db, which does not have it. */
 static bool search(rocksdb_t *db, struct slice key, struct gap *gap)
 {
-	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	rocksdb_readoptions_t *options = options_for_walk();
 	rocksdb_readoptions_set_max_skippable_internal_keys(options, SEARCH_MAX);
 	rocksdb_iterator_t *iterator = rocksdb_create_iterator(db, options);
 	rocksdb_iter_seek(iterator, (const char *)key.data, key.len);
