@@ -34,7 +34,9 @@ int cmd_get(struct tool *tool, int argc, char **argv)
 	size_t len = 0;
 	const char *text = tally_value_text(value, &len);
 	if (text == NULL) {
-		fprintf(stderr, "tally get: there is no key \"%s\"\n", argv[0]);
+		fprintf(stderr,
+			"tally get: there is no key \"%s\" in database 0 (redis-cli -n N asks others)\n",
+			argv[0]);
 		return TOOL_REFUSED;
 	}
 	/* The bytes as they are: a value may be piped into a file. */

@@ -39,6 +39,8 @@ like_tally(0, qr/^done in /, 'set says how long it took', 'set', 'word', 'hello 
 like_tally(0, qr/^hello world$/, 'get prints the bytes as they are', 'get', 'word');
 like_tally(0, qr/^word\thello world$/m, 'range prints keys and values', 'range', 'w');
 like_tally(0, qr/^1 removed$/, 'del counts', 'del', 'word', 'nothing');
+my ($code, $text) = run('sh', '-c', "'$build/tally' get word --timeout 30s 2>&1");
+ok($code == 3 && $text =~ /no key "word" in database 0/, 'a key that is not there is told, and where it was looked for') or diag("exit $code: $text");
 like_tally(0, qr/^null$/, 'JSON for programs', 'get', 'word', '--json');
 like_tally(0, qr/3 of 3 nodes answer; one leads/, 'status shows every node', 'status');
 like_tally(0, qr/the same bytes on every node/, 'hash compares the nodes', 'hash');
@@ -61,7 +63,7 @@ like_tally(0, qr/a dry run: nothing was written/, 'a dry run writes nothing', 'c
 	'sku=phone-x', 'customer=c8', 'order_id=o-1003', 'qty=1', '--dryrun');
 like_tally(0, qr/^order_id o-1001 · number 1 · /, 'row prints one row', 'row', 'order', 'o-1001');
 like_tally(0, qr/\A[^\n]*o-1001[^\n]*\n\z/, 'rows prints them all', 'rows', 'order');
-my ($code, $text) = tally('call', 'order.get', 'order_id=o-1001', '--json');
+($code, $text) = tally('call', 'order.get', 'order_id=o-1001', '--json');
 my $json = eval { decode_json($text) } // {};
 is($json->{result}{total}, 199900, 'the JSON of a call has its result');
 like($json->{meta}{index} // '', qr/^\d+\.\d+$/, 'and its index');
