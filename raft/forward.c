@@ -57,7 +57,7 @@ void replica_forward_start(struct replica *r, struct replica_forward *forward, u
 	forward->sent = to_id;
 	forward->deadline_us = env_now_us(r->env) + timeout_ms * 1000;
 	if (link == NULL || link_unsent(link) + request.len > LIMIT_PEER_QUEUE ||
-	    request.len > LIMIT_FRAME - 8) {
+	    request.len > LIMIT_FRAME - MESSAGE_REQUEST_HEAD) {
 		forward->sent = 0;
 		list_append(&r->failed_forwards, &forward->link);
 		replica_wake(r);
@@ -166,7 +166,7 @@ void replica_reply(struct replica *r, uint64_t to_id, uint64_t token, struct sli
 	if (link == NULL) {
 		return; /* it is gone, and knows that it does not know */
 	}
-	if (reply.len > replica_reply_room(r, to_id) || reply.len > LIMIT_FRAME - 8) {
+	if (reply.len > replica_reply_room(r, to_id) || reply.len > LIMIT_FRAME - MESSAGE_REQUEST_HEAD) {
 		link_drop(link); /* it does not read: better unknown than late for ever */
 		return;
 	}

@@ -59,7 +59,9 @@ int message_take(const struct frame *frame, uint64_t from_id, struct raft_messag
 void message_send_probe(struct link *link, uint64_t stamp_ms, uint8_t type, uint64_t term, uint64_t round);
 int message_take_probe(const struct frame *frame, uint64_t *term, uint64_t *round);
 
-/* FRAME_REQUEST or FRAME_REPLY: token, id of the receiver's life that it is meant for, then bytes. */
+#define MESSAGE_REQUEST_HEAD 16
+/* FRAME_REQUEST or FRAME_REPLY: token, id of the receiver's life that it is meant for, then bytes: at most
+ * LIMIT_FRAME - MESSAGE_REQUEST_HEAD. */
 void message_send_request(struct link *link, uint64_t stamp_ms, uint8_t type, uint64_t token,
 			  struct slice bytes);
 int message_take_request(const struct frame *frame, uint64_t *token, uint64_t *life, struct slice *bytes);

@@ -9,8 +9,7 @@
  *   HOLDS --refuses: has < match_index <= what it refused--> LACKS (has, match_index]: said once, sent
  *     ^                                                        |  ^
  *     |                                                        +--+ refuses again: sent again, from what it
- *     +---- acknowledges match_index (0 in a new term) --------+    has by then, or, when it refuses that,
- * from one entry earlier
+ *     +---- acknowledges match_index (0 in a new term) --------+    has by then, or from before that
  *
  * What proves it: an append that the core sends begins at match_index or later, and what a member
  * acknowledged in this term it keeps; so a refusal of one names all that it has, and comes before the
@@ -26,8 +25,8 @@
 
 #include "raft/replica_private.h"
 
-#define REFILL_ENTRIES                                                                                       \
-	REPLICA_WINDOW /* sent at once: no more were in one group, for no more were in flight */
+/* Sent at once: no more were in one group, for no more were in flight. */
+#define REFILL_ENTRIES REPLICA_WINDOW
 
 static void say(struct replica *r, struct replica_peer *peer, uint64_t had, uint64_t has)
 {

@@ -87,21 +87,21 @@ static bool may_come_in(const struct transport *transport, const struct link *li
 
 /* A member that connects again has forgotten its older connections of that kind. What we dialed to an earlier
  * life of it is dead, also when no reset came, as after a power cut: dialed again at once. */
-static void drop_older(struct transport *transport, const struct link *link, const struct hello *hello)
+static void drop_older(struct transport *transport, const struct link *link)
 {
 	assert(!link->dialed);
 	list_for_each (at, &transport->accepted) {
 		struct link *other = list_entry(at, struct link, siblings);
-		bool same = other->peer_id == hello->from_id && other->hello.kind == hello->kind;
+		bool same = other->peer_id == link->peer_id && other->hello.kind == link->hello.kind;
 		bool older_process =
-			other->peer_id == hello->from_id && !life_equal(other->peer_life, hello->life);
+			other->peer_id == link->peer_id && !life_equal(other->peer_life, link->peer_life);
 		if (other != link && link_ready(other) && (same || older_process)) {
 			link_drop(other);
 		}
 	}
-	struct peer *peer = find(transport, hello->from_id);
+	struct peer *peer = find(transport, link->peer_id);
 	for (size_t i = 0; peer != NULL && i < DIALED; i++) {
-		if (link_ready(&peer->links[i]) && peer->links[i].peer_life.start < hello->life.start) {
+		if (link_ready(&peer->links[i]) && peer->links[i].peer_life.start < link->peer_life.start) {
 			link_drop(&peer->links[i]);
 		}
 	}
@@ -145,7 +145,7 @@ static enum link_verdict judge_them(struct transport *transport, struct link *li
 	assert(link->peer_id == hello->from_id);
 	assert(life_equal(link->peer_life, hello->life));
 	if (life_equal(known, hello->life)) {
-		drop_older(transport, link, hello);
+		drop_older(transport, link);
 		return LINK_WELCOME;
 	}
 	if (known.start != 0 && !life_equal(known, hello->seen)) {
@@ -197,10 +197,7 @@ void transport_remembered(void *owner, int status)
 			continue;
 		}
 		if (life_equal(lives_of(transport->lives, link->peer_id), link->peer_life)) {
-			drop_older(transport, link,
-				   &(struct hello){.from_id = link->peer_id,
-						   .life = link->peer_life,
-						   .kind = link->hello.kind});
+			drop_older(transport, link);
 			link_welcome(link);
 		} else if (status != 0) {
 			link_drop(link);

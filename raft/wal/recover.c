@@ -36,11 +36,11 @@ static int corrupt(struct recovery *r, uint64_t number, uint64_t offset, const c
 {
 	char path[WAL_PATH_BYTES];
 	wal_path(r->wal, number, path);
-	return err_set(r->err, ERR_CORRUPT,
-		       "%s: corrupt log at index %llu (offset %llu: %s); acknowledged entries are lost here: "
-		       "restore "
-		       "the file from a copy of this member (docs/operations.md), the others hold them",
-		       path, (unsigned long long)r->wal->last_index + 1, (unsigned long long)offset, what);
+	return err_set(
+		r->err, ERR_CORRUPT,
+		"%s: corrupt log at index %llu (offset %llu: %s); acknowledged entries are lost here: "
+		"restore the file from a copy of this member (docs/operations.md), the others hold them",
+		path, (unsigned long long)r->wal->last_index + 1, (unsigned long long)offset, what);
 }
 
 /* ---- the files ---- */

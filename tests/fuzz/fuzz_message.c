@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	message_take_probe(&frame, &a, &b);
 	if (message_take_request(&frame, &a, &b, &rest) == 0) {
-		assert(rest.len + 16 == body.len);
+		assert(rest.len + MESSAGE_REQUEST_HEAD == body.len);
 	}
 	if (member_check(body) == 0) {
 		struct raft_configuration configuration;

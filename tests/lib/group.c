@@ -214,6 +214,12 @@ bool group_applied(struct group *group, uint64_t index)
 	return true;
 }
 
+bool group_wait_applied(void *owner)
+{
+	struct group_wait *wait = owner;
+	return group_applied(wait->group, wait->index);
+}
+
 void group_read_cb(struct replica_read *read, int status)
 {
 	struct group_reader *reader = list_entry(read, struct group_reader, read);

@@ -60,6 +60,12 @@ struct group_member *group_leader(struct group *group);
 uint64_t group_propose(struct group_member *leader, size_t len);
 /* All members that run have applied up to index. */
 bool group_applied(struct group *group, uint64_t index);
+/* The same, to wait for. */
+struct group_wait {
+	struct group *group;
+	uint64_t index;
+};
+bool group_wait_applied(void *group_wait);
 /* A read that remembers how it ended; its callback is group_read_cb. */
 struct group_reader {
 	struct replica_read read;

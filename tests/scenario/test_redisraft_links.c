@@ -373,6 +373,23 @@ static void test_old_requests(void)
 	small_world_free(world);
 }
 
+static void test_longest_request(void)
+{
+	struct errand longest, longer;
+	struct small_world *world = three(63);
+	struct group_member *leader = small_world_leader(world);
+	struct group_member *asks = &world->group.members[(number(world, leader) + 1) % 3];
+	size_t most = LIMIT_FRAME - MESSAGE_REQUEST_HEAD;
+	uint8_t *much = calloc(1, most + 1);
+	errand_start(&longer, asks, leader->id, slice_of(much, most + 1));
+	errand_start(&longest, asks, leader->id, slice_of(much, most));
+	small_world_run(world, 5000);
+	is_int(ended_with(&longer, 1, ERR_NOT_FOUND), 1, "a request that no frame holds is not sent");
+	is_int(ended_with(&longest, 1, 0), 1, "one byte less is, and is answered");
+	free(much);
+	small_world_free(world);
+}
+
 /* The port of requests is full for seconds, in both directions; a third member is away, so each commit needs
  * the member behind it. */
 static void test_traffic_and_heartbeats(void)
@@ -410,6 +427,7 @@ int main(void)
 	   "RedisRaft 50: connections that end while all are walked over are freed afterwards");
 	test_forwards_end();
 	test_old_requests();
+	test_longest_request();
 	test_traffic_and_heartbeats();
 	return tap_done();
 }

@@ -113,21 +113,11 @@ static bool leads_with_all(void *owner)
 	}
 	return true;
 }
-struct wait {
-	struct group *group;
-	uint64_t index;
-};
-static bool all_applied(void *owner)
-{
-	struct wait *wait = owner;
-	return group_applied(wait->group, wait->index);
-}
-
 static bool wait_applied(struct group *group, uint64_t index)
 {
-	struct wait wait = {group, index};
-	uv_env_run_until(group->members[0].env, all_applied, &wait, LONG_MS);
-	return all_applied(&wait);
+	struct group_wait wait = {group, index};
+	uv_env_run_until(group->members[0].env, group_wait_applied, &wait, LONG_MS);
+	return group_wait_applied(&wait);
 }
 
 static struct group_member *wait_leader(struct group *group)

@@ -80,20 +80,11 @@ static void come_back(struct story *story)
 	story->has = last_index(story->victim);
 }
 
-struct wait {
-	struct group *group;
-	uint64_t index;
-};
-static bool all_applied(void *owner)
-{
-	struct wait *wait = owner;
-	return group_applied(wait->group, wait->index);
-}
 /* What the leader has is applied everywhere. */
 static bool caught_up(struct story *story, uint64_t seconds)
 {
-	struct wait wait = {&story->world->group, last_index(story->leader)};
-	return sim_run_until(story->world->sim, all_applied, &wait, seconds * SECOND);
+	struct group_wait wait = {&story->world->group, last_index(story->leader)};
+	return sim_run_until(story->world->sim, group_wait_applied, &wait, seconds * SECOND);
 }
 
 static void test_short(uint64_t away_ms, unsigned entries, const char *when)

@@ -68,19 +68,10 @@ static struct group_member *wait_other(struct small_world *world, struct group_m
 	return other.found;
 }
 
-struct wait {
-	struct small_world *world;
-	uint64_t index;
-};
-static bool all_applied(void *owner)
-{
-	struct wait *wait = owner;
-	return group_applied(&wait->world->group, wait->index);
-}
 static bool wait_applied(struct small_world *world, uint64_t index)
 {
-	struct wait wait = {world, index};
-	return sim_run_until(world->sim, all_applied, &wait, 30 * SECOND);
+	struct group_wait wait = {&world->group, index};
+	return sim_run_until(world->sim, group_wait_applied, &wait, 30 * SECOND);
 }
 
 static size_t number(struct small_world *world, const struct group_member *member)

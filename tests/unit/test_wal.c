@@ -159,6 +159,16 @@ static bool holds(struct story *story, uint64_t index)
 	return true;
 }
 
+/* A life in which so many entries were written, and its polite end. */
+static void story_live(struct story *story, struct disk *disk, uint64_t segment_bytes, unsigned count)
+{
+	story_init(story, disk, segment_bytes);
+	story_open(story, NULL);
+	append(story, count);
+	disk_env_run(story->env);
+	story_close(story);
+}
+
 static void test_round_trip(void)
 {
 	struct disk *disk = disk_new(1);
@@ -589,11 +599,7 @@ static void test_short_when_closed(void)
 	struct story story;
 	struct err err = {0};
 	size_t bytes = 0, len = 0;
-	story_init(&story, disk, KIB(256));
-	story_open(&story, NULL);
-	append(&story, 20);
-	disk_env_run(story.env);
-	story_close(&story);
+	story_live(&story, disk, KIB(256), 20);
 	for (size_t i = 0; disk_name(disk, i) != NULL; i++) {
 		if (strstr(disk_name(disk, i), ".log") != NULL) {
 			disk_bytes(disk, disk_name(disk, i), &len);
@@ -632,11 +638,7 @@ static void test_foreign_free(void)
 	struct disk *disk = disk_new(12);
 	struct story story;
 	struct err err = {0};
-	story_init(&story, disk, KIB(2));
-	story_open(&story, NULL);
-	append(&story, 100);
-	disk_env_run(story.env);
-	story_close(&story);
+	story_live(&story, disk, KIB(2), 100);
 	struct env *env = disk_env_new(disk);
 	struct env_file *file;
 	env_file_open(env, "d/0000000000000002.free", ENV_FILE_WRITE | ENV_FILE_CREATE, &file);
@@ -668,11 +670,7 @@ static void test_gap(void)
 	struct disk *disk = disk_new(10);
 	struct story story;
 	struct err err = {0};
-	story_init(&story, disk, KIB(2));
-	story_open(&story, NULL);
-	append(&story, 100);
-	disk_env_run(story.env);
-	story_close(&story);
+	story_live(&story, disk, KIB(2), 100);
 	size_t len;
 	struct segment_head head = {0};
 	const uint8_t *bytes = disk_bytes(disk, "d/0000000000000004.log", &len);
@@ -700,11 +698,7 @@ static void test_another_log(void)
 	struct disk *disk = disk_new(8);
 	struct story story;
 	struct err err = {0};
-	story_init(&story, disk, KIB(2));
-	story_open(&story, NULL);
-	append(&story, 40);
-	disk_env_run(story.env);
-	story_close(&story);
+	story_live(&story, disk, KIB(2), 40);
 	struct disk *gap = disk_copy(disk);
 	struct env *env = disk_env_new(gap);
 	env_unlink(env, "d/0000000000000002.log");

@@ -14,7 +14,7 @@ use World;
 use Network;
 
 our @EXPORT = qw(forget_nodes node_wrap node_group node_option node_env node_dir node_out node_log node_pid nodes_up expect_stop expect_life start_node kill_node signal_node
-	stop_node watch_nodes wait_for servers leader term some_node victim others shuffled check_nodes exit_text);
+	stop_node watch_nodes wait_for gone_within servers leader term some_node victim others shuffled check_nodes exit_text);
 
 my ( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused );
 
@@ -146,6 +146,14 @@ sub wait_for {
 		sleep 0.05;
 	}
 	return;
+}
+
+# A node that must end by itself: whether it does, in so many seconds.
+sub gone_within {
+	my ( $i, $seconds ) = @_;
+	my $until = now_us() + $seconds * 1e6;
+	wait_for(0.1) while node_pid($i) && now_us() < $until;
+	return !node_pid($i);
 }
 
 sub servers { return join ',', map { address($_) . ':7401' } 1 .. $world{nodes} }

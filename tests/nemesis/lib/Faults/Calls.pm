@@ -30,9 +30,9 @@ fault name => 'eio', text => 'fdatasync fails once: the node must stop, and come
 	end   => sub {
 		my ($event) = @_;
 		return unless $event->{node};
-		for ( 1 .. 100 ) { wait_for(0.1) if node_pid( $event->{node} ) }
+		my $gone = gone_within( $event->{node}, 10 );
 		leave($event);
-		failure("eio: node $event->{node} lived on after a sync had failed") if node_pid( $event->{node} );
+		failure("eio: node $event->{node} lived on after a sync had failed") unless $gone;
 		kill_node( $event->{node} );
 		start_node( $event->{node} );
 	};

@@ -38,8 +38,7 @@ sub start_on {
 sub put_back {
 	my ( $event, $line ) = @_;
 	my $i = $event->{node} or return;
-	for ( 1 .. 150 ) { wait_for(0.1) if node_pid($i) }
-	failure("$event->{kind}: node $i lived on") if node_pid($i);
+	failure("$event->{kind}: node $i lived on") unless gone_within( $i, 15 );
 	my ($said) = grep {/$line/} split /\n/, said_since( $i, $event->{said} );
 	if ( defined $said ) { say_line( "n$i says: ", substr $said, 0, 160 ) }
 	else { failure("$event->{kind}: node $i does not say why it ended") }

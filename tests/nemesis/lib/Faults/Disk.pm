@@ -92,8 +92,7 @@ sub nbd_disks {
 sub recover_node {
 	my ( $event, $what ) = @_;
 	my $i = $event->{node} or return;
-	for ( 1 .. 100 ) { wait_for(0.1) if node_pid($i) }
-	failure("$what: node $i lived on") if node_pid($i);
+	failure("$what: node $i lived on") unless gone_within( $i, 10 );
 	my ($last) = reverse grep { !/^\d{4}-/ } split /^/, slurp( node_log($i) );
 	say_line( "n$i says: ", ( $last // 'nothing' ) =~ s/\n//r );
 	failure("$what: node $i does not name a file of $at{$i}") unless ( $last // '' ) =~ m{\Q$at{$i}\E/data/};

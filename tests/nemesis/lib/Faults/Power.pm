@@ -83,12 +83,6 @@ sub tell_disk {
 	return $event->{node};
 }
 
-sub gone_within_10s {
-	my ($i) = @_;
-	for ( 1 .. 100 ) { wait_for(0.1) if node_pid($i) }
-	return !node_pid($i);
-}
-
 # ---- begin and end of each kind ----
 
 sub one_loses {
@@ -122,7 +116,7 @@ sub sync_fails {
 sub sync_works {
 	my ($event) = @_;
 	my $i = $event->{node};
-	failure("badsync: node $i lived on after a sync had failed") unless gone_within_10s($i);
+	failure("badsync: node $i lived on after a sync had failed") unless gone_within( $i, 10 );
 	kill_node($i);
 	power_ask( $i, 'fail none' );
 	power_cut( 'all', $i );
@@ -139,7 +133,7 @@ sub read_fails {
 	start_node($i);
 	expect_stop($i);
 	strike( $event, "n$i" );
-	failure("badread: node $i runs without having read anything") unless gone_within_10s($i);
+	failure("badread: node $i runs without having read anything") unless gone_within( $i, 10 );
 	say_line( "n$i says: ", ( split /\n/, slurp( node_log($i) ) )[-1] );
 	return;
 }
@@ -163,7 +157,7 @@ sub table_fails {
 sub table_works {
 	my ($event) = @_;
 	my $i = $event->{node};
-	failure("badtable: node $i lived on without a flush") unless gone_within_10s($i);
+	failure("badtable: node $i lived on without a flush") unless gone_within( $i, 10 );
 	my ($last) = reverse grep { /^fatal:/ } split /^/, slurp( node_log($i) );
 	say_line( "n$i says: ", ( $last // 'nothing' ) =~ s/\n//r );
 	failure("badtable: node $i does not name the file") unless ( $last // '' ) =~ /\.sst/;
