@@ -295,7 +295,7 @@ static void apply_three(struct store *store, uint64_t index)
 /* Flips a bit in the first block of a file, walks, and flips it back. */
 static void walk_finds_rot(const char *dir, const char *name)
 {
-	char path[700];
+	char path[4800]; /* dir may be a long one */
 	struct store_config config = {.dir = dir, .memtable_bytes = MIB(1), .cache_bytes = MIB(1)};
 	struct store *store = NULL;
 	struct chain hash;
