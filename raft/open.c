@@ -195,9 +195,9 @@ static int raise_term_of_only_voter(struct replica *r, struct err *err)
 	r->vote.sequence++;
 	r->vote.term++;
 	r->vote.voted_for = r->config.id;
-	int status = hardstate_store(r->vote_file, HARDSTATE_A, &r->vote);
+	int status = hardstate_store(r->vote_file, COPIES_A, &r->vote);
 	if (status == 0) {
-		status = hardstate_store(r->vote_file, HARDSTATE_B, &r->vote);
+		status = hardstate_store(r->vote_file, COPIES_B, &r->vote);
 	}
 	return status == 0 ? 0 : err_set(err, status, "cannot write %s/vote: %s", r->dir, err_name(status));
 }

@@ -99,7 +99,7 @@ struct replica {
 	struct wal *wal;
 	struct env_file *vote_file;
 	struct hardstate vote, vote_writing; /* wanted, and being written */
-	enum hardstate_slot vote_slot;
+	enum copies_slot vote_slot;
 	struct env_work vote_work;
 	bool vote_busy, vote_held;
 	uint64_t vote_started_us;

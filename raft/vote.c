@@ -35,7 +35,7 @@ static void vote_done(struct env_work *work)
 	assert(r->vote_busy);
 	assert(r->vote_writing.sequence <= r->vote.sequence);
 	assert(r->vote_writing.term <= r->vote.term);
-	assert(r->vote_slot == HARDSTATE_B || r->vote_held); /* nothing has left yet */
+	assert(r->vote_slot == COPIES_B || r->vote_held); /* nothing has left yet */
 	r->vote_busy = false;
 	if (r->vote_status != 0) {
 		replica_fail(r,
@@ -46,8 +46,8 @@ static void vote_done(struct env_work *work)
 		replica_wake(r);
 		return;
 	}
-	if (r->vote_slot == HARDSTATE_A) {
-		r->vote_slot = HARDSTATE_B;
+	if (r->vote_slot == COPIES_A) {
+		r->vote_slot = COPIES_B;
 		r->vote_busy = true;
 		env_lane_submit(wal_lane(r->wal), &r->vote_work);
 		if (!newer_wanted(r) && !r->stopped) {
@@ -65,7 +65,7 @@ static void vote_start(struct replica *r)
 	assert(!r->vote_busy);
 	assert(r->vote_held);
 	r->vote_writing = r->vote;
-	r->vote_slot = HARDSTATE_A;
+	r->vote_slot = COPIES_A;
 	r->vote_busy = true;
 	r->vote_started_us = env_now_us(r->env);
 	r->vote_work.run = vote_run;

@@ -1,31 +1,24 @@
 #include "raft/peer/lives.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
-#include "base/checksum.h"
+#include "raft/copies.h"
 
-#define LIVES_VERSION 1
-#define HEAD_BYTES 48
+#define HEAD_BYTES (COPIES_HEAD_BYTES + 16)
 #define MEMBER_BYTES 24
-#define PATH_BYTES 1024
-static const char magic[] = "TALLYLIV";
-#define MAGIC_BYTES 8
 _Static_assert(LIVES_BYTES_MAX <= LIVES_STRIDE, "a slot holds all");
-_Static_assert(LIVES_STRIDE % 4096 == 0, "no page is in both slots");
 
 struct lives {
 	struct env_file *file;
 	struct lives_image durable; /* in at least one slot */
 	struct lives_image wanted;  /* differs in members only, and in sequence */
 	struct lives_image writing;
-	enum lives_slot first; /* the slot that may be touched: the other one holds what is durable */
-	struct buf bytes;
+	enum copies_slot first; /* the slot that may be touched: the other one holds what is durable */
 	bool busy;
 	int status;
-	enum lives_slot failed; /* where status is from */
+	enum copies_slot failed; /* where status is from */
 	struct env_lane *lane;
 	struct env_work work;
 	void (*remembered)(void *owner, int status);
@@ -34,26 +27,35 @@ struct lives {
 
 /* ---- a slot ---- */
 
-static uint64_t slot_offset(enum lives_slot slot)
+static void encode(const void *record, enum copies_slot slot, struct buf *out)
 {
-	return slot == LIVES_A ? 0 : LIVES_STRIDE;
+	lives_encode(out, slot, record);
 }
 
-static enum lives_slot other(enum lives_slot slot)
+static int decode(struct slice bytes, enum copies_slot slot, void *record)
 {
-	return slot == LIVES_A ? LIVES_B : LIVES_A;
+	return lives_decode(bytes, slot, record);
 }
 
-void lives_encode(struct buf *out, enum lives_slot slot, const struct lives_image *image)
+static const struct copies_format format = {
+	.name = "lives",
+	.what = "who has lived",
+	.without = "cannot prove who it is",
+	.magic = "TALLYLIV",
+	.version = 1,
+	.stride = LIVES_STRIDE,
+	.bytes_max = LIVES_BYTES_MAX,
+	.encode = encode,
+	.decode = decode,
+};
+
+void lives_encode(struct buf *out, enum copies_slot slot, const struct lives_image *image)
 {
+	static const uint8_t head[COPIES_HEAD_BYTES];
 	size_t begin = out->len;
 	assert(image->own_count > 0 && image->own_count <= LIVES_OWN_MAX);
 	assert(image->member_count <= LIMIT_MEMBERS);
-	buf_append_u64(out, 0);
-	buf_append(out, magic, MAGIC_BYTES);
-	buf_append_u32(out, LIVES_VERSION);
-	buf_append_u32(out, 0);
-	buf_append_u64(out, image->sequence);
+	buf_append(out, head, sizeof(head));
 	buf_append_u64(out, image->start);
 	buf_append_u32(out, image->own_count);
 	buf_append_u32(out, image->member_count);
@@ -66,8 +68,7 @@ void lives_encode(struct buf *out, enum lives_slot slot, const struct lives_imag
 		buf_append_u64(out, image->members[i].life.id);
 	}
 	assert(!buf_failed(out));
-	struct slice covered = slice_of(out->data + begin + 8, out->len - begin - 8);
-	bytes_put_u64(out->data + begin, checksum64_at(covered, slot_offset(slot)));
+	copies_seal(&format, slot, image->sequence, out->data + begin, out->len - begin);
 }
 
 static bool makes_sense(const struct lives_image *image)
@@ -85,9 +86,9 @@ static bool makes_sense(const struct lives_image *image)
 	return image->own_count <= image->start;
 }
 
-int lives_decode(struct slice bytes, enum lives_slot slot, struct lives_image *image)
+int lives_decode(struct slice bytes, enum copies_slot slot, struct lives_image *image)
 {
-	if (bytes.len < HEAD_BYTES || memcmp(bytes.data + 8, magic, MAGIC_BYTES) != 0) {
+	if (bytes.len < HEAD_BYTES) {
 		return ERR_CORRUPT;
 	}
 	const uint8_t *at = bytes.data;
@@ -96,13 +97,13 @@ int lives_decode(struct slice bytes, enum lives_slot slot, struct lives_image *i
 		return ERR_CORRUPT;
 	}
 	size_t len = HEAD_BYTES + (size_t)own_count * 8 + (size_t)member_count * MEMBER_BYTES;
-	if (bytes.len < len || bytes_u64(at) != checksum64_at(slice_of(at + 8, len - 8), slot_offset(slot))) {
+	if (bytes.len < len) {
 		return ERR_CORRUPT;
 	}
-	if (bytes_u32(at + 16) != LIVES_VERSION) {
-		return ERR_VERSION;
+	int status = copies_verify(&format, slot, slice_of(at, len), &image->sequence);
+	if (status != 0) {
+		return status;
 	}
-	image->sequence = bytes_u64(at + 24);
 	image->start = bytes_u64(at + 32);
 	image->own_count = own_count;
 	image->member_count = member_count;
@@ -119,43 +120,6 @@ int lives_decode(struct slice bytes, enum lives_slot slot, struct lives_image *i
 
 /* ---- the file ---- */
 
-static int store(struct lives *lives, struct env_file *file, enum lives_slot slot,
-		 const struct lives_image *image)
-{
-	buf_reset(&lives->bytes);
-	lives_encode(&lives->bytes, slot, image);
-	assert(lives->bytes.len <= LIVES_STRIDE); /* the other slot is not touched */
-	int status = env_file_write(file, slot_offset(slot), lives->bytes.data, lives->bytes.len);
-	return status != 0 ? status : env_file_sync(file);
-}
-
-/* The later of the slots that verify; first becomes the other one. */
-static int load(struct lives *lives)
-{
-	struct lives_image *image = &lives->writing;
-	uint8_t *bytes = malloc(LIVES_STRIDE);
-	if (bytes == NULL) {
-		fatal("out of memory: the starts of members");
-	}
-	int status = 0, failed = 0;
-	bool found = false;
-	for (int slot = LIVES_A; slot <= LIVES_B && status == 0; slot++) {
-		size_t got = 0;
-		status = env_file_read(lives->file, slot_offset((enum lives_slot)slot), bytes, LIVES_STRIDE,
-				       &got);
-		int decoded = status != 0 ? status
-					  : lives_decode(slice_of(bytes, got), (enum lives_slot)slot, image);
-		failed = failed != 0 ? failed : decoded;
-		if (decoded == 0 && (!found || image->sequence > lives->durable.sequence)) {
-			found = true;
-			lives->durable = *image;
-			lives->first = other((enum lives_slot)slot);
-		}
-	}
-	free(bytes);
-	return status != 0 || found ? status : failed;
-}
-
 /* One more start of ours. */
 static void begin_life(struct env *env, struct lives_image *image)
 {
@@ -170,67 +134,30 @@ static void begin_life(struct env *env, struct lives_image *image)
 	assert(image->own_count <= image->start);
 }
 
-static int store_both(struct lives *lives, struct env_file *file, const struct lives_image *image)
+static int open_again(struct lives *lives, struct env *env, const char *dir, struct err *err)
 {
-	int status = store(lives, file, lives->first, image);
-	return status != 0 ? status : store(lives, file, other(lives->first), image);
-}
-
-static int open_again(struct lives *lives, struct env *env, const char *path, struct err *err)
-{
-	int status = load(lives);
+	/* The name may have come without its durability, before a crash. */
+	int status = env_dir_sync(env, dir);
 	if (status != 0) {
-		return err_set(
-			err, status,
-			"%s: no copy of who has lived can be read (%s); this member cannot prove who it is "
-			"(docs/operations.md: a member that lost its memory)",
-			path, err_name(status));
+		return err_set(err, status, "cannot sync %s: %s", dir, err_name(status));
 	}
 	begin_life(env, &lives->durable);
-	status = store_both(lives, lives->file, &lives->durable);
-	return status == 0 ? 0 : err_set(err, status, "cannot write %s: %s", path, err_name(status));
-}
-
-static int make_file(struct lives *lives, struct env *env, const char *dir, const char *path, struct err *err)
-{
-	char made[PATH_BYTES];
-	snprintf(made, sizeof(made), "%s/lives.new", dir);
-	begin_life(env, &lives->durable);
-	int status = env_file_open(env, made, ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE, &lives->file);
-	if (status == 0) {
-		status = env_file_allocate(lives->file, 2 * LIVES_STRIDE);
-	}
-	if (status == 0) {
-		status = store_both(lives, lives->file, &lives->durable);
-	}
-	if (status == 0) {
-		status = env_rename(env, made, path);
-	}
-	if (status == 0) {
-		status = env_dir_sync(env, dir);
-	}
-	return status == 0 ? 0 : err_set(err, status, "cannot make %s: %s", path, err_name(status));
+	status = copies_store_both(lives->file, &format, lives->first, &lives->durable);
+	return status == 0 ? 0 : err_set(err, status, "cannot write %s/lives: %s", dir, err_name(status));
 }
 
 int lives_open(struct env *env, const char *dir, struct lives **out, struct err *err)
 {
-	char path[PATH_BYTES];
-	snprintf(path, sizeof(path), "%s/lives", dir);
 	struct lives *lives = calloc(1, sizeof(*lives));
 	if (lives == NULL) {
 		fatal("out of memory: the starts of members");
 	}
-	buf_init(&lives->bytes, LIVES_BYTES_MAX);
-	int status = env_file_open(env, path, ENV_FILE_READ | ENV_FILE_WRITE, &lives->file);
+	int status = copies_open(env, dir, &format, &lives->durable, &lives->first, &lives->file, err);
 	if (status == 0) {
-		/* The name may have come without its durability, before a crash. */
-		status = env_dir_sync(env, dir);
-		status = status == 0 ? open_again(lives, env, path, err)
-				     : err_set(err, status, "cannot sync %s: %s", dir, err_name(status));
+		status = open_again(lives, env, dir, err);
 	} else if (status == ERR_NOT_FOUND) {
-		status = make_file(lives, env, dir, path, err);
-	} else {
-		err_set(err, status, "cannot open %s: %s", path, err_name(status));
+		begin_life(env, &lives->durable);
+		status = copies_make(env, dir, &format, &lives->durable, &lives->file, err);
 	}
 	if (status != 0) {
 		lives_free(lives);
@@ -250,7 +177,6 @@ void lives_free(struct lives *lives)
 	if (lives->file != NULL) {
 		env_file_close(lives->file);
 	}
-	buf_fini(&lives->bytes);
 	free(lives);
 }
 
@@ -301,11 +227,11 @@ struct life lives_of(const struct lives *lives, uint64_t id)
 static void lives_run(struct env_work *work)
 {
 	struct lives *lives = list_entry(work, struct lives, work);
-	enum lives_slot order[2] = {lives->first, other(lives->first)};
+	enum copies_slot order[2] = {lives->first, copies_other(lives->first)};
 	lives->status = 0;
 	for (size_t i = 0; i < 2 && lives->status == 0; i++) {
 		lives->failed = order[i];
-		lives->status = store(lives, lives->file, order[i], &lives->writing);
+		lives->status = copies_store(lives->file, &format, order[i], &lives->writing);
 	}
 }
 

@@ -9,38 +9,32 @@
  * ids: it did not live what the others remember. What another member claims to be
  * is remembered durably before anything that it says is counted (peer/link).
  *
- * The file "lives" in the log's directory, two slots at 0 and LIVES_STRIDE, each
- * written and synced before the other is touched, as term and vote are
- * (wal/hardstate.h). Of two that verify the later one counts.
+ * The file "lives" in the log's directory, in two copies (raft/copies.h), at 0 and
+ * LIVES_STRIDE.
  *
  *   offset  size  field (little-endian)
- *   0       8     XXH3-64 of bytes 8..end, seeded with the slot's offset
- *   8       8     "TALLYLIV"
- *   16      4     version, 1
- *   20      4     zero
- *   24      8     sequence: one more with each change
+ *   0       32    head of a copy: "TALLYLIV", version 1, sequence
  *   32      8     number of our newest start, from 1
  *   40      4     o, ids of ours that follow: 1 to LIVES_OWN_MAX
  *   44      4     m, other members: at most LIMIT_MEMBERS
  *   48      8*o   ids of our starts, the newest last
  *   …       24*m  member id, number of its start, id of that life
  *
- * Absent: no start is known, and nobody. The file is made under another name and
- * renamed once both slots are durable, at its full size: a full disk does not keep
- * a member from remembering another. */
+ * Absent: no start is known, and nobody. It has its full size from the beginning: a
+ * full disk does not keep a member from remembering another. */
 #ifndef RAFT_PEER_LIVES_H
 #define RAFT_PEER_LIVES_H
 
 #include "base/buf.h"
 #include "base/limits.h"
 #include "env/env.h"
+#include "raft/copies.h"
 #include "wire/frame.h"
 
 #define LIVES_OWN_MAX 4096 /* older starts of ours are forgotten */
 #define LIVES_STRIDE 36864
 #define LIVES_BYTES_MAX (48 + LIVES_OWN_MAX * 8 + LIMIT_MEMBERS * 24)
 
-enum lives_slot { LIVES_A, LIVES_B };
 struct lives_image {
 	uint64_t sequence, start;
 	uint32_t own_count, member_count;
@@ -51,13 +45,13 @@ struct lives_image {
 	} members[LIMIT_MEMBERS];
 };
 /* Appends the bytes of a slot to out. */
-void lives_encode(struct buf *out, enum lives_slot slot, const struct lives_image *image);
+void lives_encode(struct buf *out, enum copies_slot slot, const struct lives_image *image);
 /* 0, ERR_CORRUPT or ERR_VERSION; bytes behind the end are not looked at. */
-int lives_decode(struct slice bytes, enum lives_slot slot, struct lives_image *image);
+int lives_decode(struct slice bytes, enum copies_slot slot, struct lives_image *image);
 
 struct lives;
-/* Blocking; dir exists. Begins another life of this member and makes it durable. ERR_CORRUPT or ERR_VERSION
- * when no slot verifies; else errors of env. */
+/* Blocking; dir exists. Begins another life of this member and makes it durable; errors as of
+ * copies_open. */
 int lives_open(struct env *env, const char *dir, struct lives **lives, struct err *err);
 /* It was not started, or its lane is closed, or the env is dead. NULL ok. */
 void lives_free(struct lives *lives);

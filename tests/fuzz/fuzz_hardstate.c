@@ -49,7 +49,7 @@ static bool same(const struct hardstate *a, const struct hardstate *b)
 }
 
 /* A slot that verifies holds what encodes to a slot that holds the same. */
-static void check_slot(const uint8_t *bytes, enum hardstate_slot slot)
+static void check_slot(const uint8_t *bytes, enum copies_slot slot)
 {
 	struct hardstate state, again;
 	uint8_t twin[HARDSTATE_BYTES];
@@ -70,13 +70,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	size_t len = size - 1 < sizeof slots ? size - 1 : sizeof slots;
 	memcpy(slots, data + 1, len);
-	for (int slot = HARDSTATE_A; slot <= HARDSTATE_B; slot++) {
+	for (int slot = COPIES_A; slot <= COPIES_B; slot++) {
 		uint8_t *bytes = slots + slot * HARDSTATE_BYTES;
 		if ((data[0] >> slot & 1) != 0) {
 			bytes_put_u64(bytes, checksum64_at(slice_of(bytes + 8, HARDSTATE_BYTES - 8),
 							   (uint64_t)slot * STRIDE));
 		}
-		check_slot(bytes, (enum hardstate_slot)slot);
+		check_slot(bytes, (enum copies_slot)slot);
 	}
 	struct disk *disk = disk_new(1);
 	make_file(disk, slots, (data[0] & 4) != 0 ? 1 : 2);

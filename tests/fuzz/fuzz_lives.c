@@ -12,7 +12,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* As long as the counts say, if there is as much. */
-static void repair(uint8_t *bytes, size_t len, enum lives_slot slot)
+static void repair(uint8_t *bytes, size_t len, enum copies_slot slot)
 {
 	if (len < 48 || bytes_u32(bytes + 40) > LIVES_OWN_MAX || bytes_u32(bytes + 44) > LIMIT_MEMBERS) {
 		return;
@@ -20,7 +20,7 @@ static void repair(uint8_t *bytes, size_t len, enum lives_slot slot)
 	size_t end = 48 + bytes_u32(bytes + 40) * (size_t)8 + bytes_u32(bytes + 44) * (size_t)24;
 	if (end <= len) {
 		bytes_put_u64(bytes, checksum64_at(slice_of(bytes + 8, end - 8),
-						   slot == LIVES_A ? 0 : LIVES_STRIDE));
+						   slot == COPIES_A ? 0 : LIVES_STRIDE));
 	}
 }
 
@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0) {
 		return 0;
 	}
-	enum lives_slot slot = (data[0] & 2) != 0 ? LIVES_B : LIVES_A;
+	enum copies_slot slot = (data[0] & 2) != 0 ? COPIES_B : COPIES_A;
 	uint8_t *copy = malloc(size);
 	struct lives_image *image = calloc(1, sizeof(*image));
 	memcpy(copy, data + 1, size - 1);
@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(image->own_count > 0 && image->own_count <= image->start);
 		lives_encode(&out, slot, image);
 		assert(out.len <= size - 1 && memcmp(out.data + 24, copy + 24, out.len - 24) == 0);
-		int status = lives_decode(buf_slice(&out), slot == LIVES_A ? LIVES_B : LIVES_A, image);
+		int status = lives_decode(buf_slice(&out), slot == COPIES_A ? COPIES_B : COPIES_A, image);
 		assert(status == ERR_CORRUPT); /* the checksum knows its place */
 		buf_fini(&out);
 	}

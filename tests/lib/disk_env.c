@@ -26,7 +26,7 @@ struct inode {
 struct disk {
 	struct list inodes;
 	struct prng prng;
-	uint64_t changes, cut_at, fail_write, fail_sync;
+	uint64_t changes, cut_at, fail_read, fail_write, fail_sync;
 	bool cut, full;
 };
 
@@ -89,6 +89,10 @@ void disk_cut_at(struct disk *disk, uint64_t at)
 bool disk_is_cut(const struct disk *disk)
 {
 	return disk->cut;
+}
+void disk_fail_read(struct disk *disk, uint64_t count)
+{
+	disk->fail_read = count;
 }
 void disk_fail_write(struct disk *disk, uint64_t count)
 {
@@ -195,7 +199,7 @@ static void settle(struct disk *disk, struct inode *inode, enum disk_loss loss)
 void disk_recover(struct disk *disk, enum disk_loss loss)
 {
 	disk->cut = false;
-	disk->cut_at = disk->fail_write = disk->fail_sync = 0;
+	disk->cut_at = disk->fail_read = disk->fail_write = disk->fail_sync = 0;
 	struct list all;
 	list_init(&all);
 	list_splice(&all, &disk->inodes);
@@ -305,10 +309,16 @@ static void file_close(struct env_file *base)
 	free(file);
 }
 
+static bool countdown(uint64_t *count)
+{
+	return *count > 0 && --*count == 0;
+}
+
 static int file_read(struct env_file *file, uint64_t offset, void *bytes, size_t len, size_t *got)
 {
+	struct disk *disk = disk_of(file->env);
 	struct inode *inode = inode_of(file);
-	if (disk_of(file->env)->cut) {
+	if (disk->cut || countdown(&disk->fail_read)) {
 		return ERR_IO;
 	}
 	size_t left = offset < inode->len ? inode->len - (size_t)offset : 0;
@@ -317,11 +327,6 @@ static int file_read(struct env_file *file, uint64_t offset, void *bytes, size_t
 		memcpy(bytes, inode->bytes + offset, *got);
 	}
 	return 0;
-}
-
-static bool countdown(uint64_t *count)
-{
-	return *count > 0 && --*count == 0;
 }
 
 static int file_write(struct env_file *file, uint64_t offset, const void *bytes, size_t len)

@@ -18,8 +18,9 @@ uint64_t disk_changes(const struct disk *disk);
 /* The power fails in front of change number `at` (and all later ones fail with ERR_IO). 0: never. */
 void disk_cut_at(struct disk *disk, uint64_t at);
 bool disk_is_cut(const struct disk *disk);
-/* The count-th write, or sync, from now on fails with ERR_IO; 0: none. After a failed sync the bytes
+/* The count-th read, write, or sync, from now on fails with ERR_IO; 0: none. After a failed sync the bytes
  * are readable and never written: the pages count as clean. */
+void disk_fail_read(struct disk *disk, uint64_t count);
 void disk_fail_write(struct disk *disk, uint64_t count);
 void disk_fail_sync(struct disk *disk, uint64_t count);
 /* Further growth of files fails with ERR_NO_SPACE while full. */

@@ -256,8 +256,8 @@ static void test_damage(void)
 		end(&process);
 		bytes = disk_bytes(damaged, "d/lives", &len);
 		struct lives_image *image = malloc(sizeof(*image));
-		seen += lives_decode(slice_of(bytes, LIVES_STRIDE), LIVES_A, image) == 0 &&
-			lives_decode(slice_of(bytes + LIVES_STRIDE, LIVES_STRIDE), LIVES_B, image) == 0;
+		seen += lives_decode(slice_of(bytes, LIVES_STRIDE), COPIES_A, image) == 0 &&
+			lives_decode(slice_of(bytes + LIVES_STRIDE, LIVES_STRIDE), COPIES_B, image) == 0;
 		free(image);
 		disk_free(damaged);
 	}
@@ -283,18 +283,18 @@ static void test_bytes(void)
 	for (uint32_t i = 0; i < LIMIT_MEMBERS; i++) {
 		image->members[image->member_count++] = (struct lives_member){i + 1, {i + 5, i + 6}};
 	}
-	lives_encode(&out, LIVES_B, image);
+	lives_encode(&out, COPIES_B, image);
 	is_int((long long)out.len, LIVES_BYTES_MAX, "the most there can be fits");
-	ok(lives_decode(buf_slice(&out), LIVES_B, back) == 0 && memcmp(image, back, sizeof(*image)) == 0,
+	ok(lives_decode(buf_slice(&out), COPIES_B, back) == 0 && memcmp(image, back, sizeof(*image)) == 0,
 	   "and comes back as it went");
-	is_int(lives_decode(buf_slice(&out), LIVES_A, back), ERR_CORRUPT,
+	is_int(lives_decode(buf_slice(&out), COPIES_A, back), ERR_CORRUPT,
 	       "in the other's place it is nothing");
-	is_int(lives_decode(slice_of(out.data, out.len - 1), LIVES_B, back), ERR_CORRUPT,
+	is_int(lives_decode(slice_of(out.data, out.len - 1), COPIES_B, back), ERR_CORRUPT,
 	       "nor when it is short");
 	buf_reset(&out);
 	image->members[3].id = 1;
-	lives_encode(&out, LIVES_B, image);
-	is_int(lives_decode(buf_slice(&out), LIVES_B, back), ERR_CORRUPT, "nor with a member twice");
+	lives_encode(&out, COPIES_B, image);
+	is_int(lives_decode(buf_slice(&out), COPIES_B, back), ERR_CORRUPT, "nor with a member twice");
 	buf_fini(&out);
 	free(image);
 	free(back);

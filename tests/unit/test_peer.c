@@ -477,10 +477,10 @@ static void live_long(struct pair *pair, size_t i)
 		.sequence = 9000, .start = LIVES_OWN_MAX + 9, .own_count = LIVES_OWN_MAX};
 	buf_init(&out, LIVES_BYTES_MAX);
 	int status = env_file_open(env, "d/lives", ENV_FILE_WRITE, &file);
-	for (int slot = LIVES_A; slot <= LIVES_B && status == 0; slot++) {
+	for (int slot = COPIES_A; slot <= COPIES_B && status == 0; slot++) {
 		buf_reset(&out);
-		lives_encode(&out, (enum lives_slot)slot, image);
-		status = env_file_write(file, slot == LIVES_A ? 0 : LIVES_STRIDE, out.data, out.len);
+		lives_encode(&out, (enum copies_slot)slot, image);
+		status = env_file_write(file, slot == COPIES_A ? 0 : LIVES_STRIDE, out.data, out.len);
 	}
 	assert(status == 0);
 	env_file_close(file);

@@ -17,16 +17,16 @@ static void test_slots(void)
 {
 	struct hardstate state = {7, 12, 3, 99}, back;
 	uint8_t bytes[HARDSTATE_BYTES];
-	hardstate_encode(bytes, HARDSTATE_A, &state);
-	ok(hardstate_decode(slice_of(bytes, sizeof(bytes)), HARDSTATE_A, &back) == 0 && back.term == 12 &&
+	hardstate_encode(bytes, COPIES_A, &state);
+	ok(hardstate_decode(slice_of(bytes, sizeof(bytes)), COPIES_A, &back) == 0 && back.term == 12 &&
 		   back.voted_for == 3 && back.sequence == 7 && back.log_id == 99,
 	   "a slot comes back as it was written");
-	ok(hardstate_decode(slice_of(bytes, sizeof(bytes)), HARDSTATE_B, &back) == ERR_CORRUPT,
+	ok(hardstate_decode(slice_of(bytes, sizeof(bytes)), COPIES_B, &back) == ERR_CORRUPT,
 	   "but not from the place of the other");
 	unsigned taken = 0;
 	for (size_t at = 0; at < sizeof(bytes); at++) {
 		bytes[at] ^= 0x10;
-		taken += hardstate_decode(slice_of(bytes, sizeof(bytes)), HARDSTATE_A, &back) == 0;
+		taken += hardstate_decode(slice_of(bytes, sizeof(bytes)), COPIES_A, &back) == 0;
 		bytes[at] ^= 0x10;
 	}
 	is_int(taken, 0, "nor with a flipped bit");
@@ -55,11 +55,11 @@ static uint64_t live(struct disk *disk, uint64_t from, unsigned changes)
 		durable = state.sequence;
 		for (uint64_t i = 1; i <= changes; i++) {
 			struct hardstate next = {from + i, from + i, 1 + i % 3, 5};
-			if (hardstate_store(file, HARDSTATE_A, &next) != 0) {
+			if (hardstate_store(file, COPIES_A, &next) != 0) {
 				break;
 			}
 			durable = next.sequence; /* promised from here on */
-			if (hardstate_store(file, HARDSTATE_B, &next) != 0) {
+			if (hardstate_store(file, COPIES_B, &next) != 0) {
 				break;
 			}
 		}
@@ -133,7 +133,7 @@ static void test_vote_failed_sync(void)
 	hardstate_open(env, "d", &back, &file, NULL);
 	disk_fail_sync(disk, 1);
 	struct hardstate next = {51, 51, 1, 5};
-	ok(hardstate_store(file, HARDSTATE_A, &next) != 0, "a failed sync is told");
+	ok(hardstate_store(file, COPIES_A, &next) != 0, "a failed sync is told");
 	env_file_close(file);
 	disk_env_free(env);
 	ok(read_vote(disk, &back) == 0, "after a failed sync the next start reads a vote");
@@ -263,8 +263,8 @@ static void test_refusals(void)
 	struct hardstate state;
 	hardstate_open(env, "d", &state, &file, NULL);
 	state.term = 1;
-	hardstate_store(file, HARDSTATE_A, &state);
-	hardstate_store(file, HARDSTATE_B, &state);
+	hardstate_store(file, COPIES_A, &state);
+	hardstate_store(file, COPIES_B, &state);
 	env_file_close(file);
 	disk_env_free(env);
 	ok(try_open(group, copy, text) == ERR_CORRUPT && strstr(text, "term and vote are of") != NULL,
