@@ -14,6 +14,8 @@
 
 /* More than any run sells. */
 #define FLASH_UNITS UINT64_C(1000000000)
+/* A run of so long or longer measures what the cluster can bear, and has to include what flushes cost. */
+#define CAPACITY_S 10
 
 struct flash {
 	struct bench bench;
@@ -22,7 +24,35 @@ struct flash {
 	struct load load;
 	/* The log must not grow under refusals; an election adds an entry of its own. */
 	uint64_t index_before, index_after, term_before, term_after;
+	/* Judged at the end: sales that were acknowledged, start included, against what the stock says. */
+	uint64_t acknowledged, taken;
 };
+
+static uint64_t flash_units(const struct flash *flash)
+{
+	return flash->refusals ? 1 : FLASH_UNITS;
+}
+static uint64_t flash_oversold(const struct flash *flash)
+{
+	uint64_t units = flash_units(flash);
+	return flash->acknowledged > units ? flash->acknowledged - units : 0;
+}
+static uint64_t flash_lost(const struct flash *flash)
+{
+	return flash->acknowledged > flash->taken ? flash->acknowledged - flash->taken : 0;
+}
+/* Nodes that somebody else started are not looked at. */
+static bool flash_flushed(const struct flash *flash)
+{
+	return flash->refusals || flash->bench.seconds < CAPACITY_S || flash->bench.local.count == 0 ||
+	       footprint_flushes(&flash->load.footprint) > 0;
+}
+
+static void flash_answered(struct load_slot *slot)
+{
+	struct flash *flash = slot->load->owner;
+	flash->acknowledged += tally_call_outcome(&slot->call) == TALLY_DONE;
+}
 
 static void flash_next(struct load_slot *slot)
 {
@@ -55,14 +85,26 @@ static int flash_prepare(struct flash *flash)
 		 (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000);
 	snprintf(flash->campaign, sizeof(flash->campaign), "bench-%s", flash->run);
 	int code = bench_push(&flash->bench);
-	code = code == 0 ? sale_allot(&flash->bench, flash->campaign, flash->refusals ? 1 : FLASH_UNITS, 1)
-			 : code;
+	code = code == 0 ? sale_allot(&flash->bench, flash->campaign, flash_units(flash), 1) : code;
 	if (code == 0 && flash->refusals) {
 		const struct tally_call *call;
 		const struct tally_arg args[] = {
 			tally_str("order_id", flash->run), tally_str("campaign", flash->campaign),
 			tally_str("sku", "phone-x"), tally_str("customer", "first"), tally_int("qty", 1)};
 		code = bench_call(&flash->bench, "order.flash_buy", args, 5, &call);
+		flash->acknowledged = 1;
+	}
+	return code;
+}
+
+static int flash_read_back(struct flash *flash)
+{
+	const struct tally_call *call;
+	const struct tally_arg args[] = {tally_str("campaign", flash->campaign)};
+	int code = bench_call(&flash->bench, "campaign.status", args, 1, &call);
+	if (code == 0) {
+		int64_t avail = tally_value_int(tally_value_get(tally_call_value(call), "avail"), -1);
+		flash->taken = avail < 0 ? 0 : flash_units(flash) - (uint64_t)avail;
 	}
 	return code;
 }
@@ -71,7 +113,7 @@ static int flash_report(struct flash *flash)
 {
 	struct load *load = &flash->load;
 	const struct histogram *latency = flash->refusals ? &load->refused : &load->done;
-	uint64_t lost =
+	uint64_t unanswered =
 		load->outcomes[TALLY_RETRY] + load->outcomes[TALLY_UNKNOWN] + load->outcomes[TALLY_CONFLICT];
 	bool elected = flash->term_before != flash->term_after;
 	bool quiet = !flash->refusals || elected || flash->index_before == flash->index_after;
@@ -83,9 +125,12 @@ static int flash_report(struct flash *flash)
 		json_out_int(&out, "refused_per_s", (int64_t)load_rate(load, TALLY_REFUSED));
 		json_out_int(&out, "p50_us", (int64_t)histogram_quantile(latency, 500));
 		json_out_int(&out, "p99_us", (int64_t)histogram_quantile(latency, 990));
-		json_out_int(&out, "p50_ms", (int64_t)histogram_quantile(latency, 500) / 1000);
-		json_out_int(&out, "p99_ms", (int64_t)histogram_quantile(latency, 990) / 1000);
-		json_out_int(&out, "unanswered", (int64_t)lost);
+		json_out_ms(&out, "p50_ms", histogram_quantile(latency, 500));
+		json_out_ms(&out, "p99_ms", histogram_quantile(latency, 990));
+		json_out_int(&out, "oversold", (int64_t)flash_oversold(flash));
+		json_out_int(&out, "lost", (int64_t)flash_lost(flash));
+		json_out_int(&out, "acknowledged", (int64_t)flash->acknowledged);
+		json_out_int(&out, "unanswered", (int64_t)unanswered);
 		json_out_int(&out, "connections", (int64_t)flash->bench.connections);
 		json_out_int(&out, "depth", (int64_t)flash->bench.depth);
 		json_out_int(&out, "seconds", (int64_t)flash->bench.seconds);
@@ -113,12 +158,20 @@ static int flash_report(struct flash *flash)
 			       : quiet ? "a refusal costs nothing in the log"
 				       : "A REFUSAL WAS WRITTEN TO THE LOG");
 		}
-		if (lost > 0) {
-			printf("%llu requests without a result\n", (unsigned long long)lost);
+		char acknowledged[32];
+		printf("oversold: %llu · lost: %llu, of %s acknowledged sales against the stock\n",
+		       (unsigned long long)flash_oversold(flash), (unsigned long long)flash_lost(flash),
+		       print_count(flash->acknowledged, acknowledged, sizeof(acknowledged)));
+		if (!flash_flushed(flash)) {
+			printf("NO CAPACITY RUN: a node flushed no memtable\n");
+		}
+		if (unanswered > 0) {
+			printf("%llu requests without a result\n", (unsigned long long)unanswered);
 		}
 	}
 	bool wrong = flash->refusals ? load->outcomes[TALLY_DONE] > 0 : load->outcomes[TALLY_REFUSED] > 0;
-	return wrong || !quiet || latency->count == 0 ? TOOL_FAILED : TOOL_DONE;
+	wrong = wrong || flash_oversold(flash) > 0 || flash_lost(flash) > 0;
+	return wrong || !quiet || !flash_flushed(flash) || latency->count == 0 ? TOOL_FAILED : TOOL_DONE;
 }
 
 static int flash_run(struct flash *flash)
@@ -129,11 +182,13 @@ static int flash_run(struct flash *flash)
 		flash->load = (struct load){.bench = &flash->bench,
 					    .name = flash->refusals ? "refusals" : "sales",
 					    .next = flash_next,
+					    .answered = flash_answered,
 					    .owner = flash};
 		flash->index_before = flash_last_index(flash, &flash->term_before);
 		load_run(&flash->load);
 		flash->index_after = flash_last_index(flash, &flash->term_after);
-		code = flash->bench.interrupted ? TOOL_FAILED : flash_report(flash);
+		code = flash->bench.interrupted ? TOOL_FAILED : flash_read_back(flash);
+		code = code == 0 ? flash_report(flash) : code;
 	}
 	bench_close(&flash->bench);
 	return code;
@@ -221,7 +276,12 @@ int cmd_bench_flash(struct tool *tool, int argc, char **argv)
 	options[BENCH_OPTIONS + 3] =
 		(struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL, "kill -9 it in the middle"};
 	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
-	if (code == 0 && (units > 0 || buyers > 0)) {
+	bool whole = units > 0 || buyers > 0;
+	if (code == 0 && (whole ? flash->refusals : kill_leader)) {
+		code = tool_fail(
+			tool, TOOL_USAGE,
+			"--kill-leader belongs to a whole sale (--units, --buyers), --refusals does not");
+	} else if (code == 0 && whole) {
 		code = sale_whole(&flash->bench, units, buyers, kill_leader);
 	} else if (code == 0) {
 		code = flash_run(flash);
@@ -233,11 +293,10 @@ int cmd_bench_flash(struct tool *tool, int argc, char **argv)
 int cmd_bench_sale(struct tool *tool, int argc, char **argv)
 {
 	struct bench bench;
-	struct option options[BENCH_OPTIONS + 4];
+	struct option options[BENCH_OPTIONS + 3];
 	uint64_t units = 10000;
 	uint64_t buyers = 40000;
 	bool kill_leader = false;
-	bool report = false;
 	bench_init(&bench, tool, options);
 	bench.depth = 1024;
 	options[BENCH_OPTIONS] = (struct option){"units", OPTION_COUNT, &units, "N", "to sell (10000)"};
@@ -245,8 +304,6 @@ int cmd_bench_sale(struct tool *tool, int argc, char **argv)
 		(struct option){"buyers", OPTION_COUNT, &buyers, "N", "who each want one (40000)"};
 	options[BENCH_OPTIONS + 2] = (struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL,
 						     "kill -9 between 30 % and 70 % of the stock"};
-	options[BENCH_OPTIONS + 3] =
-		(struct option){"report", OPTION_FLAG, &report, NULL, "print the report (always)"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
+	int code = options_parse(tool, options, BENCH_OPTIONS + 3, &argc, argv);
 	return code == 0 ? sale_whole(&bench, units, buyers, kill_leader) : code;
 }

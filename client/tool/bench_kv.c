@@ -1,4 +1,4 @@
-/* bench kv: SET, then GET, in a closed loop. Without request ids: what is
+/* bench kv: SET, then GET, or both mixed, in a closed loop. Without request ids: what is
  * measured is the command, as redis-benchmark does. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,16 @@ struct kv {
 	bool once;
 	char *value;
 	struct load set, get;
+	/* --reads: one load of both; what was answered is counted in set and get. */
+	uint64_t reads;
+	struct load mix;
 };
+
+#define READS_NOT_MIXED UINT64_MAX
+static bool kv_mixed(const struct kv *kv)
+{
+	return kv->reads != READS_NOT_MIXED;
+}
 
 static size_t kv_key(struct load_slot *slot, char key[64])
 {
@@ -48,6 +57,34 @@ static void kv_get_next(struct load_slot *slot)
 			(unsigned)kv->bench.tool->timeout_ms, load_cb);
 }
 
+/* The second text of a slot says which of the two it asks. */
+static void kv_mix_next(struct load_slot *slot)
+{
+	struct kv *kv = slot->load->owner;
+	bool read = prng_below(&kv->bench.prng, 100) < kv->reads;
+	snprintf(slot->text[1], sizeof(slot->text[1]), "%s", read ? "GET" : "SET");
+	if (read) {
+		kv_get_next(slot);
+	} else {
+		kv_set_next(slot);
+	}
+}
+
+static void kv_mix_answered(struct load_slot *slot)
+{
+	struct kv *kv = slot->load->owner;
+	struct load *load = strcmp(slot->text[1], "GET") == 0 ? &kv->get : &kv->set;
+	uint64_t now_us = env_now_us(kv->bench.env);
+	enum tally_outcome outcome = tally_call_outcome(&slot->call);
+	if (now_us < kv->mix.measure_from_us || now_us >= kv->mix.until_us) {
+		return;
+	}
+	load->outcomes[outcome]++;
+	if (outcome == TALLY_DONE) {
+		histogram_add(&load->done, tally_call_latency_us(&slot->call));
+	}
+}
+
 static void kv_json_load(struct buf *out, const char *name, const struct load *load)
 {
 	char key[64];
@@ -75,7 +112,10 @@ static int kv_report(struct kv *kv)
 		buf_append_byte(&out, '{');
 		kv_json_load(&out, "set", &kv->set);
 		kv_json_load(&out, "get", &kv->get);
-		footprint_json(&kv->set.footprint, &out);
+		footprint_json(kv_mixed(kv) ? &kv->mix.footprint : &kv->set.footprint, &out);
+		if (kv_mixed(kv)) {
+			json_out_int(&out, "reads_percent", (int64_t)kv->reads);
+		}
 		json_out_int(&out, "connections", (int64_t)kv->bench.connections);
 		json_out_int(&out, "depth", (int64_t)kv->bench.depth);
 		buf_append_byte(&out, '}');
@@ -91,10 +131,15 @@ static int kv_report(struct kv *kv)
 		bench_table_head();
 		bench_table_row("SET", &kv->set.done);
 		bench_table_row("GET", &kv->get.done);
-		printf("SET: ");
-		load_print_cost(&kv->set);
-		printf("GET: ");
-		load_print_cost(&kv->get);
+		if (kv_mixed(kv)) {
+			printf("%llu %% GET: ", (unsigned long long)kv->reads);
+			load_print_cost(&kv->mix);
+		} else {
+			printf("SET: ");
+			load_print_cost(&kv->set);
+			printf("GET: ");
+			load_print_cost(&kv->get);
+		}
 		uint64_t failed = kv->set.outcomes[TALLY_RETRY] + kv->set.outcomes[TALLY_UNKNOWN] +
 				  kv->get.outcomes[TALLY_RETRY];
 		if (failed > 0) {
@@ -105,15 +150,39 @@ static int kv_report(struct kv *kv)
 										     : TOOL_DONE;
 }
 
+static int kv_run(struct kv *kv)
+{
+	struct bench *bench = &kv->bench;
+	kv->set = (struct load){.bench = bench, .name = "SET", .next = kv_set_next, .owner = kv};
+	kv->get = (struct load){.bench = bench, .name = "GET", .next = kv_get_next, .owner = kv};
+	if (kv_mixed(kv)) {
+		kv->mix = (struct load){.bench = bench,
+					.name = "SET and GET",
+					.next = kv_mix_next,
+					.answered = kv_mix_answered,
+					.owner = kv};
+		histogram_init(&kv->set.done);
+		histogram_init(&kv->get.done);
+		load_run(&kv->mix);
+	} else {
+		load_run(&kv->set);
+		if (!bench->interrupted) {
+			load_run(&kv->get);
+		}
+	}
+	return bench->interrupted ? TOOL_FAILED : kv_report(kv);
+}
+
 int cmd_bench_kv(struct tool *tool, int argc, char **argv)
 {
 	struct kv *kv = calloc(1, sizeof(*kv));
 	if (kv == NULL) {
 		return tool_fail(tool, TOOL_FAILED, "out of memory");
 	}
-	struct option options[BENCH_OPTIONS + 3];
+	struct option options[BENCH_OPTIONS + 4];
 	kv->keys = 100000;
 	kv->bytes = 100;
+	kv->reads = READS_NOT_MIXED;
 	bench_init(&kv->bench, tool, options);
 	options[BENCH_OPTIONS] =
 		(struct option){"keys", OPTION_COUNT, &kv->keys, "N", "different keys (100000)"};
@@ -121,27 +190,23 @@ int cmd_bench_kv(struct tool *tool, int argc, char **argv)
 		(struct option){"bytes", OPTION_COUNT, &kv->bytes, "N", "of a value (100)"};
 	options[BENCH_OPTIONS + 2] =
 		(struct option){"once", OPTION_FLAG, &kv->once, NULL, "a request id with each SET"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 3, &argc, argv);
+	options[BENCH_OPTIONS + 3] =
+		(struct option){"reads", OPTION_COUNT, &kv->reads, "PERCENT",
+				"mixed: so many of a hundred are GET (else SET first, then GET)"};
+	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
 	if (code != 0) {
 		free(kv);
 		return code;
 	}
-	if (kv->keys < 1 || kv->bytes > LIMIT_VALUE) {
+	if (kv->keys < 1 || kv->bytes > LIMIT_VALUE || (kv_mixed(kv) && kv->reads > 100)) {
 		free(kv);
-		return tool_fail(tool, TOOL_USAGE, "at least one key, and at most 1 MiB a value");
+		return tool_fail(tool, TOOL_USAGE,
+				 "at least one key, at most 1 MiB a value, and 0 to 100 percent reads");
 	}
 	kv->value = malloc(kv->bytes + 1);
 	memset(kv->value, 'x', kv->bytes);
 	code = bench_open(&kv->bench);
-	if (code == 0) {
-		kv->set = (struct load){.bench = &kv->bench, .name = "SET", .next = kv_set_next, .owner = kv};
-		kv->get = (struct load){.bench = &kv->bench, .name = "GET", .next = kv_get_next, .owner = kv};
-		load_run(&kv->set);
-		if (!kv->bench.interrupted) {
-			load_run(&kv->get);
-		}
-		code = kv->bench.interrupted ? TOOL_FAILED : kv_report(kv);
-	}
+	code = code == 0 ? kv_run(kv) : code;
 	bench_close(&kv->bench);
 	free(kv->value);
 	free(kv);

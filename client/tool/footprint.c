@@ -56,28 +56,30 @@ static uint64_t files_of(int pid)
 
 /* ---- what a node tells ---- */
 
-struct footprint_terms {
+struct footprint_asked {
 	const struct local *local;
-	uint64_t *terms;
+	uint64_t *terms, *flushes;
 };
 
-static void term_visit(void *owner, const char *address, const struct tally_call *call)
+static void status_visit(void *owner, const char *address, const struct tally_call *call)
 {
-	struct footprint_terms *asked = owner;
+	struct footprint_asked *asked = owner;
 	size_t node = local_find(asked->local, address);
 	if (node < asked->local->count && call != NULL && tally_call_outcome(call) == TALLY_DONE) {
-		asked->terms[node] =
-			(uint64_t)tally_value_int(tally_value_get(tally_call_value(call), "term"), 0);
+		const struct tally_value *status = tally_call_value(call);
+		asked->terms[node] = (uint64_t)tally_value_int(tally_value_get(status, "term"), 0);
+		asked->flushes[node] = (uint64_t)tally_value_int(tally_value_get(status, "flushes"), 0);
 	}
 }
 
-static void ask_terms(struct tool *tool, const struct local *local, uint64_t terms[LOCAL_MAX])
+static void ask_status(struct tool *tool, const struct local *local, uint64_t terms[LOCAL_MAX],
+		       uint64_t flushes[LOCAL_MAX])
 {
 	static const char *const words[] = {"TALLY", "STATUS"};
 	struct node_list nodes;
-	struct footprint_terms asked = {local, terms};
+	struct footprint_asked asked = {local, terms, flushes};
 	if (nodes_find(tool, &nodes)) {
-		nodes_ask(tool, &nodes, words, 2, term_visit, &asked);
+		nodes_ask(tool, &nodes, words, 2, status_visit, &asked);
 	}
 }
 
@@ -104,7 +106,7 @@ void footprint_begin(struct footprint *footprint, struct tool *tool, const struc
 	*footprint = (struct footprint){.local = local};
 	if (local->count > 0) {
 		footprint->budget_bytes = ask_budget(tool);
-		ask_terms(tool, local, footprint->term_before);
+		ask_status(tool, local, footprint->term_before, footprint->flushes_before);
 	}
 }
 
@@ -123,7 +125,7 @@ void footprint_sample(struct footprint *footprint)
 void footprint_end(struct footprint *footprint, struct tool *tool)
 {
 	if (footprint->local->count > 0) {
-		ask_terms(tool, footprint->local, footprint->term_after);
+		ask_status(tool, footprint->local, footprint->term_after, footprint->flushes_after);
 	}
 }
 
@@ -141,6 +143,23 @@ uint64_t footprint_elections(const struct footprint *footprint)
 	uint64_t before = most(footprint->term_before, footprint->local->count);
 	uint64_t after = most(footprint->term_after, footprint->local->count);
 	return after > before ? after - before : 0;
+}
+
+static uint64_t flushes_of(const struct footprint *footprint, size_t node)
+{
+	uint64_t before = footprint->flushes_before[node];
+	uint64_t after = footprint->flushes_after[node];
+	return after > before ? after - before : 0;
+}
+
+uint64_t footprint_flushes(const struct footprint *footprint)
+{
+	uint64_t fewest = UINT64_MAX;
+	for (size_t i = 0; i < footprint->local->count; i++) {
+		uint64_t flushes = flushes_of(footprint, i);
+		fewest = flushes < fewest ? flushes : fewest;
+	}
+	return fewest == UINT64_MAX ? 0 : fewest;
 }
 
 uint64_t footprint_rss_bytes(const struct footprint *footprint)
@@ -165,7 +184,12 @@ void footprint_print(const struct footprint *footprint)
 	       (unsigned long long)budget >> 20, budget == 0 || kept ? "" : ": MORE THAN 10 % OVER IT");
 	printf("files: at most %llu of a node, table files apart\n",
 	       (unsigned long long)most(footprint->files, count));
-	printf("terms: ");
+	printf("flushes: ");
+	for (size_t i = 0; i < count; i++) {
+		printf("%sn%zu %llu", i > 0 ? " · " : "", i + 1,
+		       (unsigned long long)flushes_of(footprint, i));
+	}
+	printf("\nterms: ");
 	for (size_t i = 0; i < count; i++) {
 		printf("%sn%zu %llu to %llu", i > 0 ? " · " : "", i + 1,
 		       (unsigned long long)footprint->term_before[i],
@@ -195,6 +219,7 @@ void footprint_json(const struct footprint *footprint, struct buf *out)
 	json_out_int(out, "elections", (int64_t)footprint_elections(footprint));
 	json_out_int(out, "budget_mib", (int64_t)(footprint->budget_bytes >> 20));
 	json_out_int(out, "rss_max_mib", (int64_t)(footprint_rss_bytes(footprint) >> 20));
+	json_out_int(out, "flushes_min", (int64_t)footprint_flushes(footprint));
 	json_out_int(out, "files_max", (int64_t)most(footprint->files, count));
 	for (size_t at = 0; at < sizeof(lists) / sizeof(lists[0]); at++) {
 		json_out_name(out, lists[at].name);

@@ -73,6 +73,12 @@ void json_out_int(struct buf *out, const char *name, int64_t value)
 	json_write_int(out, value);
 }
 
+void json_out_ms(struct buf *out, const char *name, uint64_t us)
+{
+	json_out_name(out, name);
+	buf_appendf(out, "%llu.%03llu", (unsigned long long)us / 1000, (unsigned long long)us % 1000);
+}
+
 void json_out_bool(struct buf *out, const char *name, bool value)
 {
 	json_out_name(out, name);

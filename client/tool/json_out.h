@@ -11,6 +11,8 @@ void json_out_value(struct buf *out, const struct tally_value *value);
 void json_out_name(struct buf *out, const char *name);
 void json_out_text(struct buf *out, const char *name, const char *text);
 void json_out_int(struct buf *out, const char *name, int64_t value);
+/* us as milliseconds with three places. */
+void json_out_ms(struct buf *out, const char *name, uint64_t us);
 void json_out_bool(struct buf *out, const char *name, bool value);
 /* Prints out and a newline to standard output, and frees it. */
 void json_out_print(struct buf *out);

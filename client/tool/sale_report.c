@@ -221,9 +221,6 @@ void sale_report_json(const struct sale *sale)
 		{"under_way_at_kill", sale->under_way_at_kill},
 		{"were_unknown", sale->were_unknown},
 		{"resolved", sale->resolved},
-		{"p50_ms", histogram_quantile(&sale->sold, 500) / 1000},
-		{"p99_ms", histogram_quantile(&sale->sold, 990) / 1000},
-		{"refused_p99_ms", histogram_quantile(&sale->refused, 990) / 1000},
 		{"index", verdict->hash_index},
 	};
 	struct buf out;
@@ -232,6 +229,9 @@ void sale_report_json(const struct sale *sale)
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
 		json_out_int(&out, figures[i].name, (int64_t)figures[i].value);
 	}
+	json_out_ms(&out, "p50_ms", histogram_quantile(&sale->sold, 500));
+	json_out_ms(&out, "p99_ms", histogram_quantile(&sale->sold, 990));
+	json_out_ms(&out, "refused_p99_ms", histogram_quantile(&sale->refused, 990));
 	json_out_bool(&out, "same_bytes", verdict->same_bytes);
 	json_out_text(&out, "hash", verdict->hash);
 	json_out_bool(&out, "holds", sale_holds(sale));

@@ -95,6 +95,7 @@ static void put_log(struct reply *reply, const struct shard_stats *stats)
 	put_int(reply, "log_syncs", replica->log_syncs);
 	put_int(reply, "log_sync_us_p50", replica->log_sync_us_p50);
 	put_int(reply, "log_sync_us_p99", replica->log_sync_us_p99);
+	put_int(reply, "flushes", stats->store.flushes);
 }
 
 static void put_work(struct reply *reply, const struct node *node, const struct shard_stats *stats)
@@ -114,7 +115,7 @@ static void put_work(struct reply *reply, const struct node *node, const struct 
 }
 
 #define WHO_PAIRS 10
-#define LOG_PAIRS 11
+#define LOG_PAIRS 12
 #define WORK_PAIRS 12
 
 void admin_status(struct local_call *call)
@@ -237,6 +238,10 @@ void admin_help(struct local_call *call)
 		"    In RESP3, put index and node of an answer in front of it.",
 		"TRANSFER [<id>]",
 		"    Hand leadership to a member, or to the most caught-up one.",
+		"BUNDLE (PUSH|CHECK) <name> <file> <source> [<file> <source> ...]",
+		"    Deploy a bundle of procedures, or only compile it.",
+		"BUNDLE LIST",
+		"    Return the procedures of the active bundle.",
 	};
 	local_help(call->reply, "TALLY", lines, sizeof lines / sizeof lines[0]);
 }

@@ -3,19 +3,25 @@
  * TALLY STATUS answers a map (a flat array of pairs in RESP2), at once, from
  * this node's own knowledge, also while no leader is known:
  *
- *   node            integer: this node's id
- *   name            "n1"
- *   version         "0.1.0"
- *   cluster         "tally"
- *   cluster_id      sixteen hexadecimal digits
- *   role            "leader", "follower" or "candidate"
- *   open            integer 1: requests are taken: this node leads, or passes them on to a leader it knows;
- * else 0 term            integer leader          integer: id of the leader, 0 when unknown leader_client
- * "host:port" of its client port, "" when unknown members         array of maps: id, peer, client
- * ("host:port"), and as this node sees it: connected (0/1), match_index, needs_snapshot (0/1) first_index
- * last_index durable_index commit_index applied_index   integers chain           32 hexadecimal digits: the
- * chain at last_index stamp_ms        integer: the last stamp uptime_ms clients requests writes reads refused
- * retried unknown replayed batches log_bytes log_syncs log_sync_us_p50 log_sync_us_p99 store_bytes   integers
+ * Who it is:
+ *   - node: its id; name: "n1"; version: "0.1.0"
+ *   - cluster: "tally"; cluster_id: sixteen hexadecimal digits
+ *   - role: "leader", "follower" or "candidate"; term
+ *   - open: 1 when requests are taken (it leads, or passes them on to a leader it knows), else 0
+ *   - leader: its id, 0 when unknown; leader_client: "host:port" of its client port, "" when unknown
+ *
+ * Whom it knows:
+ *   - members: an array of maps: id, peer, client ("host:port"), and as this node sees it: connected
+ *     (0 or 1), match_index, needs_snapshot (0 or 1)
+ *
+ * How far it is, all integers but chain (32 hexadecimal digits, of last_index):
+ *   - first_index last_index durable_index commit_index applied_index chain
+ *   - stamp_ms: the last stamp
+ *   - log_bytes log_syncs log_sync_us_p50 log_sync_us_p99
+ *   - flushes: memtables that were written out and waited for since the node started
+ *
+ * What it does, integers since the start:
+ *   - uptime_ms clients requests writes reads refused retried unknown replayed batches forwarded parked
  *
  * TALLY HASH answers a map: index, hash (32 hexadecimal digits over a full scan
  * of the database at that index). It comes later; other nodes at the same

@@ -39,12 +39,22 @@ for my $mode (qw(kill transfer restart)) {
 	cmp_ok($json->{min_ms}, '>', 0, 'a killed leader is missed for a while') if $mode eq 'kill';
 }
 
-my $flash = bench('flash', 'flash', '--seconds', '2', '--bundle', "$src/commerce");
+my $flash = bench('flash', 'flash', '--seconds', '2', '--bundle', "$src/commerce", '--tallyd', '--flush-entries=100');
 cmp_ok($flash->{sales_per_s}, '>', 0, 'flash sells');
+is(sprintf('%.0f', 1000 * ($flash->{p50_ms} // 0)), $flash->{p50_us}, 'and tells milliseconds with their fractions');
+is_deeply([@$flash{qw(oversold lost)}], [0, 0], 'what was acknowledged is what the stock lacks');
+cmp_ok($flash->{acknowledged}, '>', 0, 'of more than none');
+cmp_ok($flash->{flushes_min}, '>', 0, 'and every node flushed its memtable meanwhile');
 is(scalar @{ $flash->{rss_mib} }, 3, 'memory of three nodes was looked at');
 cmp_ok($flash->{rss_max_mib}, '>', 0, 'and is something');
 is($flash->{budget_mib}, 256, 'beside the budget they were given');
 cmp_ok($flash->{files_max}, '>', 10, 'so were their files');
+
+my $kv = bench('kv', 'kv', '--reads', '90', '--seconds', '1', '--keys', '100', '--connections', '2', '--depth', '16');
+my $all = ($kv->{set_per_s} // 0) + ($kv->{get_per_s} // 0) || 1;
+cmp_ok($kv->{set_per_s}, '>', 0, 'kv mixes writes');
+cmp_ok(abs($kv->{get_per_s} / $all - 0.9), '<', 0.05, 'with nine times as many reads');
+is($kv->{reads_percent}, 90, 'as was asked');
 
 my $restart = bench('restart-clean', 'restart', '--mib', '16', '--times', '1', '--clean');
 ok($restart->{same_bytes} && @{ $restart->{ms} } == 1, 'stopped politely, all come back with the same bytes');
