@@ -30,10 +30,10 @@ void bench_init(struct bench *bench, struct tool *tool, struct option options[BE
 		 "allow a memory file system: figures mean nothing"},
 		{"keep", OPTION_FLAG, &bench->local_options.keep, NULL,
 		 "leave local nodes running and their data behind"},
-		{"connections", OPTION_COUNT, &bench->connections, "N", "to the leader (8)"},
-		{"depth", OPTION_COUNT, &bench->depth, "N", "requests under way on each (64)"},
-		{"seconds", OPTION_COUNT, &bench->seconds, "N", "how long is measured (10)"},
-		{"seed", OPTION_COUNT, &bench->seed, "N", "of everything that is drawn (1)"},
+		{"connections", OPTION_COUNT, &bench->connections, "N", "to the leader"},
+		{"depth", OPTION_COUNT, &bench->depth, "N", "requests under way on each"},
+		{"seconds", OPTION_COUNT, &bench->seconds, "N", "how long is measured"},
+		{"seed", OPTION_COUNT, &bench->seed, "N", "of everything that is drawn"},
 		{"bundle", OPTION_TEXT, &bench->bundle, "DIR", "the commerce bundle (found by itself)"},
 	};
 	memcpy(options, list, sizeof(list));

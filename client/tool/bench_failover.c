@@ -261,8 +261,7 @@ static int failover_report(struct failover *failover)
 	struct node_list nodes;
 	struct node_hash hashes[NODES_MAX];
 	struct writers *writers = &failover->writers;
-	bool equal =
-		nodes_find(failover->bench.tool, &nodes) && nodes_hash(&nodes, NODES_HASH_MS, hashes);
+	bool equal = nodes_find(failover->bench.tool, &nodes) && nodes_hash(&nodes, NODES_HASH_MS, hashes);
 	if (failover->bench.tool->json) {
 		struct buf out;
 		buf_init(&out, MIB(1));
@@ -323,7 +322,7 @@ int cmd_bench_failover(struct tool *tool, int argc, char **argv)
 	options[BENCH_OPTIONS + 1] =
 		(struct option){"mode", OPTION_TEXT, &mode, "MODE",
 				"kill, stop (SIGSTOP), transfer, restart (each node in turn) (kill)"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 2, &argc, argv);
+	int code = options_only(tool, options, BENCH_OPTIONS + 2, argc, argv);
 	bool sane = failover->times >= 1 && failover->times <= DISTRIBUTION_MAX &&
 		    failover->bench.local_options.nodes >= 3 && mode_parse(mode, &failover->mode);
 	if (code == 0 && !sane) {

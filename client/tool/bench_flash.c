@@ -275,7 +275,7 @@ int cmd_bench_flash(struct tool *tool, int argc, char **argv)
 		(struct option){"buyers", OPTION_COUNT, &buyers, "N", "to so many buyers"};
 	options[BENCH_OPTIONS + 3] =
 		(struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL, "kill -9 it in the middle"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
+	int code = options_only(tool, options, BENCH_OPTIONS + 4, argc, argv);
 	bool whole = units > 0 || buyers > 0;
 	if (code == 0 && (whole ? flash->refusals : kill_leader)) {
 		code = tool_fail(
@@ -304,6 +304,6 @@ int cmd_bench_sale(struct tool *tool, int argc, char **argv)
 		(struct option){"buyers", OPTION_COUNT, &buyers, "N", "who each want one (40000)"};
 	options[BENCH_OPTIONS + 2] = (struct option){"kill-leader", OPTION_FLAG, &kill_leader, NULL,
 						     "kill -9 between 30 % and 70 % of the stock"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 3, &argc, argv);
+	int code = options_only(tool, options, BENCH_OPTIONS + 3, argc, argv);
 	return code == 0 ? sale_whole(&bench, units, buyers, kill_leader) : code;
 }

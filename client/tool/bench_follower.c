@@ -93,7 +93,7 @@ int cmd_bench_follower(struct tool *tool, int argc, char **argv)
 	bench_init(&follower->bench, tool, options);
 	follower->bench.local_options.nodes = 3;
 	follower->bench.depth = 16;
-	int code = options_parse(tool, options, BENCH_OPTIONS, &argc, argv);
+	int code = options_only(tool, options, BENCH_OPTIONS, argc, argv);
 	if (code == 0 && (follower->bench.local_options.nodes < 3 || follower->bench.seconds < 2)) {
 		code = tool_fail(tool, TOOL_USAGE, "three local nodes or more, two seconds or more");
 	}

@@ -193,7 +193,7 @@ int cmd_bench_kv(struct tool *tool, int argc, char **argv)
 	options[BENCH_OPTIONS + 3] =
 		(struct option){"reads", OPTION_COUNT, &kv->reads, "PERCENT",
 				"mixed: so many of a hundred are GET (else SET first, then GET)"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
+	int code = options_only(tool, options, BENCH_OPTIONS + 4, argc, argv);
 	if (code != 0) {
 		free(kv);
 		return code;

@@ -338,7 +338,7 @@ int cmd_bench_overload(struct tool *tool, int argc, char **argv)
 	overload->times = TIMES;
 	options[BENCH_OPTIONS] =
 		(struct option){"times", OPTION_COUNT, &overload->times, "N", "the peak is offered (10)"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 1, &argc, argv);
+	int code = options_only(tool, options, BENCH_OPTIONS + 1, argc, argv);
 	if (code == 0 && (overload->times < 1 || overload->times > 100)) {
 		code = tool_fail(tool, TOOL_USAGE, "1 to 100 times the peak");
 	}

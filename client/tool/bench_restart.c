@@ -134,8 +134,7 @@ static int restart_report(struct restart *restart)
 {
 	struct node_list nodes;
 	struct node_hash hashes[NODES_MAX];
-	bool equal =
-		nodes_find(restart->bench.tool, &nodes) && nodes_hash(&nodes, NODES_HASH_MS, hashes);
+	bool equal = nodes_find(restart->bench.tool, &nodes) && nodes_hash(&nodes, NODES_HASH_MS, hashes);
 	if (restart->bench.tool->json) {
 		struct buf out;
 		buf_init(&out, MIB(1));
@@ -189,7 +188,7 @@ int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 		(struct option){"bytes", OPTION_COUNT, &restart->bytes, "N", "of a value (4096)"};
 	options[BENCH_OPTIONS + 3] =
 		(struct option){"clean", OPTION_FLAG, &restart->clean, NULL, "stop them politely instead"};
-	int code = options_parse(tool, options, BENCH_OPTIONS + 4, &argc, argv);
+	int code = options_only(tool, options, BENCH_OPTIONS + 4, argc, argv);
 	bool sane = restart->times >= 1 && restart->times <= TIMES_MAX && restart->bytes >= 1 &&
 		    restart->bytes <= LIMIT_VALUE && restart->bench.local_options.nodes >= 1 &&
 		    restart->mib <= 1048576;

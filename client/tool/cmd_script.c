@@ -158,7 +158,7 @@ static void list_print(const struct tally_value *procedure)
 
 int cmd_script_list(struct tool *tool, int argc, char **argv)
 {
-	int status = options_parse(tool, NULL, 0, &argc, argv);
+	int status = options_only(tool, NULL, 0, argc, argv);
 	if (status != 0) {
 		return status;
 	}

@@ -12,10 +12,10 @@
  *   row slice c1 phone
  *   done avail=1
  *
- * A comment starts a case and names it. Behind a call or row comes what is
- * expected: `done` and fields of the result, or an outcome, a code and fields
- * of its details; fields that are not named do not matter. `name=~now+5000` in
- * a call is that many milliseconds from now. Prints TAP. */
+ * A comment starts a case and names it; the first line that is not empty must be one. Behind a call or row
+ * comes what is expected: `done` and fields of the result, or an outcome, a code and fields of its details;
+ * fields that are not named do not matter. `name=~now+5000` in a call is that many milliseconds from now.
+ * Prints TAP. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +75,15 @@ static const char *test_value(const char *text, char *room, size_t size)
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(room, size, "%lld", (long long)now.tv_sec * 1000 + atoll(text + 4));
 	return room;
+}
+
+/* A call whose outcome nobody looked at proves nothing. */
+static void test_unjudged(struct test_run *run)
+{
+	if (run->call != NULL && !run->broken) {
+		test_complain(run, "nothing is expected of the call before", "this line");
+	}
+	run->call = NULL;
 }
 
 static void test_ask(struct test_run *run, char **words, size_t count)
@@ -144,12 +153,18 @@ static void test_expect(struct test_run *run, char **words, size_t count)
 	run->call = NULL;
 }
 
+static void test_begin_case(struct test_run *run, const char *title)
+{
+	test_unjudged(run);
+	test_end_case(run);
+	run->open = true;
+	snprintf(run->title, sizeof(run->title), "%s", title);
+}
+
 static void test_line(struct test_run *run, char *line)
 {
 	if (line[0] == '#') {
-		test_end_case(run);
-		run->open = true;
-		snprintf(run->title, sizeof(run->title), "%s", line + 1 + strspn(line + 1, " "));
+		test_begin_case(run, line + 1 + strspn(line + 1, " "));
 		return;
 	}
 	char *words[WORDS_MAX];
@@ -157,7 +172,11 @@ static void test_line(struct test_run *run, char *line)
 	if (count == 0 || run->broken) {
 		return; /* what follows a failure in a case would only repeat it */
 	}
-	if (strcmp(words[0], "call") == 0 || strcmp(words[0], "row") == 0) {
+	if (!run->open) {
+		test_begin_case(run, "lines before the first title");
+		test_complain(run, "a comment that names the case must stand before", words[0]);
+	} else if (strcmp(words[0], "call") == 0 || strcmp(words[0], "row") == 0) {
+		test_unjudged(run);
 		test_ask(run, words, count);
 	} else {
 		test_expect(run, words, count);
@@ -166,7 +185,9 @@ static void test_line(struct test_run *run, char *line)
 
 static void test_file(struct test_run *run, const char *source, size_t bytes)
 {
+	unsigned before = run->count;
 	run->line = 0;
+	run->call = NULL;
 	while (bytes > 0) {
 		const char *end = memchr(source, '\n', bytes);
 		size_t len = end != NULL ? (size_t)(end - source) : bytes;
@@ -182,6 +203,11 @@ static void test_file(struct test_run *run, const char *source, size_t bytes)
 			bytes--;
 		}
 	}
+	if (!run->open && run->count == before) {
+		test_begin_case(run, "a file of tests");
+		test_complain(run, "there is no case in", run->file);
+	}
+	test_unjudged(run);
 	test_end_case(run);
 }
 

@@ -61,7 +61,7 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 
 int cmd_status(struct tool *tool, int argc, char **argv)
 {
-	int status = options_parse(tool, NULL, 0, &argc, argv);
+	int status = options_only(tool, NULL, 0, argc, argv);
 	if (status != 0) {
 		return status;
 	}
@@ -97,7 +97,7 @@ static void print_hash(const char *address, const struct node_hash *hash)
 int cmd_hash(struct tool *tool, int argc, char **argv)
 {
 	tool->timeout_ms = NODES_HASH_MS;
-	int status = options_parse(tool, NULL, 0, &argc, argv);
+	int status = options_only(tool, NULL, 0, argc, argv);
 	if (status != 0) {
 		return status;
 	}
@@ -155,7 +155,7 @@ int cmd_transfer(struct tool *tool, int argc, char **argv)
 
 int cmd_version(struct tool *tool, int argc, char **argv)
 {
-	int status = options_parse(tool, NULL, 0, &argc, argv);
+	int status = options_only(tool, NULL, 0, argc, argv);
 	if (status != 0) {
 		return status;
 	}

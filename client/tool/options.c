@@ -29,7 +29,12 @@ static void options_help(const struct tool *tool, const struct option *options, 
 		char left[64];
 		snprintf(left, sizeof(left), "--%s%s%s", option->name, option->placeholder != NULL ? " " : "",
 			 option->placeholder != NULL ? option->placeholder : "");
-		printf("  %-24s %s\n", left, option->meaning);
+		printf("  %-24s %s", left, option->meaning);
+		if (option->kind == OPTION_COUNT && strchr(option->meaning, '(') == NULL &&
+		    *(uint64_t *)option->to != 0) {
+			printf(" (%llu)", (unsigned long long)*(uint64_t *)option->to);
+		}
+		printf("\n");
 	}
 }
 
@@ -153,6 +158,14 @@ int options_parse(struct tool *tool, const struct option *options, size_t count,
 		return tool_fail(tool, TOOL_USAGE, "--timeout is between 1ms and 10m");
 	}
 	return 0;
+}
+
+int options_only(struct tool *tool, const struct option *options, size_t count, int argc, char **argv)
+{
+	int status = options_parse(tool, options, count, &argc, argv);
+	return status == 0 && argc > 0
+		       ? tool_fail(tool, TOOL_USAGE, "what is \"%s\"? Only flags may follow", argv[0])
+		       : status;
 }
 
 int options_leading(int argc, char **argv)

@@ -1,5 +1,6 @@
 /* Flags of a command: `--name value`, `--name=value`, in any place; what is left
- * are the command's words. `--` ends the flags. `--help` prints from the same table. */
+ * are the command's words. `--` ends the flags. `--help` prints from the same table; a
+ * number whose meaning tells no default "(…)" is printed with the one it has. */
 #ifndef CLIENT_TOOL_OPTIONS_H
 #define CLIENT_TOOL_OPTIONS_H
 
@@ -25,6 +26,8 @@ struct option {
 /* Takes options (and those every command has) out of argv; *argc is what is left. 0, TOOL_USAGE or
  * OPTIONS_HELP. */
 int options_parse(struct tool *tool, const struct option *options, size_t count, int *argc, char **argv);
+/* The same for a command that takes no words. */
+int options_only(struct tool *tool, const struct option *options, size_t count, int argc, char **argv);
 /* How many words are flags that every command has, with their values, before the first word that is none: a
  * flag that is not known yet counts as one word. */
 int options_leading(int argc, char **argv);

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Cluster;
+use File::Temp qw(tempdir);
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(time);
@@ -74,6 +75,34 @@ is((run("$build/tally", '--servers', '127.0.0.1:1', '--timeout=200ms', 'get', 'x
 like(`$build/tally bench 2>&1`, qr/^tally: "bench" needs one of: flash, .*restart$/, 'half a command tells the other half');
 like(`$build/tally foo bar 2>&1`, qr/^tally: "foo" is no command; /, 'no command at all says so in one line');
 
+# ---- words and flags that nobody wants ----
+for my $words (['status', 'please'], ['bench', 'sale', 'kill-leader'], ['bench', 'flash', '--kill-leader'], ['bench', 'kv', '--reads', '101'],
+	['bench', 'sale', '--report'], ['script', 'list', 'commerce'], ['call'], ['get']) {
+	($code, $text) = run('sh', '-c', "'$build/tally' @$words 2>&1");
+	ok($code == 2 && $text =~ /^tally [^\n]+\n\z/, "usage in one line, exit 2: @$words") or diag("exit $code: $text");
+}
+like((run("$build/tally", 'bench', 'overload', '--help'))[1], qr/--connections N +to the leader \(64\)$/m, 'help tells the defaults that hold');
+
+# ---- the completion of bash knows every command and every flag of its help ----
+my ($known, $help) = ('', '');
+for my $line (split /\n/, (run("$build/tally", '--help'))[1]) {
+	my ($command) = $line =~ /^  ([a-z]+(?: [a-z]+)?)(?: | {2,}|$)/ or next;
+	my @words = split ' ', $command;
+	pop @words if @words == 2 && $words[0] !~ /^(?:script|bench)$/;
+	my $offered = sub {
+		my (@typed) = @_;
+		my $at = $#typed + 1;
+		return run('bash', '-c', '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tally; printf "%s\n" "${COMPREPLY[@]}"',
+			"$src/client/tool/completion/tally", @typed);
+	};
+	my @first = $offered->('tally', (@words == 2 ? $words[0] : ()), '');
+	$known .= " $command" if $first[1] !~ /^\Q$words[-1]\E$/m;
+	my %flags = map { $_ => 1 } split /\n/, ($offered->('tally', @words, '--'))[1];
+	$help .= join '', map { " @words $_" } grep { !$flags{$_} } (run("$build/tally", @words, '--help'))[1] =~ /^  (--[a-z-]+)/mg;
+}
+is($known, '', 'the completion offers each command');
+is($help, '', 'and each flag of each');
+
 # ---- examples ----
 my $servers = $ENV{TALLY_SERVERS};
 is_deeply([run("$build/client/examples/hello", $servers)], [0, "hello\n"], 'the example hello');
@@ -105,6 +134,25 @@ ok($code == 1 && $text =~ /does not answer/ && $text =~ /not the same bytes ever
 # ---- a bundle's own tests, and a sale ----
 ($code, $text) = run("$build/tally", 'script', 'test', "$src/commerce");
 ok($code == 0 && $text =~ /^1\.\.\d+$/m && $text !~ /^not ok/m, "the commerce bundle's own tests pass") or diag($text);
+my $bundle = tempdir(CLEANUP => 1) . '/commerce';
+system 'cp', '-r', "$src/commerce", $bundle;
+my $test = sub {
+	my ($lines) = @_;
+	open my $out, '>', "$bundle/tests/sale.test" or die $!;
+	print $out $lines;
+	close $out;
+	my ($status, $said) = run("$build/tally", 'script', 'test', $bundle);
+	return "$status $said";
+};
+like($test->("call order.get order_id=no\ndone\n"), qr/^1 .*^not ok 1 /ms, 'lines without a title are no test that passes');
+like($test->("# nothing is expected\ncall order.get order_id=no\n"), qr/^1 .*^not ok 1 /ms, 'nor is a call of which nothing is expected');
+like($test->("\n"), qr/^1 .*^not ok 1 /ms, 'nor is an empty file');
+SKIP: {
+	skip 'no memory file system at /dev/shm', 1 if qx(stat -f -c %T /dev/shm 2>/dev/null) ne "tmpfs\n";
+	my $memory = "/dev/shm/tally-tool-$$";
+	($code, $text) = run('sh', '-c', "'$build/tally' bench kv --local 1 --seconds 1 --dir $memory 2>&1");
+	ok($code == 2 && $text =~ /is on tmpfs, which is no disk/ && !-e $memory, 'a bench refuses a memory file system') or diag("exit $code: $text");
+}
 ($code, $text) = run("$build/tally", 'bench', 'sale', '--bundle', "$src/commerce", '--local', '3', '--units', '500', '--buyers', '2000', '--kill-leader',
 	'--json', '--unsafe');
 $json = eval { decode_json($text) } // {};
