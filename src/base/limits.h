@@ -18,8 +18,7 @@
 #define LIMIT_TXN_WRITES 1024         /* distinct keys one transaction writes */
 #define LIMIT_TXN_CHURN MIB(64)       /* all it writes, overwritten values too */
 #define LIMIT_BATCH_TXNS (1 << 20)    /* transactions of one batch: an ordinal has 20 bits; then it seals */
-#define LIMIT_HOT_ROWS 1024           /* rows in the cache of hot rows; then the longest unused goes */
-#define LIMIT_HOT_VALUE KIB(64)       /* a longer value is not kept there */
+#define LIMIT_HOT_VALUE KIB(64)       /* a longer value is not kept among the hot rows */
 #define LIMIT_ONCE_REPLY KIB(64)      /* a longer reply cannot be kept: refused, nothing written */
 #define LIMIT_REQUEST_ID 128          /* bytes of a request id */
 #define LIMIT_DEADLINE_MS 3600000     /* the longest DEADLINE */

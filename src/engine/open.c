@@ -48,6 +48,7 @@ static void keep_config(struct shard *shard, const struct shard_config *config)
 	c->members = shard->members;
 	c->memtable_bytes = c->memtable_bytes != 0 ? c->memtable_bytes : MIB(64);
 	c->cache_bytes = c->cache_bytes != 0 ? c->cache_bytes : MIB(64);
+	c->row_cache_bytes = c->row_cache_bytes != 0 ? c->row_cache_bytes : MIB(32);
 	c->flush_bytes = c->flush_bytes != 0 ? c->flush_bytes : c->memtable_bytes / 2;
 	c->default_deadline_ms = c->default_deadline_ms != 0 ? c->default_deadline_ms : DEFAULT_DEADLINE_MS;
 	c->once_retention_ms = c->once_retention_ms != 0 ? c->once_retention_ms : DEFAULT_RETENTION_MS;
@@ -156,7 +157,7 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	}
 	stamp_init(&shard->stamp, meta.stamp_ms, env_now_us(shard->env));
 	shard->commit_index = meta.index;
-	shard->overlay = overlay_new(shard->store);
+	shard->overlay = overlay_new(shard->store, shard->config.row_cache_bytes);
 	shard->host = script_host_new(shard->log);
 	shard->compile_lane = env_lane_open(shard->env, "compile", ENV_LANE_LOW);
 	apply_open(shard, &meta);

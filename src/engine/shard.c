@@ -396,6 +396,7 @@ void shard_stats(const struct shard *shard, struct shard_stats *stats)
 	stats->applied_chain_low = shard->apply.chain.low;
 	stats->stamp_ms = shard->stamp.last_ms;
 	stats->overlay_bytes = overlay_bytes(shard->overlay);
+	stats->row_cache_bytes = overlay_hot_bytes(shard->overlay);
 }
 
 struct shard_position shard_position(const struct shard *shard)

@@ -18,6 +18,7 @@ struct shard_config {
 	const char *log_dir, *store_dir; /* made if absent */
 	struct store_disk *disk;         /* NULL: the real one */
 	uint64_t memtable_bytes, cache_bytes;
+	uint64_t row_cache_bytes; /* copies of rows that are read often, on the leader; 32 MiB */
 	uint64_t flush_bytes;   /* applied bytes after which the store is flushed and the log trimmed; 0: with
 				   the memtable (half its size) */
 	uint64_t flush_entries; /* the same in entries; 0: none. The simulator uses small ones */
@@ -89,7 +90,7 @@ struct shard_stats {
 	uint64_t requests, writes, reads, refused, retried, unknown, replayed;
 	uint64_t batches, batch_writes, batch_bytes, waiting, parked;
 	uint64_t applied_index, applied_chain_low, stamp_ms;
-	uint64_t overlay_bytes, admitted_bytes;
+	uint64_t overlay_bytes, row_cache_bytes, admitted_bytes;
 	uint64_t expired, once_expired;
 };
 void shard_stats(const struct shard *shard, struct shard_stats *stats);

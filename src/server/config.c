@@ -48,11 +48,13 @@ static const struct key keys[] = {
 	 "silence after which a leader is replaced (300ms)"},
 	{"heartbeat", KIND_MS, FIELD(heartbeat_ms), 5, 60000, "TIME", "how often a leader speaks (50ms)"},
 	{"memory", KIND_SIZE, FIELD(memory_bytes), MIB(32), SIZE_MAX_SET, "SIZE",
-	 "budget, split over memtable, cache and log cache (256MiB)"},
+	 "budget, split over memtable, caches and log cache (256MiB)"},
 	{"memtable", KIND_SIZE, FIELD(memtable_bytes), KIB(64), SIZE_MAX_SET, "SIZE",
 	 "of memory (a quarter)"},
 	{"cache", KIND_SIZE, FIELD(cache_bytes), KIB(64), SIZE_MAX_SET, "SIZE",
 	 "of memory, block cache (a quarter)"},
+	{"row-cache", KIND_SIZE, FIELD(row_cache_bytes), KIB(64), SIZE_MAX_SET, "SIZE",
+	 "of memory, rows that are read often (an eighth, at most 64MiB)"},
 	{"log-cache", KIND_SIZE, FIELD(log_cache_bytes), KIB(64), SIZE_MAX_SET, "SIZE",
 	 "of memory, recent log entries (an eighth)"},
 	{"segment", KIND_SIZE, FIELD(segment_bytes), KIB(4), (uint64_t)1 << 32, "SIZE",
@@ -447,6 +449,11 @@ static void share_memory(struct node_config *config)
 	if (config->cache_bytes == 0) {
 		config->cache_bytes = config->memory_bytes / 4;
 	}
+	if (config->row_cache_bytes == 0) {
+		/* No more unless somebody asks: who loses leadership frees it on the loop. */
+		uint64_t eighth = config->memory_bytes / 8;
+		config->row_cache_bytes = eighth < MIB(64) ? eighth : MIB(64);
+	}
 	if (config->log_cache_bytes == 0) {
 		config->log_cache_bytes = config->memory_bytes / 8;
 	}
@@ -477,9 +484,10 @@ int config_finish(struct node_config *config, struct err *err)
 			       config->peer_listen);
 	}
 	share_memory(config);
-	if (config->memtable_bytes + config->cache_bytes + config->log_cache_bytes > config->memory_bytes) {
+	if (config->memtable_bytes + config->cache_bytes + config->row_cache_bytes + config->log_cache_bytes >
+	    config->memory_bytes) {
 		return err_set(err, ERR_INVALID,
-			       "--memory: memtable, cache and log-cache together are over it");
+			       "--memory: memtable, cache, row-cache and log-cache together are over it");
 	}
 	if (config->name[0] == '\0') {
 		snprintf(config->name, sizeof config->name, "n%llu", (unsigned long long)config->id);

@@ -71,6 +71,7 @@ static void put_memory(struct facts *facts)
 	put(facts, "memtable_bytes", facts->stats.store.memtable_bytes);
 	put(facts, "memtable_all_bytes", facts->stats.store.memtable_all_bytes);
 	put(facts, "cache_bytes", facts->stats.store.cache_bytes);
+	put(facts, "row_cache_bytes", facts->stats.row_cache_bytes);
 	put(facts, "reader_bytes", facts->stats.store.reader_bytes);
 	put(facts, "admitted_bytes", facts->stats.admitted_bytes);
 	put(facts, "input_bytes", node->listener.input_bytes);

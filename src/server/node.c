@@ -78,6 +78,7 @@ static int node_open_shard(struct node *node, struct err *err)
 		.disk = config->disk,
 		.memtable_bytes = config->memtable_bytes,
 		.cache_bytes = config->cache_bytes,
+		.row_cache_bytes = config->row_cache_bytes,
 		.flush_bytes = config->flush_bytes,
 		.flush_entries = config->flush_entries,
 		.cluster_id = config->cluster_id,

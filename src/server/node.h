@@ -29,8 +29,8 @@ struct node_config {
 	struct node_member members[LIMIT_MEMBERS];
 	size_t member_count;
 	uint64_t election_ms, heartbeat_ms;
-	uint64_t memory_bytes; /* budget: split over memtable, cache, log cache */
-	uint64_t memtable_bytes, cache_bytes, log_cache_bytes; /* 0: from memory_bytes */
+	uint64_t memory_bytes; /* budget: split over memtable, caches, log cache */
+	uint64_t memtable_bytes, cache_bytes, row_cache_bytes, log_cache_bytes; /* 0: from memory_bytes */
 	uint64_t segment_bytes, keep_bytes, flush_bytes, flush_entries;
 	uint64_t max_clients;
 	uint64_t default_deadline_ms, once_retention_ms;

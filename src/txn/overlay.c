@@ -12,7 +12,7 @@
 
 #define EVENT_KEY_BYTES 9
 
-struct overlay *overlay_new(struct store *store)
+struct overlay *overlay_new(struct store *store, size_t hot_bytes)
 {
 	struct overlay *overlay = calloc(1, sizeof(*overlay));
 	if (overlay == NULL) {
@@ -22,7 +22,7 @@ struct overlay *overlay_new(struct store *store)
 	table_init(&overlay->table);
 	list_init(&overlay->layers);
 	buf_init(&overlay->events, LIMIT_ENTRY + LIMIT_TXN_BYTES);
-	hot_init(&overlay->hot);
+	hot_init(&overlay->hot, hot_bytes);
 	ordmap_init(&overlay->order);
 	region_init(&overlay->order_region, &overlay->stock);
 	return overlay;
@@ -34,6 +34,7 @@ void overlay_free(struct overlay *overlay)
 		return;
 	}
 	overlay_drop(overlay);
+	hot_fini(&overlay->hot);
 	table_fini(&overlay->table);
 	buf_fini(&overlay->events);
 	region_stock_fini(&overlay->stock);
@@ -216,7 +217,7 @@ static void settle(struct overlay *overlay, const struct version *v)
 		table_release(&overlay->table, slot);
 		return;
 	}
-	hot_set(row, version_value(v), v->deleted);
+	hot_set(&overlay->hot, row, version_value(v), v->deleted);
 }
 
 static void forget_layer(struct overlay *overlay, struct layer *layer)
@@ -266,6 +267,11 @@ void overlay_drop(struct overlay *overlay)
 size_t overlay_layers(const struct overlay *overlay)
 {
 	return overlay->layer_count;
+}
+
+size_t overlay_hot_bytes(const struct overlay *overlay)
+{
+	return overlay->hot.bytes;
 }
 
 size_t overlay_bytes(const struct overlay *overlay)

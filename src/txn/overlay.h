@@ -16,8 +16,11 @@
 #include "base/slice.h"
 #include "txn/txn.h"
 
-struct overlay *overlay_new(struct store *store);
+/* hot_bytes: of memory for copies of rows that are read often; > 0. */
+struct overlay *overlay_new(struct store *store, size_t hot_bytes);
 void overlay_free(struct overlay *overlay);
+/* What they take now. */
+size_t overlay_hot_bytes(const struct overlay *overlay);
 
 /* Opens a layer: index is what the next proposal will get. There is none open. */
 void overlay_open(struct overlay *overlay, uint64_t index, uint64_t stamp_ms);

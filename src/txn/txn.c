@@ -142,10 +142,10 @@ static int read_version(struct txn *txn, const struct version *v, struct slice *
 	return 0;
 }
 
-static int read_hot(struct txn *txn, struct hot_row *row, struct slice *value)
+static int read_hot(struct hot_row *row, struct slice *value)
 {
 	assert(row != NULL);
-	hot_touch(&txn->overlay->hot, row);
+	hot_touch(row);
 	if (row->absent) {
 		return ERR_NOT_FOUND;
 	}
@@ -217,47 +217,47 @@ void txn_note_key(struct txn *txn, struct slice key)
 	trace->keys[trace->count++] = arena_copy(txn->arena, key);
 }
 
-int txn_get(struct txn *txn, struct slice key, struct slice *value)
+/* Nothing uncommitted and no hot row has the key. */
+static int read_through(struct txn *txn, struct slice key, uint64_t hash, struct slice *value, bool hot)
 {
-	assert(txn->id != 0);
-	txn_note_key(txn, key);
-	uint64_t hash = map_hash(key);
-	struct table_slot *slot = table_find(&txn->overlay->table, key, hash);
-	if (slot == NULL) {
-		return read_store(txn, key, hash, value);
-	}
-	if (slot->newest != NULL) {
-		return read_version(txn, slot->newest, value);
-	}
-	return read_hot(txn, slot->hot, value);
-}
-
-int txn_get_hot(struct txn *txn, struct slice key, struct slice *value)
-{
-	assert(txn->id != 0);
-	txn_note_key(txn, key);
 	struct overlay *overlay = txn->overlay;
-	uint64_t hash = map_hash(key);
-	struct table_slot *slot = table_find(&overlay->table, key, hash);
-	if (slot != NULL) {
-		return slot->newest != NULL ? read_version(txn, slot->newest, value)
-					    : read_hot(txn, slot->hot, value);
-	}
 	struct slice read = SLICE_NONE;
 	int status = read_store(txn, key, hash, &read);
 	if (status != 0 && status != ERR_NOT_FOUND) {
 		return status;
 	}
 	/* Without an open layer we may be a follower, whose store changes without passing here. */
-	if (txn->layer != NULL && read.len <= LIMIT_HOT_VALUE) {
-		struct hot_row *row = hot_add(&overlay->hot, key, hash);
-		hot_set(row, read, status != 0);
-		table_add(&overlay->table, hash)->hot = row;
+	if (txn->layer != NULL && read.len <= LIMIT_HOT_VALUE &&
+	    (hot_asked_before(&overlay->hot, hash) || hot)) {
+		table_add(&overlay->table, hash)->hot =
+			hot_add(&overlay->hot, key, hash, read, status == ERR_NOT_FOUND);
 	}
 	if (status == 0) {
 		*value = read;
 	}
 	return status;
+}
+
+static int get(struct txn *txn, struct slice key, struct slice *value, bool hot)
+{
+	assert(txn->id != 0);
+	txn_note_key(txn, key);
+	uint64_t hash = map_hash(key);
+	struct table_slot *slot = table_find(&txn->overlay->table, key, hash);
+	if (slot == NULL) {
+		return read_through(txn, key, hash, value, hot);
+	}
+	return slot->newest != NULL ? read_version(txn, slot->newest, value) : read_hot(slot->hot, value);
+}
+
+int txn_get(struct txn *txn, struct slice key, struct slice *value)
+{
+	return get(txn, key, value, false);
+}
+
+int txn_get_hot(struct txn *txn, struct slice key, struct slice *value)
+{
+	return get(txn, key, value, true);
 }
 
 /* ---- writing ---- */

@@ -36,8 +36,8 @@ uint32_t txn_ordinal(const struct txn *txn);
 /* 0 and *value (borrowed until this transaction ends), ERR_NOT_FOUND, or ERR_IO /
  * ERR_CORRUPT from the store, which the caller passes up: the request fails whole. */
 int txn_get(struct txn *txn, struct slice key, struct slice *value);
-/* As txn_get, but a copy stays in a small cache of hot committed rows: for rows that many
- * transactions read and few write (a campaign, the active bundle). Always coherent. */
+/* As txn_get, but a copy stays in the cache of hot rows from the first reading on, where txn_get waits for
+ * the second: for rows that many transactions read and few write (a campaign, the active bundle). */
 int txn_get_hot(struct txn *txn, struct slice key, struct slice *value);
 /* Key and value are copied. There is an open batch. ERR_TOO_LARGE: key or value over LIMIT_ROW_KEY or
  * LIMIT_ROW_VALUE; ERR_FULL: LIMIT_TXN_WRITES, LIMIT_TXN_BYTES or LIMIT_TXN_CHURN; nothing is changed then.

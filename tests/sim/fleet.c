@@ -284,6 +284,7 @@ static void member_config(struct member *m)
 	/* Small, so that rolling, trimming, flushing and replay happen all the time. */
 	config->memtable_bytes = MIB(1);
 	config->cache_bytes = MIB(1);
+	config->row_cache_bytes = KIB(4) << m->number; /* some 16 rows; more on later members */
 	config->log_cache_bytes = prng_chance(prng, 1, 2) ? KIB(64) : MIB(4);
 	config->segment_bytes = KIB(16) << prng_below(prng, 4);
 	config->flush_entries = 5 + prng_below(prng, 100);

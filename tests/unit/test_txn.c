@@ -26,6 +26,9 @@ struct world {
 	size_t sealed_count;
 };
 
+/* For some thirty rows. */
+#define HOT_BYTES KIB(8)
+
 static void world_init(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
@@ -35,7 +38,7 @@ static void world_init(struct world *w)
 	if (store_open(&config, &w->store, &err) != 0) {
 		fatal("%s", err.text);
 	}
-	w->overlay = overlay_new(w->store);
+	w->overlay = overlay_new(w->store, HOT_BYTES);
 	arena_init(&w->arena, 4096);
 	w->next_index = 1;
 }
@@ -269,6 +272,22 @@ static void test_borrowed(void)
 	world_fini(&w);
 }
 
+/* How often a transaction that reads key asks the store. */
+static int asks_with(struct world *w, const char *key, int (*get)(struct txn *, struct slice, struct slice *))
+{
+	struct store_stats before, after;
+	store_stats(w->store, &before);
+	struct slice value;
+	struct txn *txn = begin(w);
+	get(txn, slice_str(key), &value);
+	txn_abort(txn);
+	store_stats(w->store, &after);
+	return (int)(after.gets - before.gets);
+}
+
+static int asks(struct world *w, const char *key) { return asks_with(w, key, txn_get); }
+static int asks_hot(struct world *w, const char *key) { return asks_with(w, key, txn_get_hot); }
+
 static void test_hot(void)
 {
 	struct world w;
@@ -326,20 +345,95 @@ static void test_hot_bound(void)
 	open_batch(&w);
 	struct txn *txn = begin(&w);
 	struct slice value;
-	for (int i = 0; i < LIMIT_HOT_ROWS + 100; i++) {
+	for (int i = 0; i < 100; i++) {
 		char key[16];
 		snprintf(key, sizeof(key), "row-%d", i);
 		txn_get_hot(txn, slice_str(key), &value);
 	}
+	is_int(overlay_hot_bytes(w.overlay) > HOT_BYTES, true, "a transaction keeps what it read until it ends");
 	txn_abort(txn);
-	struct store_stats before, after;
-	store_stats(w.store, &before);
-	txn = begin(&w);
-	reads_hot(txn, "row-1000", NULL);
-	reads_hot(txn, "row-0", NULL);
-	txn_abort(txn);
-	store_stats(w.store, &after);
-	is_int(after.gets - before.gets, 1, "of too many hot rows the longest unused went, the later stayed");
+	is_int(overlay_hot_bytes(w.overlay) <= HOT_BYTES, true, "then hot rows are within their bound");
+	is_int(asks(&w, "row-99"), 0, "the latest stayed");
+	is_int(asks(&w, "row-0"), 1, "the longest kept went");
+	world_fini(&w);
+}
+
+/* A row that is in use stays while others come and go. */
+static void test_hot_second_chance(void)
+{
+	struct world w;
+	world_init(&w);
+	open_batch(&w);
+	int asked = 0;
+	for (int i = 0; i < 200; i++) {
+		char key[16];
+		snprintf(key, sizeof(key), "row-%d", i);
+		asks_hot(&w, key);
+		asked += asks_hot(&w, "used");
+	}
+	is_int(asked, 1, "a row in use stayed where two hundred others came");
+	is_int(asks(&w, "row-0"), 1, "which went");
+	world_fini(&w);
+}
+
+/* All are in use, and more than are looked at: one goes nevertheless. */
+static void test_hot_all_used(void)
+{
+	struct world w;
+	world_init(&w);
+	open_batch(&w);
+	size_t most = 0;
+	for (int i = 0; i < 200; i++) {
+		char key[16];
+		snprintf(key, sizeof(key), "row-%d", i);
+		asks_hot(&w, key);
+		asks_hot(&w, key);
+		most = overlay_hot_bytes(w.overlay) > most ? overlay_hot_bytes(w.overlay) : most;
+	}
+	ok(most <= HOT_BYTES, "rows that are all in use are bounded too: %zu bytes at most", most);
+	world_fini(&w);
+}
+
+static void test_hot_by_use(void)
+{
+	struct world w;
+	world_init(&w);
+	open_batch(&w);
+	is_int(asks(&w, "row"), 1, "the first reading asks the store");
+	is_int(asks(&w, "row"), 1, "and so does the second");
+	is_int(asks(&w, "row"), 0, "who is read twice is hot for the third");
+	for (int i = 0; i < 1000; i++) {
+		char key[16];
+		snprintf(key, sizeof(key), "once-%d", i);
+		asks(&w, key);
+	}
+	is_int(asks(&w, "row"), 0, "a thousand rows that are read once do not push it out");
+	world_fini(&w);
+}
+
+/* The bytes that are counted are those that are held, however rows grow and shrink. */
+static void test_hot_bytes(void)
+{
+	struct world w;
+	world_init(&w);
+	const char *values[] = {"1", "a longer one that does not fit where the first was", "2",
+				"one that does not fit where the second was, for it is more than twice as long as that, "
+				"which had room for twice its length"};
+	for (size_t i = 0; i < 4; i++) {
+		open_batch(&w);
+		put_alone(&w, "row", values[i]);
+		seal(&w);
+		overlay_forget(w.overlay, apply(&w));
+		open_batch(&w);
+		asks_hot(&w, "row");
+		struct txn *txn = begin(&w);
+		ok(reads(txn, "row", values[i]), "the value of %zu bytes is read", strlen(values[i]));
+		txn_abort(txn);
+		overlay_cancel(w.overlay);
+	}
+	ok(overlay_hot_bytes(w.overlay) > strlen(values[3]), "they are counted");
+	overlay_drop(w.overlay);
+	is_int(overlay_hot_bytes(w.overlay), 0, "and none is when the last row has gone");
 	world_fini(&w);
 }
 
@@ -1041,6 +1135,10 @@ int main(void)
 	test_borrowed();
 	test_hot();
 	test_hot_bound();
+	test_hot_second_chance();
+	test_hot_all_used();
+	test_hot_by_use();
+	test_hot_bytes();
 	test_reads_once();
 	test_bounds();
 	test_trace();
