@@ -11,6 +11,12 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
+# Ten thousand connections need as many descriptors here too; a shell may raise what it has, within the hard limit.
+if (!$ENV{TALLY_RAISED}) {
+	$ENV{TALLY_RAISED} = 1;
+	exec 'sh', '-c', 'ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"; exec "$@"', 'sh', $^X, $0, @ARGV;
+}
+
 my $SEED = $ENV{TALLY_SEED} // 20261127;
 srand $SEED;
 diag "seed $SEED";
@@ -158,12 +164,17 @@ my @rows = (
 		$s->cmd('SET', 'wide', 'w' x 4096);
 		my $sent = 0;
 		my $text = bulk('GET', 'wide');
+		$s->cmd('SET', 'wide', 'w' x 32768);
+		my $before = rss_kib();
 		$s->socket->blocking(0);
 		for (1 .. 10000) { my $n = syswrite $s->socket, $text; last if !defined $n || $n < length $text; $sent++ }
-		sleep 0.3;
-		my $held = rss_kib();
+		# 320 MB of answers were asked for: one MiB that nobody takes, and what came with it in a turn, and the node reads no more.
+		my $held = 0;
+		for (1 .. 10) { sleep 0.1; my $now = rss_kib(); $held = $now if $now > $held }
 		$s->close;
-		return $held > 0 && $sent > 0 ? '' : 'nothing sent';
+		return "only $sent sent" if $sent < 10000;
+		return sprintf '%d KiB were held', $held - $before if !$sanitized && $held - $before > 12 * 1024;
+		return '';
 	}, 12 * $RSS_KIB],
 	['17 a slow reader gets all of it in the end', sub {
 		my $s = conn(60);
@@ -194,11 +205,11 @@ my @rows = (
 	['20 a length without its end', answers_then_closes("*1\r\n\$" . '1' x 70000, "${proto}too big bulk count string\r\n")],
 
 	['29 an empty key', keeps(bulk('SET', '', 'v') . bulk('GET', '') . bulk('DEL', ''), "+OK\r\n\$1\r\nv\r\n:1\r\n")],
-	['30 a key of 1 KiB', sub { my $k = 'k' x 1000; my $s = conn(); return $s->cmd('SET', $k, 'v') eq 'OK' ? '' : 'refused' }],
-	['30 a key of 2 KiB', sub {
-		my $said = conn()->cmd('SET', 'k' x 2048, 'v');
+	['30 a key of 1 KiB', sub { my $k = 'k' x 1024; my $s = conn(); return $s->cmd('SET', $k, 'v') eq 'OK' && $s->cmd('GET', $k) eq 'v' ? '' : 'refused' }],
+	(map { my $n = $_; ["30 a key of $n bytes", sub {
+		my $said = conn()->cmd('SET', 'k' x $n, 'v');
 		return $said =~ /^-TOO_LARGE \{"outcome":"refused"/ ? '' : "said $said";
-	}],
+	}] } 1025, 2048),
 	['31 a key of odd bytes', sub {
 		my $k = "\0\xff\r\n\xc3\x28";
 		my $s = conn();
@@ -206,7 +217,7 @@ my @rows = (
 	}],
 	['34 an empty value', keeps(bulk('SET', 'void', '') . bulk('GET', 'void') . bulk('EXISTS', 'void') . bulk('GET', 'void-not'), "+OK\r\n\$0\r\n\r\n:1\r\n\$-1\r\n")],
 	['36 EXEC of nothing', keeps(bulk('MULTI') . bulk('EXEC'), "+OK\r\n*0\r\n")],
-	['38 MSET of two values of 700 KB', sub {
+	['38 MSET of values of 700 and of 500 KB', sub {
 		my $s = conn();
 		my $said = $s->cmd('MSET', 'fat1', 'v' x 700000, 'fat2', 'v' x 500000);
 		return $said =~ /^-TOO_LARGE \{"outcome":"refused"/ && !defined $s->cmd('GET', 'fat1') ? '' : "said $said";
@@ -240,7 +251,7 @@ my @rows = (
 		my $said = conn()->cmd('SET', 'ttl45', 'v', 'EX', $t);
 		return $said =~ /^-ERR (?:invalid expire|value is not)/ ? '' : "said $said";
 	}] } '0', '-1', '9223372036854775807', '9223372036854775808', 'x'),
-	['46 RANGE from behind to', sub { my $said = conn()->cmd('RANGE', 'z', 'a'); return ref $said && @$said == 0 || $said =~ /^-/ ? '' : 'said something' }],
+	['46 RANGE from behind to', sub { my $said = conn()->cmd('RANGE', 'z', 'a'); return ref $said && @$said == 0 ? '' : 'said something' }],
 	(map { my $n = $_; ["47 SCAN COUNT $n", sub { my $said = conn()->cmd('SCAN', '0', 'COUNT', $n); return $said =~ /^-ERR/ ? '' : 'said ' . (ref $said ? 'keys' : $said) }] }
 		'0', '-1', 'x', '9223372036854775808'),
 	(map { my $n = $_; ["48 a cursor made up: $n", sub { my $said = conn()->cmd('SCAN', $n); return ref $said || $said =~ /^-ERR/ ? '' : "said $said" }] }
@@ -248,6 +259,11 @@ my @rows = (
 	['52 a request id of 1970', sub {
 		my $said = conn()->cmd('ONCE', '00000000-0001-7000-8000-000000000001', 'INCR', 'n');
 		return $said =~ /^-ID_TOO_OLD \{"outcome":"refused"/ ? '' : "said $said";
+	}],
+	['37 MSET of 1,024 keys', sub {
+		my $s = conn();
+		my $said = $s->cmd('MSET', map { ("m37:$_", 'v') } 1 .. 1024);
+		return $said eq 'OK' && $s->cmd('EXISTS', map {"m37:$_"} 1 .. 1024) == 1024 ? '' : "said $said";
 	}],
 	['37 MSET of 1,025 keys', sub {
 		my $said = conn()->cmd('MSET', map { ("m$_", 'v') } 1 .. 1025);
@@ -350,6 +366,7 @@ my @rows = (
 			push @all, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) // last;
 		}
 		my $open = @all;
+		diag "only $want: no more descriptors are to be had here" if $want < 10000;
 		my $answered = 0;
 		for my $s (@all) { syswrite $s, "PING\r\n" }
 		for my $s (@all) { my $said = ''; sysread $s, $said, 64; $answered++ if $said eq "+PONG\r\n" }

@@ -16,8 +16,10 @@ while (<$table>) {
 	push @{ $rows{$number} }, [$surface, $input, $where // ''];
 }
 sub thrown {
-	my ($program, $words) = $_[0] =~ /^(\w+\.pl): (.+)$/ or return 0;
-	$source{$program} //= do { local $/; open my $f, '<', "$FindBin::Bin/$program" or die "$program: $!"; <$f> };
+	my ($program, $words) = $_[0] =~ m{^([\w/]+\.(?:pl|c|test)): (.+)$} or return 0;
+	# A path is from the top of the tree.
+	my $path = $program =~ m{/} ? "$FindBin::Bin/../../$program" : "$FindBin::Bin/$program";
+	$source{$program} //= do { local $/; open my $f, '<', $path or die "$program: $!"; <$f> };
 	return index($source{$program}, $words) >= 0;
 }
 my $later = 0;
