@@ -288,12 +288,14 @@ static void take_hello(struct link *link, const struct frame *frame)
 	act(link, link->events->greeted(link, &hello));
 }
 
+/* By itself: whoever asks is answered at once, and what was put together waits for the owner's flush, which
+ * may be held until a vote is durable. */
 static void pong(struct link *link)
 {
-	struct buf *out = link_out(link);
-	frame_end(out, frame_begin(out, FRAME_PONG, *link->stamp_ms), 0);
+	struct link_batch *batch = batch_new(link);
+	frame_end(&batch->bytes, frame_begin(&batch->bytes, FRAME_PONG, *link->stamp_ms), 0);
 	link_out_done(link);
-	link_flush(link);
+	batch_write(link, batch);
 }
 
 static void data_cb(void *owner, struct slice bytes)

@@ -6,7 +6,8 @@
  * came by. So traffic of clients never stands in front of a heartbeat.
  *
  * Frames of a turn leave together: encode into a link, flush at the turn's end.
- * While held, nothing is flushed: a vote must be durable first. */
+ * While held, nothing is flushed: a vote must be durable first. Pongs alone go
+ * out, for they say nothing but that the process is there. */
 #ifndef RAFT_PEER_TRANSPORT_H
 #define RAFT_PEER_TRANSPORT_H
 

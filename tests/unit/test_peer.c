@@ -181,8 +181,16 @@ static void test_connects(void)
 	transport_flush(a->transport);
 	run_ms(pair, 5);
 	ok(b->last_type == FRAME_REPLY && b->last_from->dialed, "the answer goes back on it");
+	transport_hold(a->transport, true);
+	message_send_request(transport_requester(a->transport, 2), 1, FRAME_REPLY, 99, SLICE_LIT("held"));
+	run_ms(pair, 3000);
+	ok(b->frames == 2 && b->disconnected == 0,
+	   "while held who asks is answered that we are there, and gets nothing else");
+	transport_hold(a->transport, false);
+	run_ms(pair, 5);
+	is_int(b->frames, 3, "released the rest follows");
 	run_ms(pair, 10000);
-	ok(a->disconnected == 0 && b->disconnected == 0 && b->frames == 2,
+	ok(a->disconnected == 0 && b->disconnected == 0 && b->frames == 3,
 	   "idle links stay, and tell nobody of their pings");
 	transport_hold(a->transport, true);
 	run_ms(pair, 3000);
