@@ -395,11 +395,13 @@ void transport_set_lives(struct transport *transport, struct lives *lives)
 {
 	assert(!transport->started);
 	transport->lives = lives;
-	for (size_t i = 0; i < transport->peer_count; i++) {
-		for (size_t j = 0; j < DIALED; j++) {
-			transport->peers[i]->links[j].hello.life = lives_own(lives);
-		}
-	}
+}
+
+/* From here on, and by itself again whenever it ends. */
+static void dial(struct transport *transport, struct link *link)
+{
+	link->hello.life = lives_own(transport->lives);
+	link_dial(link);
 }
 
 int transport_start(struct transport *transport, struct err *err)
@@ -416,7 +418,7 @@ int transport_start(struct transport *transport, struct err *err)
 	transport->started = true;
 	for (size_t i = 0; i < transport->peer_count; i++) {
 		for (size_t j = 0; j < DIALED; j++) {
-			link_dial(&transport->peers[i]->links[j]);
+			dial(transport, &transport->peers[i]->links[j]);
 		}
 	}
 	env_timer_start(&transport->ping, LINK_PING_MS);
@@ -496,13 +498,10 @@ void transport_add(struct transport *transport, uint64_t id, const char *address
 				      .from_id = transport->config.id,
 				      .to_id = id,
 				      .kind = (uint8_t)kind_of(j)};
-		if (transport->lives != NULL) {
-			hello.life = lives_own(transport->lives);
-		}
 		link_init_dialed(&peer->links[j], transport->config.env, &link_events, transport, address,
 				 &hello, &transport->stamp_ms);
 		if (transport->started) {
-			link_dial(&peer->links[j]);
+			dial(transport, &peer->links[j]);
 		}
 	}
 	transport->peers[transport->peer_count++] = peer;

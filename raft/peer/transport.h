@@ -43,7 +43,7 @@ struct transport_config {
 };
 
 struct transport *transport_new(const struct transport_config *config);
-/* Which life this is, and whom it remembers; borrowed. Before members are dialed. Its writes end in
+/* Which life this is, and whom it remembers; borrowed. Before it starts. Its writes end in
  * transport_remembered. */
 void transport_set_lives(struct transport *transport, struct lives *lives);
 void transport_remembered(void *transport, int status);
