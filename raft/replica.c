@@ -128,7 +128,7 @@ static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
 	struct replica *r = owner;
 	struct replica_peer *peer = replica_find_peer(r, id);
 	if (peer != NULL) {
-		admission_heard(r, peer);
+		seat_heard(r, peer);
 	}
 	if (peer != NULL && kind == FRAME_RAFT) {
 		peer->sent_to = 0;
@@ -167,7 +167,7 @@ static const struct transport_events transport_events = {
 	.disconnected = disconnected_cb,
 	.refused = refused_cb,
 	.stamp = stamp_cb,
-	.forgotten = admission_refused_cb,
+	.forgotten = seat_refused_cb,
 };
 
 static void durable_cb(void *owner, uint64_t index)
@@ -278,7 +278,7 @@ static void turn_cb(struct env_turn *turn)
 	if (r->stopped) {
 		return;
 	}
-	admission_turn(r);
+	seat_turn(r);
 	patience_turn(r);
 	if (r->timeout_due) {
 		r->timeout_due = false;

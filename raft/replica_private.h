@@ -131,8 +131,8 @@ struct replica {
 
 	struct lives *lives;
 	struct transport *transport;
-	bool admitted;       /* a majority with us was heard: we take part */
-	bool admission_said; /* that it takes long */
+	bool admitted;  /* a majority with us was heard: we take part */
+	bool seat_said; /* that it takes long */
 	struct replica_peer *peers[LIMIT_MEMBERS];
 	size_t peer_count;
 
@@ -204,10 +204,10 @@ void step_snapshot(struct replica *r, uint64_t index, uint64_t first_kept);
 void step_fell_behind(struct replica *r, struct replica_peer *peer);
 int step_transfer(struct replica *r, uint64_t target);
 
-/* admission.c: whether we take part; refused: somebody knows better than our directory */
-void admission_turn(struct replica *r);
-void admission_heard(struct replica *r, struct replica_peer *peer);
-void admission_refused_cb(void *owner, uint64_t id, struct life remembered);
+/* seat.c: whether we take part; refused: somebody knows better than our directory */
+void seat_turn(struct replica *r);
+void seat_heard(struct replica *r, struct replica_peer *peer);
+void seat_refused_cb(void *owner, uint64_t id, struct life remembered);
 
 /* vote.c */
 void vote_save(struct replica *r);

@@ -1,4 +1,4 @@
-/* Whether this member takes part: it votes, acknowledges and stands.
+/* Whether this member has its seat, and takes part: it votes, acknowledges and stands.
  *
  *   WAITS --a majority with it remembers its present life--> ADMITTED
  *     |                                                         |
@@ -16,21 +16,21 @@
 static void say(struct replica *r, unsigned heard, unsigned voters)
 {
 	bool late = env_now_ms(r->env) >= r->leaderless_ms + WAITS_TIMES * r->config.election_ms;
-	if (r->admitted && r->admission_said) {
+	if (r->admitted && r->seat_said) {
 		log_event(r->log, LOG_INFO, "admitted", "heard=%u voters=%u", heard, voters);
-		r->admission_said = false;
-	} else if (!r->admitted && late && !r->admission_said) {
+		r->seat_said = false;
+	} else if (!r->admitted && late && !r->seat_said) {
 		log_event(r->log, LOG_WARN, "not_admitted",
 			  "heard=%u voters=%u it takes no part until a majority remembers this start", heard,
 			  voters);
-		r->admission_said = true;
+		r->seat_said = true;
 	}
 }
 
 /* Whether so many members remember this life of ours, and none of them one that this directory never had,
  * that we vote, acknowledge and stand (docs/decisions/0008-founding.md). Once it is so it stays: who knows
  * better ends us as soon as it is met. */
-void admission_turn(struct replica *r)
+void seat_turn(struct replica *r)
 {
 	const struct raft_configuration *configuration = &r->core.configuration;
 	unsigned heard = member_votes(configuration, r->config.id), voters = member_voters(configuration);
@@ -46,7 +46,7 @@ void admission_turn(struct replica *r)
 	say(r, heard, voters);
 }
 
-void admission_heard(struct replica *r, struct replica_peer *peer)
+void seat_heard(struct replica *r, struct replica_peer *peer)
 {
 	assert(peer->replica == r);
 	if (!peer->heard) {
@@ -55,7 +55,7 @@ void admission_heard(struct replica *r, struct replica_peer *peer)
 	}
 }
 
-void admission_refused_cb(void *owner, uint64_t id, struct life remembered)
+void seat_refused_cb(void *owner, uint64_t id, struct life remembered)
 {
 	struct replica *r = owner;
 	struct life own = lives_own(r->lives);
