@@ -31,7 +31,11 @@
 #include "raft/copies.h"
 #include "wire/frame.h"
 
-#define LIVES_OWN_MAX 4096 /* older starts of ours are forgotten */
+/* Older starts of ours are forgotten. Who met us last in one of those cannot be told from one who met the
+ * directory that this is an older copy of: it lets us in no more, we do not end, and that is said once
+ * (peer_remembers_too_old). So many starts without meeting a member are hours of a process that is started
+ * again and again and does not get as far as to dial, or while the other is away. */
+#define LIVES_OWN_MAX 4096
 #define LIVES_STRIDE 36864
 #define LIVES_BYTES_MAX (48 + LIVES_OWN_MAX * 8 + LIMIT_MEMBERS * 24)
 

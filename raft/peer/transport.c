@@ -14,6 +14,7 @@ struct peer {
 	uint64_t id;
 	char address[128];
 	struct link links[DIALED];
+	bool too_old_said;
 };
 
 struct transport {
@@ -107,6 +108,20 @@ static void drop_older(struct transport *transport, const struct link *link)
 	}
 }
 
+/* It stays so, whoever dials again: said once. */
+static void say_too_old(struct transport *transport, const struct link *link, struct life remembered)
+{
+	struct peer *peer = find(transport, link->peer_id);
+	if (!peer->too_old_said) {
+		log_event(transport->config.log, LOG_ERROR, "peer_remembers_too_old",
+			  "peer=%llu start=%llu ours=%llu only the last %d starts can be proved: it does not "
+			  "let us in any more",
+			  (unsigned long long)link->peer_id, (unsigned long long)remembered.start,
+			  (unsigned long long)link->hello.life.start, LIVES_OWN_MAX);
+	}
+	peer->too_old_said = true;
+}
+
 /* The one we dialed says which life of ours it remembers. */
 static enum link_verdict judge_us(struct transport *transport, struct link *link, const struct hello *hello)
 {
@@ -123,12 +138,7 @@ static enum link_verdict judge_us(struct transport *transport, struct link *link
 		link->hello.seen = hello->seen;
 		return LINK_ASKS;
 	case LIVES_UNKNOWN:
-		if (may_say(transport)) {
-			log_event(transport->config.log, LOG_ERROR, "peer_remembers_too_old",
-				  "peer=%llu start=%llu ours=%llu only the last %d starts can be proved",
-				  (unsigned long long)link->peer_id, (unsigned long long)hello->seen.start,
-				  (unsigned long long)link->hello.life.start, LIVES_OWN_MAX);
-		}
+		say_too_old(transport, link, hello->seen);
 		return LINK_REFUSED;
 	case LIVES_NEVER:
 		break;
@@ -171,7 +181,8 @@ static enum link_verdict greeted(struct link *link, const struct hello *hello)
 		return verdict;
 	}
 	transport->stats.frames_bad++;
-	if (may_say(transport)) {
+	bool said = expected && link->dialed && find(transport, link->peer_id)->too_old_said;
+	if (!said && may_say(transport)) {
 		log_event(transport->config.log, LOG_WARN, "peer_refused",
 			  "address=%s cluster=%llx from=%llu to=%llu kind=%u start=%llu%s",
 			  env_stream_peer(link->stream), (unsigned long long)hello->cluster_id,

@@ -342,7 +342,7 @@ static void test_bad_bytes(void)
 }
 
 struct lines {
-	unsigned all;
+	unsigned all, too_old;
 	unsigned long long dropped; /* as told last */
 };
 
@@ -351,6 +351,7 @@ static void count_lines(void *owner, enum log_level level, const char *line)
 	struct lines *lines = owner;
 	const char *dropped = strstr(line, "peer_lines_dropped count=");
 	lines->all++;
+	lines->too_old += strstr(line, "peer_remembers_too_old") != NULL;
 	lines->dropped = dropped == NULL ? lines->dropped : strtoull(dropped + 25, NULL, 10);
 }
 
@@ -359,7 +360,7 @@ static void test_few_words(void)
 {
 	struct pair *pair = pair_new(11);
 	struct end *a = &pair->ends[0];
-	struct lines lines = {0, 0};
+	struct lines lines = {0};
 	struct log log = {.sink = count_lines, .owner = &lines};
 	pair->log = &log;
 	start(pair, 0, CLUSTER);
@@ -502,15 +503,20 @@ static void test_too_old(void)
 {
 	struct pair *pair = pair_new(12);
 	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	struct lines lines = {0};
+	struct log log = {.sink = count_lines, .owner = &lines};
 	start(pair, 0, CLUSTER);
 	start(pair, 1, CLUSTER);
 	run_ms(pair, 100);
 	stop(pair, 1, SIM_KILL_PROCESS);
 	live_long(pair, 1);
+	pair->log = &log;
 	start(pair, 1, CLUSTER);
-	run_ms(pair, 1000);
+	run_ms(pair, 10000);
 	ok(b->connected == 0 && b->forgotten_by == 0 && lives_of(a->lives, 2).start == 1,
 	   "who is remembered from longer ago than its directory knows proves nothing, and is not to blame");
+	ok(lines.too_old == 1 && lines.all == 1, "it says so once, however often it dials (%u of %u lines)",
+	   lines.too_old, lines.all);
 	pair_free(pair);
 }
 
