@@ -17,7 +17,7 @@ void map_fini(struct map *m)
 	*m = (struct map){0};
 }
 
-uint64_t map_hash(struct slice key)
+static uint64_t map_hash(struct slice key)
 {
 	return checksum64(key);
 }

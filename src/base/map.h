@@ -19,7 +19,6 @@ struct map {
 
 void map_init(struct map *m);
 void map_fini(struct map *m);
-uint64_t map_hash(struct slice key);
 /* NULL when absent. */
 void *map_get(const struct map *m, struct slice key);
 void *map_get_hashed(const struct map *m, struct slice key, uint64_t hash);

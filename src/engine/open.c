@@ -68,6 +68,7 @@ static struct shard *shard_new(const struct shard_config *config)
 	uint64_t seed;
 	env_random(shard->env, &seed, sizeof seed);
 	prng_init(&shard->prng, seed);
+	shard->hash_seed = ~seed;
 	arena_init(&shard->arena, KIB(64));
 	buf_init(&shard->once_reply[0], LIMIT_REPLY);
 	buf_init(&shard->once_reply[1], LIMIT_REPLY);
@@ -157,7 +158,7 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	}
 	stamp_init(&shard->stamp, meta.stamp_ms, env_now_us(shard->env));
 	shard->commit_index = meta.index;
-	shard->overlay = overlay_new(shard->store, shard->config.row_cache_bytes);
+	shard->overlay = overlay_new(shard->store, shard->config.row_cache_bytes, shard->hash_seed);
 	shard->host = script_host_new(shard->log);
 	shard->compile_lane = env_lane_open(shard->env, "compile", ENV_LANE_LOW);
 	apply_open(shard, &meta);

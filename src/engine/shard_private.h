@@ -171,6 +171,7 @@ struct shard {
 	bool handing_over; /* a transfer is under way: nothing is proposed */
 	struct stamp stamp;
 	struct prng prng;
+	uint64_t hash_seed; /* of the overlay */
 
 	/* execution */
 	struct arena arena;        /* of the request that runs */

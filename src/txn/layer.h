@@ -15,6 +15,7 @@
 #ifndef TXN_LAYER_H
 #define TXN_LAYER_H
 
+#include "base/checksum.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/ordmap.h"
@@ -98,7 +99,7 @@ struct txn {
 	uint32_t bytes;     /* of keys and values */
 	size_t churn;       /* of all values ever written */
 	size_t events_begin;
-	size_t cursors; /* open ones */
+	size_t cursors;          /* open ones */
 	struct txn_trace *trace; /* of reads, or NULL */
 	struct region_mark begin;
 	struct store_pin *pins;
@@ -108,6 +109,7 @@ struct txn {
 
 struct overlay {
 	struct store *store;
+	uint64_t seed; /* of overlay_hash */
 	struct table table;
 	struct list layers;
 	size_t layer_count;
@@ -125,6 +127,11 @@ struct overlay {
 	uint64_t last_txn_id;
 	struct txn txn;
 };
+
+static inline uint64_t overlay_hash(const struct overlay *overlay, struct slice key)
+{
+	return checksum64_at(key, overlay->seed);
+}
 
 /* Adds a version of key, which has none in the open layer yet, as the newest of slot (NULL: of a new slot).
  * Its value is empty; the caller sets it with layer_set. */

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
-#include "base/map.h"
 #include "store/keys.h"
 #include "txn/layer.h"
 #include "txn/order.h"
@@ -12,13 +11,14 @@
 
 #define EVENT_KEY_BYTES 9
 
-struct overlay *overlay_new(struct store *store, size_t hot_bytes)
+struct overlay *overlay_new(struct store *store, size_t hot_bytes, uint64_t seed)
 {
 	struct overlay *overlay = calloc(1, sizeof(*overlay));
 	if (overlay == NULL) {
 		fatal("out of memory: an overlay");
 	}
 	overlay->store = store;
+	overlay->seed = seed;
 	table_init(&overlay->table);
 	list_init(&overlay->layers);
 	buf_init(&overlay->events, LIMIT_ENTRY + LIMIT_TXN_BYTES);
@@ -124,7 +124,7 @@ static void add_event_block(struct overlay *overlay)
 	assert(overlay->events.len > 0);
 	bytes_put_u64_big(key + 1, overlay->open->index);
 	struct slice block = slice_of(key, sizeof(key));
-	uint64_t hash = map_hash(block);
+	uint64_t hash = overlay_hash(overlay, block);
 	struct version *v = layer_add(overlay, table_find(&overlay->table, block, hash), block, hash);
 	layer_set(overlay, v, buf_slice(&overlay->events), false);
 	buf_reset(&overlay->events);

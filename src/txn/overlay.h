@@ -16,8 +16,9 @@
 #include "base/slice.h"
 #include "txn/txn.h"
 
-/* hot_bytes: of memory for copies of rows that are read often; > 0. */
-struct overlay *overlay_new(struct store *store, size_t hot_bytes);
+/* hot_bytes: of memory for copies of rows that are read often; > 0. seed: of the hash of keys, and secret: who
+ * knew it could name keys that all lie behind one another. Nothing else depends on it. */
+struct overlay *overlay_new(struct store *store, size_t hot_bytes, uint64_t seed);
 void overlay_free(struct overlay *overlay);
 /* What they take now. */
 size_t overlay_hot_bytes(const struct overlay *overlay);

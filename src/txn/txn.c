@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/map.h"
 #include "txn/layer.h"
 
 /* ---- life ---- */
@@ -242,7 +241,7 @@ static int get(struct txn *txn, struct slice key, struct slice *value, bool hot)
 {
 	assert(txn->id != 0);
 	txn_note_key(txn, key);
-	uint64_t hash = map_hash(key);
+	uint64_t hash = overlay_hash(txn->overlay, key);
 	struct table_slot *slot = table_find(&txn->overlay->table, key, hash);
 	if (slot == NULL) {
 		return read_through(txn, key, hash, value, hot);
@@ -313,7 +312,7 @@ static int write(struct txn *txn, struct slice key, struct slice value, bool del
 		return ERR_TOO_LARGE;
 	}
 	struct overlay *overlay = txn->overlay;
-	uint64_t hash = map_hash(key);
+	uint64_t hash = overlay_hash(overlay, key);
 	struct table_slot *slot = table_find(&overlay->table, key, hash);
 	struct version *v = slot == NULL ? NULL : slot->newest;
 	bool in_layer = v != NULL && v->layer == txn->layer;

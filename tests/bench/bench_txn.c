@@ -107,7 +107,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_txn: %s\n", err.text);
 		return 1;
 	}
-	b.overlay = overlay_new(b.store, MIB(32));
+	b.overlay = overlay_new(b.store, MIB(32), 1);
 	arena_init(&b.arena, KIB(64));
 	for (size_t i = 0; i < BATCHES_IN_FLIGHT; i++) {
 		buf_init(&b.sealed[i], LIMIT_ENTRY);

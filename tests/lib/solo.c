@@ -15,7 +15,7 @@ void solo_open(struct solo *solo)
 	if (store_open(&config, &solo->store, &err) != 0) {
 		fatal("solo: %s", err.text);
 	}
-	solo->overlay = overlay_new(solo->store, MIB(1));
+	solo->overlay = overlay_new(solo->store, MIB(1), 1);
 	arena_init(&solo->arena, KIB(64));
 	buf_init(&solo->payload, LIMIT_ENTRY);
 }

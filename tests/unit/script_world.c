@@ -24,7 +24,7 @@ void world_open(struct world *w)
 	if (store_open(&config, &w->store, &err) != 0) {
 		die("store", &err);
 	}
-	w->overlay = overlay_new(w->store, MIB(1));
+	w->overlay = overlay_new(w->store, MIB(1), 1);
 	w->host = script_host_new(NULL);
 	arena_init(&w->arena, KIB(256));
 	buf_init(&w->reply, MIB(16));

@@ -37,7 +37,7 @@ static void world_init(struct world *w)
 	if (store_open(&config, &w->store, &err) != 0) {
 		fatal("%s", err.text);
 	}
-	w->overlay = overlay_new(w->store, MIB(1));
+	w->overlay = overlay_new(w->store, MIB(1), 1);
 	w->host = script_host_new(NULL);
 	arena_init(&w->arena, KIB(64));
 	buf_init(&w->reply, MIB(8));

@@ -9,6 +9,7 @@
 #include "store/store.h"
 #include "tests/lib/tap.h"
 #include "txn/overlay.h"
+#include "txn/layer.h"
 #include "txn/view.h"
 #include "wire/entry.h"
 
@@ -38,7 +39,7 @@ static void world_init(struct world *w)
 	if (store_open(&config, &w->store, &err) != 0) {
 		fatal("%s", err.text);
 	}
-	w->overlay = overlay_new(w->store, HOT_BYTES);
+	w->overlay = overlay_new(w->store, HOT_BYTES, 1);
 	arena_init(&w->arena, 4096);
 	w->next_index = 1;
 }
@@ -285,8 +286,14 @@ static int asks_with(struct world *w, const char *key, int (*get)(struct txn *, 
 	return (int)(after.gets - before.gets);
 }
 
-static int asks(struct world *w, const char *key) { return asks_with(w, key, txn_get); }
-static int asks_hot(struct world *w, const char *key) { return asks_with(w, key, txn_get_hot); }
+static int asks(struct world *w, const char *key)
+{
+	return asks_with(w, key, txn_get);
+}
+static int asks_hot(struct world *w, const char *key)
+{
+	return asks_with(w, key, txn_get_hot);
+}
 
 static void test_hot(void)
 {
@@ -350,7 +357,8 @@ static void test_hot_bound(void)
 		snprintf(key, sizeof(key), "row-%d", i);
 		txn_get_hot(txn, slice_str(key), &value);
 	}
-	is_int(overlay_hot_bytes(w.overlay) > HOT_BYTES, true, "a transaction keeps what it read until it ends");
+	is_int(overlay_hot_bytes(w.overlay) > HOT_BYTES, true,
+	       "a transaction keeps what it read until it ends");
 	txn_abort(txn);
 	is_int(overlay_hot_bytes(w.overlay) <= HOT_BYTES, true, "then hot rows are within their bound");
 	is_int(asks(&w, "row-99"), 0, "the latest stayed");
@@ -416,9 +424,10 @@ static void test_hot_bytes(void)
 {
 	struct world w;
 	world_init(&w);
-	const char *values[] = {"1", "a longer one that does not fit where the first was", "2",
-				"one that does not fit where the second was, for it is more than twice as long as that, "
-				"which had room for twice its length"};
+	const char *values[] = {
+		"1", "a longer one that does not fit where the first was", "2",
+		"one that does not fit where the second was, for it is more than twice as long as that, "
+		"which had room for twice its length"};
 	for (size_t i = 0; i < 4; i++) {
 		open_batch(&w);
 		put_alone(&w, "row", values[i]);
@@ -583,6 +592,41 @@ static void test_view_bound(void)
 	}
 	is_int(rows, VIEW_PENDING_MAX / MIB(1) + 1, "and all are there when the transaction is over");
 	txn_view_close(view);
+	world_fini(&w);
+}
+
+static size_t longest_probe(const struct table *table)
+{
+	size_t longest = 0;
+	for (size_t i = 0; i <= table->mask; i++) {
+		const struct table_slot *slot = &table->slots[i];
+		size_t probe = (i - slot->hash) & table->mask;
+		if ((slot->newest != NULL || slot->hot != NULL) && probe > longest) {
+			longest = probe;
+		}
+	}
+	return longest;
+}
+
+/* Keys that somebody chose so that without the seed the lowest twelve bits of their hashes are the same. */
+static void test_chosen_keys(void)
+{
+	struct world w;
+	world_init(&w);
+	open_batch(&w);
+	struct txn *txn = begin(&w);
+	unsigned long long number = 0;
+	for (int i = 0; i < 1000; i++) {
+		char key[32];
+		do {
+			snprintf(key, sizeof(key), "chosen-%llu", number++);
+		} while ((checksum64(slice_str(key)) & 0xfff) != 0);
+		txn_put(txn, slice_str(key), SLICE_LIT("1"));
+	}
+	size_t longest = longest_probe(&w.overlay->table);
+	ok(longest < 50, "keys that are chosen to collide do not: the longest way to one is %zu slots",
+	   longest);
+	txn_abort(txn);
 	world_fini(&w);
 }
 
@@ -1143,6 +1187,7 @@ int main(void)
 	test_bounds();
 	test_trace();
 	test_view_bound();
+	test_chosen_keys();
 	test_events();
 	test_leadership_lost();
 	test_cursor_over_rollback();
