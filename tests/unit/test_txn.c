@@ -353,7 +353,7 @@ static void test_hot_bound(void)
 	struct txn *txn = begin(&w);
 	struct slice value;
 	for (int i = 0; i < 100; i++) {
-		char key[16];
+		char key[32];
 		snprintf(key, sizeof(key), "row-%d", i);
 		txn_get_hot(txn, slice_str(key), &value);
 	}
@@ -374,7 +374,7 @@ static void test_hot_second_chance(void)
 	open_batch(&w);
 	int asked = 0;
 	for (int i = 0; i < 200; i++) {
-		char key[16];
+		char key[32];
 		snprintf(key, sizeof(key), "row-%d", i);
 		asks_hot(&w, key);
 		asked += asks_hot(&w, "used");
@@ -392,7 +392,7 @@ static void test_hot_all_used(void)
 	open_batch(&w);
 	size_t most = 0;
 	for (int i = 0; i < 200; i++) {
-		char key[16];
+		char key[32];
 		snprintf(key, sizeof(key), "row-%d", i);
 		asks_hot(&w, key);
 		asks_hot(&w, key);
@@ -411,7 +411,7 @@ static void test_hot_by_use(void)
 	is_int(asks(&w, "row"), 1, "and so does the second");
 	is_int(asks(&w, "row"), 0, "who is read twice is hot for the third");
 	for (int i = 0; i < 1000; i++) {
-		char key[16];
+		char key[32];
 		snprintf(key, sizeof(key), "once-%d", i);
 		asks(&w, key);
 	}
@@ -496,7 +496,7 @@ static void test_bounds(void)
 	txn = begin(&w);
 	int status = 0, keys = 0;
 	while (status == 0) {
-		char key[16];
+		char key[32];
 		snprintf(key, sizeof(key), "key-%d", keys);
 		status = txn_put(txn, slice_str(key), SLICE_NONE);
 		keys += status == 0;
@@ -569,7 +569,7 @@ static void test_view_bound(void)
 	world_init(&w);
 	uint8_t *big = calloc(1, MIB(1));
 	for (unsigned i = 0; i <= VIEW_PENDING_MAX / MIB(1); i++) {
-		char key[16];
+		char key[32];
 		snprintf(key, sizeof(key), "row-%02u", i);
 		open_batch(&w);
 		struct txn *txn = begin(&w);
