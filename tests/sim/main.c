@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define JOBS_MAX 64
+#define NODES_LEAST 3 /* fewer have no disk to spare */
 #define SEED_SECONDS 300 /* real; a seed that takes longer hangs */
 
 struct plan {
@@ -39,7 +40,7 @@ static _Noreturn void usage(int status)
 	       "           [--faults KIND,KIND|none] [--halt] [--replay SEED] [--trace] [--log] [--quiet] [--json]\n"
 	       "           [--history DIR]\n"
 	       "\n"
-	       "Runs N seeds from S, each a cluster of K nodes under faults for M simulated minutes.\n"
+	       "Runs N seeds from S, each a cluster of K (3 to 9) nodes under faults for M simulated minutes.\n"
 	       "--replay runs one seed in this process; --trace prints every event, --log the nodes' logs.\n"
 	       "--halt damages more disks than a cluster can repair: it may stop, it must not lie.\n"
 	       "--history writes what clients saw and the log to DIR/seed-N.jsonl, for judge-history.\n"
@@ -101,7 +102,8 @@ static void parse(struct plan *plan, int argc, char **argv)
 			usage(2);
 		}
 	}
-	if (plan->jobs < 1 || plan->jobs > JOBS_MAX || plan->run.nodes > LIMIT_MEMBERS) {
+	bool few = plan->run.nodes != 0 && plan->run.nodes < NODES_LEAST;
+	if (plan->jobs < 1 || plan->jobs > JOBS_MAX || few || plan->run.nodes > LIMIT_MEMBERS) {
 		usage(2);
 	}
 }
@@ -118,6 +120,9 @@ static void print_command(const struct plan *plan, uint64_t seed)
 	}
 	if (plan->run.only != NULL) {
 		fprintf(out, " --faults %s", plan->run.only);
+	}
+	if (plan->run.history != NULL) {
+		fprintf(out, " --history %s", plan->run.history);
 	}
 	fprintf(out, "%s --log   (commit %s)\n", plan->run.halt ? " --halt" : "", plan->commit);
 }
@@ -217,12 +222,15 @@ static void settle(const struct plan *plan, struct job *job, struct totals *tota
 {
 	struct run_result result;
 	job_end(job, &result);
-	if (plan->twice && !result.failed) {
+	/* A seed that failed must come to the same trace too, or its command replays nothing. */
+	if (plan->twice && result.trace != 0) {
 		uint64_t again = second_trace(plan, job->seed);
 		if (again != result.trace) {
+			size_t used = strlen(result.failure);
 			totals->diverged++;
 			result.failed = true;
-			snprintf(result.failure, sizeof(result.failure), "the second run's trace is %016" PRIx64, again);
+			snprintf(result.failure + used, sizeof(result.failure) - used, "%sthe second run's trace is %016" PRIx64,
+				 used > 0 ? "; " : "", again);
 		}
 	}
 	print_result(plan, job->seed, &result);

@@ -11,6 +11,7 @@ void totals_add(struct totals *t, const struct run_result *r)
 	t->voids += strncmp(r->failure, "void:", 5) == 0;
 	t->events += r->events;
 	t->sim_us += r->sim_us;
+	t->loaded_us += r->loaded_us;
 	t->acknowledged += r->acknowledged;
 	t->refused += r->refused;
 	t->retried += r->retried;
@@ -31,18 +32,21 @@ void totals_add(struct totals *t, const struct run_result *r)
 
 static double per(double value, double of) { return of > 0 ? value / of : 0; }
 /* Simulated seconds, a seed that ran twice counted twice: so is its CPU time. */
-static double simulated_s(const struct totals *t)
+static double all_runs_s(const struct totals *t, uint64_t us)
 {
-	return (double)t->sim_us / 1e6 * per((double)t->runs, (double)t->seeds);
+	return (double)us / 1e6 * per((double)t->runs, (double)t->seeds);
 }
+static double simulated_s(const struct totals *t) { return all_runs_s(t, t->sim_us); }
+/* What counts for the speed: while clients asked. */
+static double loaded_s(const struct totals *t) { return all_runs_s(t, t->loaded_us); }
 static double unknown_percent(const struct totals *t) { return 100 * per((double)t->unknown, (double)t->started); }
 
 void totals_print(const struct totals *t, FILE *out)
 {
 	fprintf(out, "# %" PRIu64 " seeds: %" PRIu64 " failed (%" PRIu64 " void), %" PRIu64 " diverged, %" PRIu64 " halted\n",
 		t->seeds, t->failed, t->voids, t->diverged, t->halted);
-	fprintf(out, "# %.2f simulated hours in %.1f s, %.1f s of CPU: %.0f times real time, %.0f events/s and %.2f s a seed per "
-		"CPU second\n", simulated_s(t) / 3600, t->wall_s, t->cpu_s, per(simulated_s(t), t->cpu_s),
+	fprintf(out, "# %.2f simulated hours, %.2f of them with clients, in %.1f s, %.1f s of CPU: %.0f times real time, %.0f events/s and %.2f s a seed per "
+		"CPU second\n", simulated_s(t) / 3600, loaded_s(t) / 3600, t->wall_s, t->cpu_s, per(loaded_s(t), t->cpu_s),
 		per((double)t->events * per((double)t->runs, (double)t->seeds), t->cpu_s), per(t->cpu_s, (double)t->runs));
 	fprintf(out, "# operations %" PRIu64 ": acknowledged %" PRIu64 ", refused %" PRIu64 ", retry %" PRIu64 ", unknown %" PRIu64
 		" (%.2f %%)\n", t->started, t->acknowledged, t->refused, t->retried, t->unknown, unknown_percent(t));
@@ -70,9 +74,10 @@ void totals_json(const struct totals *t, FILE *out)
 	number(out, "diverged", t->diverged);
 	number(out, "halted", t->halted);
 	fraction(out, "simulated_hours", simulated_s(t) / 3600);
+	fraction(out, "loaded_hours", loaded_s(t) / 3600);
 	fraction(out, "wall_s", t->wall_s);
 	fraction(out, "cpu_s", t->cpu_s);
-	fraction(out, "times_real_time", per(simulated_s(t), t->cpu_s));
+	fraction(out, "times_real_time", per(loaded_s(t), t->cpu_s));
 	fraction(out, "cpu_s_a_seed", per(t->cpu_s, (double)t->runs));
 	fraction(out, "events_a_cpu_s", per((double)t->events * per((double)t->runs, (double)t->seeds), t->cpu_s));
 	number(out, "operations", t->started);

@@ -8,7 +8,7 @@
 
 struct totals {
 	uint64_t seeds, failed, diverged, voids, halted;
-	uint64_t events, sim_us, acknowledged, refused, retried, unknown, started, leader_changes, restarts, truth_lost,
+	uint64_t events, sim_us, loaded_us, acknowledged, refused, retried, unknown, started, leader_changes, restarts, truth_lost,
 		lost;
 	uint64_t sold, sale_refused, sale_unknown, replayed;
 	uint64_t fired[NEMESIS_KINDS_MAX];

@@ -22,6 +22,7 @@ struct run {
 	struct shops shops;
 	struct sale sale;
 	struct nemesis nemesis;
+	uint64_t closed_us; /* from here on clients ask nothing new; 0: they still do */
 	bool may_halt;
 };
 
@@ -113,6 +114,15 @@ static void safety(struct run *run, const struct run_options *options)
 	}
 }
 
+static void close_clients(struct run *run)
+{
+	shops_close(&run->shops);
+	sale_close(&run->sale);
+	if (run->closed_us == 0) {
+		run->closed_us = sim_now_us(run->sim);
+	}
+}
+
 /* HALT. With any disk open to damage, most members may refuse to start. Then each has said which file is
  * bad, nothing is acknowledged any more, every request ends, and what was told before holds. */
 static void silence(struct run *run)
@@ -131,8 +141,7 @@ static void silence(struct run *run)
 		judge_fail(judge, "most members are lost, and yet %" PRIu64 " requests were acknowledged",
 			   run->shops.acknowledged - before);
 	}
-	shops_close(&run->shops);
-	sale_close(&run->sale);
+	close_clients(run);
 	uint64_t end = sim_now_us(run->sim) + DRAIN_US;
 	while (run->shops.busy + run->sale.busy > 0 && sim_now_us(run->sim) < end && sim_step(run->sim)) {
 	}
@@ -156,8 +165,7 @@ static void liveness(struct run *run)
 		judge_fail(&run->judge, "nothing was acknowledged for %d s after the faults ended", LIVENESS_US / 1000000);
 		return;
 	}
-	shops_close(&run->shops);
-	sale_close(&run->sale);
+	close_clients(run);
 	if (!sim_run_until(run->sim, shops_idle, run, DRAIN_US)) {
 		judge_fail(&run->judge, "%u requests never ended", run->shops.busy + run->sale.busy);
 		return;
@@ -202,7 +210,7 @@ static void verdict(struct run *run, bool swarm)
 	}
 }
 
-static void write_history(const struct run *run, const struct run_options *options)
+static void write_history(const struct run *run, const struct run_options *options, struct run_result *result)
 {
 	char path[1024];
 	if (options->history == NULL) {
@@ -210,8 +218,10 @@ static void write_history(const struct run *run, const struct run_options *optio
 	}
 	snprintf(path, sizeof(path), "%s/seed-%" PRIu64 ".jsonl", options->history, options->seed);
 	FILE *out = fopen(path, "we");
-	if (out == NULL || history_write(&run->judge.history, out) != 0) {
-		fprintf(stderr, "sim: cannot write %s\n", path);
+	bool written = out != NULL && history_write(&run->judge.history, out) == 0;
+	if (!written && !result->failed) {
+		result->failed = true;
+		snprintf(result->failure, sizeof(result->failure), "cannot write %.900s", path);
 	}
 	if (out != NULL) {
 		fclose(out);
@@ -226,6 +236,7 @@ static void fill_result(struct run *run, struct run_result *result)
 	result->trace = sim_trace_hash(run->sim);
 	result->events = sim_event_count(run->sim);
 	result->sim_us = sim_now_us(run->sim);
+	result->loaded_us = run->closed_us != 0 ? run->closed_us : result->sim_us;
 	result->acknowledged = run->shops.acknowledged;
 	result->refused = run->shops.refused;
 	result->retried = run->shops.retried;
@@ -284,7 +295,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 		verdict(run, options->only == NULL);
 	}
 	fill_result(run, result);
-	write_history(run, options);
+	write_history(run, options, result);
 	if (run->judge.failed && !options->log) {
 		fleet_print(&run->fleet);
 	}

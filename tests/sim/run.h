@@ -28,7 +28,9 @@ struct run_result {
 	bool halted; /* more members are lost to damage than the cluster can spare */
 	char failure[1024];
 	uint64_t trace; /* hash */
-	uint64_t events, sim_us, acknowledged, refused, retried, unknown, started;
+	uint64_t events, sim_us;
+	uint64_t loaded_us; /* of sim_us: while clients asked */
+	uint64_t acknowledged, refused, retried, unknown, started;
 	uint64_t leader_changes, restarts, truth_lost, lost, entries, longest_gap_us;
 	uint64_t sold, sale_refused, sale_unknown, replayed;
 	uint64_t fired[NEMESIS_KINDS_MAX];
