@@ -179,6 +179,14 @@ void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *sh
 	}
 }
 
+void nemesis_abate(struct nemesis *nemesis)
+{
+	assert(nemesis->running);
+	for (unsigned i = 0; i < nemesis->count; i++) {
+		nemesis->faults[i].every_us *= 2;
+	}
+}
+
 void nemesis_stop(struct nemesis *nemesis)
 {
 	for (unsigned i = 0; i < nemesis->count; i++) {

@@ -42,6 +42,8 @@ struct nemesis {
  * frail: how many disks may be damaged for good; 0: as many as the cluster can lose. */
 void nemesis_init(struct nemesis *nemesis, struct fleet *fleet, struct shops *shops, const char *only,
 		  unsigned frail);
+/* The storm abates: from now on each kind waits twice as long, in the mean, before it strikes again. */
+void nemesis_abate(struct nemesis *nemesis);
 /* Ends every fault and heals the world. */
 void nemesis_stop(struct nemesis *nemesis);
 /* All members but a majority are taken away for good (or none, by chance); the rest is started. */
