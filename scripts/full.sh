@@ -149,7 +149,7 @@ count_items
 ) &
 (
 	item powercut tests/nemesis/powercut --cuts 20
-	item bitrot tests/nemesis/bitrot --files 200 --json="$FIGURES/bitrot.json"
+	item bitrot tests/nemesis/bitrot --files 180 --blocks 20 --json="$FIGURES/bitrot.json"
 	item thread-sanitizer thread_sanitizer
 	item teeth perl tests/sim/teeth.pl
 ) &

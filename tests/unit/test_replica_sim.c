@@ -375,6 +375,25 @@ static void test_pre_vote(void)
 	small_world_free(world);
 }
 
+/* The others hear its heartbeats and elect nobody: it has to see by itself that no answer comes. */
+static void test_deaf_leader(void)
+{
+	struct small_world *world = world_new(13, 3);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	size_t at = number(world, leader);
+	uint64_t term = leader->term;
+	small_world_run(world, 1000);
+	ok(leader->open && leader->term == term, "a leader that hears the others leads on");
+	for (size_t j = 0; j < world->group.count; j++) {
+		sim_link(world->sim, world->hosts[j], world->hosts[at])->cut = j != at;
+	}
+	small_world_run(world, leader->replica->config.election_ms + 2 * leader->replica->config.heartbeat_ms);
+	ok(!leader->open, "a leader that hears nobody leads no longer, after the time that others wait for one");
+	ok(wait_other(world, leader) != NULL, "and then another does");
+	small_world_free(world);
+}
+
 /* ---- term and vote ---- */
 
 static void crashed_cb(void *owner, struct sim_host *host)
@@ -992,6 +1011,7 @@ int main(void)
 	test_pause();
 	test_stand_still();
 	test_pre_vote();
+	test_deaf_leader();
 	test_vote_barrier();
 	test_only_voter();
 	test_commit_ahead_of_own_log();

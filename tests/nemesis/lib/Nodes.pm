@@ -14,7 +14,7 @@ use World;
 use Network;
 
 our @EXPORT = qw(forget_nodes node_wrap node_group node_option node_env node_dir node_out node_log node_pid nodes_up expect_stop expect_life start_node kill_node signal_node
-	stop_node watch_nodes wait_for gone_within servers leader term some_node victim others shuffled check_nodes exit_text);
+	stop_node watch_nodes wait_for gone_within servers leader leads term rests_within some_node victim others shuffled check_nodes exit_text);
 
 my ( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused );
 
@@ -178,6 +178,33 @@ sub leader {
 		return $id if $pid{$id};
 	}
 	return ( nodes_up() )[0];
+}
+
+# Whether a node says that it leads.
+sub leads {
+	my ($i) = @_;
+	return grep { $_->{status} && $_->{status}{node} == $i && $_->{status}{role} eq 'leader' } statuses();
+}
+
+# Who leads in the highest term that a node tells, and that term; '' when nobody does.
+sub reign {
+	my @told = sort { $b->{term} <=> $a->{term} } map { $_->{status} ? $_->{status} : () } statuses();
+	my @leaders = grep { $_->{role} eq 'leader' && $_->{term} == $told[0]{term} } @told;
+	return @leaders == 1 ? "$leaders[0]{node} $leaders[0]{term}" : '';
+}
+
+# Waits until one leads, and goes on for so long: the seconds until it began; undef when nobody does in time.
+sub rests_within {
+	my ( $seconds, $for ) = @_;
+	my $began = now_us();
+	my ( $seen, $since ) = ( '', $began );
+	while ( $since - $began < $seconds * 1e6 ) {
+		my $now = reign();
+		( $seen, $since ) = ( $now, now_us() ) if $now eq '' || $now ne $seen;
+		return ( $since - $began ) / 1e6 if $seen ne '' && now_us() - $since > $for * 1e6;
+		wait_for(0.1);
+	}
+	return;
 }
 
 sub some_node { my @up = nodes_up(); return $up[ int rand @up ] }

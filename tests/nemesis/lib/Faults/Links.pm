@@ -8,6 +8,9 @@ use Network;
 use Nodes;
 use Registry;
 
+# Where a majority is to be had, somebody must come to lead, and then leadership must rest.
+use constant { LEADER_S => 5, STABLE_S => 1.5, STEP_DOWN_S => 2.5, TERMS_MOST => 4 };
+
 # What they all share: the rules go away together.
 sub link_fault { return fault( hold => [ 1, 4 ], end => sub { heal_network() }, @_ ) }
 
@@ -26,21 +29,37 @@ link_fault name => 'partition', text => 'a minority is cut off', begin => sub {
 	strike( $event, join ' ', map {"n$_"} sort @few );
 };
 
-link_fault name => 'ring', text => 'each node hears a majority, no two the same (five nodes)', begin => sub {
-	my ($event) = @_;
-	my @all = shuffled( 1 .. $world{nodes} );
-	return if @all < 5;
-	cut( $all[$_], $all[ ( $_ + 2 ) % @all ] ) for 0 .. $#all;
-	strike( $event, join ' ', map {"n$_"} @all );
-};
+# Who does not hear the leader stands again and again; the others must not follow him into new terms.
+link_fault name => 'ring', text => 'each node hears a majority, no two the same (five nodes); leadership must not flap',
+	hold  => [ 3, 6 ],
+	begin => sub {
+		my ($event) = @_;
+		my @all = shuffled( 1 .. $world{nodes} );
+		return if @all < 5;
+		my $term = term() or return;
+		cut( $all[$_], $all[ ( $_ + 2 ) % @all ] ) for 0 .. $#all;
+		strike( $event, join ' ', map {"n$_"} @all );
+		$event->{term} = $term;
+	},
+	end => sub {
+		my ($event) = @_;
+		my $terms = defined $event->{term} ? term() - $event->{term} : 0;
+		heal_network();
+		say_line("       ring: $terms terms") if defined $event->{term};
+		failure("ring: $terms terms, while each node heard a majority") if $terms > TERMS_MOST;
+	};
 
-link_fault name => 'bridge', text => 'one node sees both halves, which do not see each other', begin => sub {
-	my ($event) = @_;
-	my ( $middle, @rest ) = shuffled( 1 .. $world{nodes} );
-	my @left = splice @rest, 0, int( @rest / 2 );
-	for my $i (@left) { cut( $i, $_ ) for @rest }
-	strike( $event, "n$middle" );
-};
+link_fault name => 'bridge', text => 'one node sees both halves, which do not see each other; one leads within five seconds, and goes on',
+	begin => sub {
+		my ($event) = @_;
+		my ( $middle, @rest ) = shuffled( 1 .. $world{nodes} );
+		my @left = splice @rest, 0, int( @rest / 2 );
+		for my $i (@left) { cut( $i, $_ ) for @rest }
+		strike( $event, "n$middle" );
+		my $took = rests_within( LEADER_S * $world{slack}, STABLE_S );
+		return failure('bridge: no one leads whom all the others leave in peace') unless defined $took;
+		say_line( sprintf '       bridge: the leader of the end led after %.1f s', $took );
+	};
 
 # Some of its links or all, and never both directions of one.
 link_fault name => 'oneway', text => 'a node sends and does not receive, or receives and does not send, on some of its links', begin => sub {
@@ -51,6 +70,19 @@ link_fault name => 'oneway', text => 'a node sends and does not receive, or rece
 	my $deaf  = rand() < 0.5;
 	for my $j ( splice @some, 0, $count ) { $deaf ? deafen( $i, $j ) : deafen( $j, $i ) }
 	strike( $event, "n$i " . ( $deaf ? 'hears' : 'reaches' ) . " $count not" );
+};
+
+# What it says, it says for nobody: it must see that by itself.
+link_fault name => 'deaf', text => 'the leader sends, and hears no node: it leads no longer', begin => sub {
+	my ($event) = @_;
+	my $i = leader() or return;
+	return unless leads($i);
+	deafen( $i, others($i) );
+	strike( $event, "n$i" );
+	my $until = now_us() + STEP_DOWN_S * $world{slack} * 1e6;
+	wait_for(0.05) while leads($i) && now_us() < $until;
+	return failure("deaf: node $i hears nobody and leads on") if leads($i);
+	say_line( sprintf '       deaf: n%d led for %.1f s more', $i, ( now_us() - $event->{began_us} ) / 1e6 );
 };
 
 link_fault name => 'swizzle', text => 'one node after the other is cut off, and comes back, in another order', hold => [ 0, 0 ], begin => sub {
@@ -78,10 +110,10 @@ link_fault name => 'flap', text => 'a link that comes and goes', hold => [ 0, 0 
 	}
 };
 
-link_fault name => 'loss', text => '5 to 30 % of the packets to a node are lost', begin => sub {
+link_fault name => 'loss', text => '5 to 50 % of the packets to a node are lost', begin => sub {
 	my ($event) = @_;
 	my $i    = victim() or return;
-	my $part = 5 + int rand 25;
+	my $part = 5 + int rand 46;
 	nft( $i, "add rule inet nemesis in ip saddr 10.77.0.0/24 numgen random mod 100 < $part drop" );
 	strike( $event, "n$i $part%" );
 };

@@ -40,15 +40,20 @@ fault name => 'loop', text => 'kill -9 one node again and again',
 		}
 	};
 
-fault name => 'pause', text => 'SIGSTOP a node, most often the leader',
-	hold => [ 0.5, 3.5 ],
+my @pause = (
 	begin => sub {
 		my ($event) = @_;
 		my $i = $event->{node} = victim() or return;
 		signal_node( $i, 'STOP' );
 		strike( $event, "n$i" );
 	},
-	end => sub { my ($event) = @_; signal_node( $event->{node}, 'CONT' ) if $event->{node} };
+	end => sub { my ($event) = @_; signal_node( $event->{node}, 'CONT' ) if $event->{node} },
+);
+
+fault name => 'pause', text => 'SIGSTOP a node, most often the leader', hold => [ 0.5, 3.5 ], @pause;
+
+# Longer than anything waits: peers have given its connections up, its clock has made a jump of half a minute.
+fault name => 'pause-long', text => 'SIGSTOP a node, most often the leader, for 25 to 30 s', hold => [ 25, 30 ], @pause;
 
 fault name => 'freeze', text => 'SIGSTOP several nodes at once, often all, as when the machine below stands still',
 	hold => [ 0.5, 3.5 ],
