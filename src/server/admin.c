@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define TRANSFER_MS 5000
+/* Shorter than what a client waits unless it is told otherwise: else it would never hear that nobody took
+ * over. */
+#define TRANSFER_MS 4000
 
 /* ---- TALLY STATUS ---- */
 
@@ -182,6 +184,10 @@ static bool transfer_target(const struct local_call *call, int64_t *id, struct r
 {
 	if (call->argc == 2) {
 		*id = 0;
+		if (call->conn->node->config.member_count < 2) {
+			reply_error(reply, "ERR there is no other member");
+			return false;
+		}
 		return true;
 	}
 	if (call->argc > 3) {
