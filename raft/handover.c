@@ -29,7 +29,7 @@
 #define YIELD_AGAIN_MS 500 /* after a yield to a member with room that came to nothing */
 #define STAND_BACK_TIMES 4 /* election timeouts without a leader; then a member without room stands */
 
-void handover_end(struct replica *r, int status)
+static void end(struct replica *r, int status)
 {
 	if (!r->handover.active) {
 		return;
@@ -150,15 +150,15 @@ void handover_step(struct replica *r)
 		return;
 	}
 	if (r->stopped || r->closing) {
-		handover_end(r, ERR_NOT_LEADER);
+		end(r, ERR_NOT_LEADER);
 		return;
 	}
 	if (!replica_leads(r)) {
 		if (r->leader_id != 0 && r->leader_id != r->config.id) {
-			handover_end(r, 0);
+			end(r, 0);
 		}
 	} else if (raft_transferee(&r->core) == 0 && yield_is_over(r)) {
-		handover_end(r, 0);
+		end(r, 0);
 	} else if (raft_transferee(&r->core) == 0) {
 		uint64_t target = choose(r);
 		if (target != 0) {
@@ -166,7 +166,7 @@ void handover_step(struct replica *r)
 		}
 	}
 	if (r->handover.active && env_now_us(r->env) >= r->handover.deadline_us) {
-		handover_end(r, r->handover.deadline_us == 0 ? ERR_NOT_LEADER : ERR_TIMEOUT);
+		end(r, r->handover.deadline_us == 0 ? ERR_NOT_LEADER : ERR_TIMEOUT);
 	}
 }
 

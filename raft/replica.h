@@ -182,7 +182,5 @@ struct replica_position {
 	uint64_t term, commit_index;
 };
 struct replica_position replica_position(const struct replica *replica);
-/* Address of a member by id, or NULL. */
-const char *replica_member_address(const struct replica *replica, uint64_t id);
 
 #endif /* RAFT_REPLICA_H */

@@ -264,7 +264,6 @@ static inline bool handover_yields(const struct replica *r)
 bool handover_has_room(const struct replica *r);
 bool handover_stands_back(const struct replica *r);
 void handover_timer_cb(struct env_timer *timer);
-void handover_end(struct replica *r, int status);
 
 /* forward.c */
 void forward_turn(struct replica *r);
@@ -277,7 +276,6 @@ void forward_fail_all(struct replica *r);
 void forward_timer_cb(struct env_timer *timer);
 
 /* trim.c */
-void trim_tick(struct replica *r);
 /* What every member has, as a leader knows it; with its heartbeats it tells the others. */
 void trim_learn_kept(struct replica *r);
 

@@ -3,11 +3,6 @@
 
 #include "raft/replica_private.h"
 
-const char *replica_member_address(const struct replica *r, uint64_t id)
-{
-	return transport_address(r->transport, id);
-}
-
 static void peer_stats(const struct replica *r, struct replica_peer *peer, struct replica_peer_stats *stats)
 {
 	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);

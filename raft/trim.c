@@ -27,7 +27,7 @@ void trim_learn_kept(struct replica *r)
 	r->kept = kept > r->kept ? kept : r->kept;
 }
 
-void trim_tick(struct replica *r)
+static void trim_tick(struct replica *r)
 {
 	uint64_t durable = r->durable_in_database;
 	trim_learn_kept(r);

@@ -12,7 +12,6 @@
 
 struct peer {
 	uint64_t id;
-	char address[128];
 	struct link links[DIALED];
 	bool too_old_said;
 };
@@ -480,18 +479,12 @@ void transport_free(struct transport *transport)
 	free(transport);
 }
 
-unsigned transport_port(const struct transport *transport)
-{
-	return transport->listener == NULL ? 0 : env_listener_port(transport->listener);
-}
-
 void transport_add(struct transport *transport, uint64_t id, const char *address)
 {
 	assert(id != 0);
 	assert(id != transport->config.id);
 	struct peer *peer = find(transport, id);
 	if (peer != NULL) {
-		snprintf(peer->address, sizeof(peer->address), "%s", address);
 		for (size_t j = 0; j < DIALED; j++) {
 			snprintf(peer->links[j].address, sizeof(peer->links[j].address), "%s", address);
 		}
@@ -503,7 +496,6 @@ void transport_add(struct transport *transport, uint64_t id, const char *address
 		fatal("out of memory: a member's connections");
 	}
 	peer->id = id;
-	snprintf(peer->address, sizeof(peer->address), "%s", address);
 	for (size_t j = 0; j < DIALED; j++) {
 		struct hello hello = {.cluster_id = transport->config.cluster_id,
 				      .from_id = transport->config.id,
@@ -516,12 +508,6 @@ void transport_add(struct transport *transport, uint64_t id, const char *address
 		}
 	}
 	transport->peers[transport->peer_count++] = peer;
-}
-
-const char *transport_address(const struct transport *transport, uint64_t id)
-{
-	struct peer *peer = find(transport, id);
-	return peer == NULL ? NULL : peer->address;
 }
 
 /* ---- sending ---- */

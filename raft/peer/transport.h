@@ -53,13 +53,9 @@ int transport_start(struct transport *transport, struct err *err);
 void transport_close(struct transport *transport, void (*closed)(void *owner));
 /* Closed, never started, or its env is dead. */
 void transport_free(struct transport *transport);
-/* The port that is listened on, 0 for none. */
-unsigned transport_port(const struct transport *transport);
 
 /* Dials a member from now on, or at another address. */
 void transport_add(struct transport *transport, uint64_t id, const char *address);
-/* Its address, or NULL. */
-const char *transport_address(const struct transport *transport, uint64_t id);
 
 /* The dialed link when it is ready, else NULL. */
 struct link *transport_link(struct transport *transport, uint64_t id, enum frame_connection kind);

@@ -151,13 +151,6 @@ void buf_consume(struct buf *b, size_t count)
 	}
 }
 
-struct slice buf_detach(struct buf *b)
-{
-	struct slice owned = buf_slice(b);
-	*b = (struct buf){.max = b->max};
-	return owned;
-}
-
 bool slice_take(struct slice *s, size_t len, struct slice *taken)
 {
 	if (s->len < len) {

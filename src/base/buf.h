@@ -39,8 +39,6 @@ void buf_append_u64(struct buf *b, uint64_t v);
 void buf_append_varint(struct buf *b, uint64_t v);
 /* Removes the first count bytes; count <= len. */
 void buf_consume(struct buf *b, size_t count);
-/* Gives the memory away: *owned must be freed by the caller; b is empty after. */
-struct slice buf_detach(struct buf *b);
 
 /* Reading, the other half: each takes from the front of *s and returns false,
  * leaving *s as it was, when there are not enough bytes. */

@@ -22,23 +22,6 @@ int err_set(struct err *err, int code, const char *format, ...)
 	return code;
 }
 
-int err_prefix(struct err *err, const char *format, ...)
-{
-	if (err == NULL) {
-		return 0;
-	}
-	char prefix[ERR_TEXT_MAX / 2];
-	char rest[ERR_TEXT_MAX];
-	va_list args;
-	va_start(args, format);
-	vsnprintf(prefix, sizeof(prefix), format, args);
-	va_end(args);
-	memcpy(rest, err->text, sizeof(rest));
-	snprintf(err->text, sizeof(err->text), "%s: %.*s", prefix,
-	         (int)(sizeof(err->text) - sizeof(prefix) - 3), rest);
-	return err->code;
-}
-
 const char *err_name(int code)
 {
 	switch (code) {

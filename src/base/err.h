@@ -42,9 +42,6 @@ struct err {
  * `return err_set(err, ERR_IO, "cannot open %s: %s", path, why)`. */
 int err_set(struct err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts "text: " before what err already says. Returns err->code. */
-int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* Short name of a code: "not found", "no space left". Never NULL. */
 const char *err_name(int code);
 

@@ -39,20 +39,6 @@ void histogram_add(struct histogram *h, uint64_t value)
 	h->count++;
 }
 
-void histogram_merge(struct histogram *to, const struct histogram *from)
-{
-	if (from->count == 0) {
-		return;
-	}
-	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-		to->buckets[i] += from->buckets[i];
-	}
-	to->min = to->count == 0 || from->min < to->min ? from->min : to->min;
-	to->max = from->max > to->max ? from->max : to->max;
-	to->sum += from->sum;
-	to->count += from->count;
-}
-
 uint64_t histogram_quantile(const struct histogram *h, unsigned permille)
 {
 	assert(permille <= 1000);

@@ -14,7 +14,6 @@ struct histogram {
 
 void histogram_init(struct histogram *h);
 void histogram_add(struct histogram *h, uint64_t value);
-void histogram_merge(struct histogram *to, const struct histogram *from);
 /* The value below which `permille` of 1000 lie (500 = median, 999 = p99.9). 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *h, unsigned permille);
 

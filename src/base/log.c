@@ -6,11 +6,6 @@
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-const char *log_level_name(enum log_level level)
-{
-	return level_names[level];
-}
-
 bool log_level_parse(const char *text, enum log_level *level)
 {
 	for (size_t i = 0; i < 4; i++) {

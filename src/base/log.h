@@ -22,7 +22,6 @@ void log_event(struct log *log, enum log_level level, const char *event, const c
 	__attribute__((format(printf, 4, 5)));
 /* "debug", "info", …; false when text is none. */
 bool log_level_parse(const char *text, enum log_level *level);
-const char *log_level_name(enum log_level level);
 /* Printable copy of bytes: quotes, \xNN, cut at max with "…". out holds at least max + 8 bytes. */
 const char *log_escape(struct slice bytes, char *out, size_t max);
 

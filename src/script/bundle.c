@@ -21,11 +21,6 @@ static const char *const names[] = {"assert",   "error",    "getmetatable", "ipa
 #define NAME_COUNT (sizeof names / sizeof names[0] - 1)
 _Static_assert(NAME_COUNT <= BUNDLE_NAMES && BUNDLE_NAMES <= 32, "uses is a set of 32 bits");
 
-const char *const *bundle_names(void)
-{
-	return names;
-}
-
 int bundle_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses,
 		      const struct site *sites, size_t site_count)
 {

@@ -122,8 +122,6 @@ int bundle_compile(struct slice bundle_name, const struct script_file *files, si
 		   struct script_bundle **made, struct err *err);
 
 /* ---- bundle.c ---- */
-/* Names that scripts may use, NULL at the end; at most BUNDLE_NAMES. */
-const char *const *bundle_names(void);
 /* Makes the state of a bundle whose name and files are set. */
 int bundle_build(struct script_bundle *bundle, struct err *err);
 void bundle_unbuild(struct script_bundle *bundle);

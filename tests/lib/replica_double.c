@@ -335,9 +335,3 @@ void replica_stats(const struct replica *r, struct replica_stats *stats)
 	stats->reads = r->read_count;
 }
 
-const char *replica_member_address(const struct replica *r, uint64_t id)
-{
-	(void)r;
-	(void)id;
-	return NULL;
-}
