@@ -72,17 +72,31 @@ const char *err_name(int code)
 	}
 }
 
-void fatal(const char *format, ...)
+/* A pipe that nobody empties must not keep alive who has to go. */
+static void last_line(const char *format, va_list args)
 {
 	char line[1024];
-	va_list args;
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	/* A pipe that nobody empties must not keep alive who has to go. */
 	struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+	vsnprintf(line, sizeof(line), format, args);
 	if (poll(&fd, 1, LAST_LINE_MS) == 1) {
 		dprintf(STDERR_FILENO, "fatal: %s\n", line);
 	}
+}
+
+void fatal(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	last_line(format, args);
+	va_end(args);
 	abort();
+}
+
+void fatal_exit(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	last_line(format, args);
+	va_end(args);
+	_exit(1);
 }

@@ -49,4 +49,8 @@ const char *err_name(int code);
  * The line says which file or object and what the operator should do. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same line, then the end with status 1 and without a core: the process is in order, and what
+ * it was given (a disk, a directory, an address) is not. */
+_Noreturn void fatal_exit(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #endif /* BASE_ERR_H */

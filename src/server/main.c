@@ -189,13 +189,25 @@ static void signal_cb(void *owner, int signum)
 	}
 }
 
+/* What the node was given is not to be trusted: a supervisor must not take that for a crash. */
+static void lost_cb(void *owner, const char *why)
+{
+	(void)owner;
+	fatal_exit("%s", why);
+}
+
 static int run(const struct node_config *config)
 {
 	struct daemon d = {.log = {config->log_level, config->name, log_sink, NULL}};
 	struct err err = {0};
 	d.log.owner = &d;
 	d.env = uv_env_new(NULL);
-	if (node_open(d.env, config, &d.log, &d.node, &err) != 0 || node_start(d.node, &err) != 0) {
+	int status = node_open(d.env, config, &d.log, &d.node, &err);
+	if (status == 0) {
+		node_on_stopped(d.node, lost_cb, &d);
+		status = node_start(d.node, &err);
+	}
+	if (status != 0) {
 		line(err.text);
 		/* Nothing was promised to anybody; the process's end lets everything go. */
 		_exit(EXIT_START);

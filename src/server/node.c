@@ -51,7 +51,6 @@ static void node_forwarded_cb(void *owner, uint64_t from_id, uint64_t token, str
 static void node_truth_lost_cb(void *owner, const char *line)
 {
 	struct node *node = owner;
-	log_event(node->log, LOG_ERROR, "stopped", "reason=\"%s\"", line);
 	if (node->on_stopped == NULL) {
 		fatal("%s", line);
 	}
