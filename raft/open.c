@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/checksum.h"
 #include "raft/member.h"
 #include "raft/replica_private.h"
 
@@ -180,15 +181,61 @@ static int load_entries(struct replica *r, struct err *err)
 	return 0;
 }
 
+static struct slice newest_configuration(const struct replica *r, uint64_t *index)
+{
+	struct entry *last = r->start_change_count > 0 ? r->start_changes[r->start_change_count - 1] : NULL;
+	bool in_log = last != NULL && last->index > r->configuration_index;
+	*index = in_log ? last->index : r->configuration_index;
+	return in_log ? entry_payload(last) : buf_slice(&r->configuration);
+}
+
+static void name_members(struct slice encoded, char *out, size_t size)
+{
+	struct raft_configuration members;
+	size_t at = 0;
+	out[0] = '\0';
+	member_decode(encoded, &members);
+	for (unsigned i = 0; i < members.n && at < size; i++) {
+		at += (size_t)snprintf(out + at, size - at, " %llu=%s", members.servers[i].id,
+				       members.servers[i].address);
+	}
+	raft_configuration_close(&members);
+}
+
+/* Who sets other members than the cluster was founded with must not believe that they are. The address of a
+ * member alone is nobody's. Once a change is in the log, the log alone says who they are. */
+static int check_members(struct replica *r, const struct replica_config *config, struct err *err)
+{
+	uint64_t index;
+	struct slice newest = newest_configuration(r, &index);
+	if (newest.len == 0 || index != 1) {
+		return 0;
+	}
+	struct buf set;
+	buf_init(&set, CONFIGURATION_BYTES_MAX);
+	member_encode(config->members, config->member_count, &set);
+	bool same = slice_equal(newest, buf_slice(&set)) ||
+		    (config->member_count == 1 && member_is_only_voter(newest, config->members[0].id));
+	buf_fini(&set);
+	if (!same) {
+		char names[ERR_TEXT_MAX / 2];
+		name_members(newest, names, sizeof(names));
+		return err_set(err, ERR_INVALID,
+			       "%s: the members of this cluster are%s, other than the member lines say: set "
+			       "these, which cannot be changed yet (docs/operations.md)",
+			       r->dir, names);
+	}
+	transport_set_members(r->transport, (uint32_t)checksum64(newest) | 1,
+			      wal_last_index(r->wal) <= 1 && r->applied_state.index == 0);
+	return 0;
+}
+
 /* A single voter elects itself at START in the same term, and could write a
  * second entry at an (index, term) that an earlier life has given away. */
 static int raise_term_of_only_voter(struct replica *r, struct err *err)
 {
-	struct slice newest = buf_slice(&r->configuration);
-	if (r->start_change_count > 0 &&
-	    r->start_changes[r->start_change_count - 1]->index > r->configuration_index) {
-		newest = entry_payload(r->start_changes[r->start_change_count - 1]);
-	}
+	uint64_t index;
+	struct slice newest = newest_configuration(r, &index);
 	if (newest.len == 0 || !member_is_only_voter(newest, r->config.id)) {
 		return 0;
 	}
@@ -216,6 +263,9 @@ static int open_all(struct replica *r, const struct replica_config *config, stru
 	}
 	if (status == 0) {
 		status = load_entries(r, err);
+	}
+	if (status == 0) {
+		status = check_members(r, config, err);
 	}
 	if (status == 0) {
 		status = raise_term_of_only_voter(r, err);

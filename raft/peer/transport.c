@@ -20,7 +20,8 @@ struct transport {
 	struct transport_config config;
 	char listen[128];
 	uint64_t stamp_ms;
-	struct lives *lives; /* borrowed */
+	struct lives *lives;    /* borrowed */
+	uint32_t members, told; /* digest of ours, 0: not compared; what hellos say of it */
 	struct env_listener *listener;
 	struct peer *peers[LIMIT_MEMBERS];
 	size_t peer_count;
@@ -169,10 +170,11 @@ static enum link_verdict greeted(struct link *link, const struct hello *hello)
 	struct transport *transport = link->owner;
 	enum link_verdict verdict = LINK_REFUSED;
 	bool expected = may_come_in(transport, link, hello);
+	bool alike = hello->members == 0 || transport->members == 0 || hello->members == transport->members;
 	if (transport->closing) {
 		return LINK_REFUSED;
 	}
-	if (expected) {
+	if (expected && alike) {
 		verdict =
 			link->dialed ? judge_us(transport, link, hello) : judge_them(transport, link, hello);
 	}
@@ -187,7 +189,9 @@ static enum link_verdict greeted(struct link *link, const struct hello *hello)
 			  env_stream_peer(link->stream), (unsigned long long)hello->cluster_id,
 			  (unsigned long long)hello->from_id, (unsigned long long)hello->to_id, hello->kind,
 			  (unsigned long long)hello->life.start,
-			  expected ? " its lives do not fit" : " it is not who belongs here");
+			  !expected ? " it is not who belongs here"
+			  : alike   ? " its lives do not fit"
+				    : " its member lines are not ours: they must be the same on every node");
 	}
 	return LINK_REFUSED;
 }
@@ -325,7 +329,8 @@ static void accepted_cb(void *owner, struct env_stream *stream)
 	/* Whom it is from and what kind it has comes with its hello. */
 	struct hello hello = {.cluster_id = transport->config.cluster_id,
 			      .from_id = transport->config.id,
-			      .life = lives_own(transport->lives)};
+			      .life = lives_own(transport->lives),
+			      .members = transport->told};
 	link_init_accepted(link, transport->config.env, &link_events, transport, stream, &hello,
 			   &transport->stamp_ms);
 	list_append(&transport->accepted, &link->siblings);
@@ -407,10 +412,18 @@ void transport_set_lives(struct transport *transport, struct lives *lives)
 	transport->lives = lives;
 }
 
+void transport_set_members(struct transport *transport, uint32_t members, bool founding)
+{
+	assert(!transport->started);
+	transport->members = members;
+	transport->told = founding ? members : 0;
+}
+
 /* From here on, and by itself again whenever it ends. */
 static void dial(struct transport *transport, struct link *link)
 {
 	link->hello.life = lives_own(transport->lives);
+	link->hello.members = transport->told;
 	link_dial(link);
 }
 

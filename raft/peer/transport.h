@@ -47,6 +47,10 @@ struct transport *transport_new(const struct transport_config *config);
  * transport_remembered. */
 void transport_set_lives(struct transport *transport, struct lives *lives);
 void transport_remembered(void *transport, int status);
+/* Digest of the members that our log names, 0 for none: one that tells another does not come in, for it
+ * would lead those whose member lines are right into a log that diverged. Ours is told while founding: the
+ * log holds nothing but them. Before members are dialed. */
+void transport_set_members(struct transport *transport, uint32_t members, bool founding);
 /* Listens and dials. */
 int transport_start(struct transport *transport, struct err *err);
 /* Closes all; closed comes later. */

@@ -161,7 +161,7 @@ void hello_encode(struct buf *out, const struct hello *hello, uint64_t stamp_ms)
 	buf_append_u64(out, hello->life.id);
 	buf_append_u64(out, hello->seen.start);
 	buf_append_u64(out, hello->seen.id);
-	buf_append_u64(out, hello->kind);
+	buf_append_u64(out, hello->kind | (uint64_t)hello->members << 32);
 	frame_end(out, begin, 0);
 }
 
@@ -180,11 +180,14 @@ int hello_decode(struct slice body, struct hello *hello)
 	slice_take_u64(&body, &found.seen.start);
 	slice_take_u64(&body, &found.seen.id);
 	slice_take_u64(&body, &kind);
+	uint32_t members = (uint32_t)(kind >> 32);
+	kind &= UINT32_MAX;
 	if (kind < FRAME_RAFT || kind > FRAME_BULK || found.from_id == 0 || found.to_id == 0 ||
 	    found.life.start == 0) {
 		return ERR_INVALID;
 	}
 	found.kind = (uint8_t)kind;
+	found.members = members;
 	*hello = found;
 	return 0;
 }

@@ -26,7 +26,9 @@
  *   40      8     seen: a life of the one who dialed. Number of the start, 0 for none
  *   48      8       id
  *   56      1     kind of the connection: 1 raft, 2 requests, 3 bulk
- *   57      7     zero
+ *   57      3     zero
+ *   60      4     members: digest of the `member` lines that the sender's log begins with,
+ *                 while it holds nothing else (nobody has led yet); then 0
  *
  * seen, from the one who was dialed: the life that it remembers of the other; from
  * the one who dialed: the life that it was told so, and that it did live. A hello
@@ -93,6 +95,7 @@ struct hello {
 	uint64_t cluster_id, from_id, to_id;
 	struct life life, seen;
 	uint8_t kind; /* enum frame_connection */
+	uint32_t members;
 };
 void hello_encode(struct buf *out, const struct hello *hello, uint64_t stamp_ms);
 /* From the body of a FRAME_HELLO: 0, ERR_INVALID or ERR_VERSION. */

@@ -33,4 +33,36 @@ my $ends = sub {
 	like($fatal[0] // '', qr/memory is gone.*docs\/operations\.md/, 'that says why, and where to read on');
 }
 
+# ---- member lines that differ ----
+
+{
+	my $c = Cluster->new(nodes => 3);
+	my @fourth = ('--member', '4=127.0.0.1:' . join ',127.0.0.1:', Cluster::free_ports(2));
+	$c->start(3, @fourth);
+	$c->start($_) for 1, 2;
+	my $leader = Cluster::wait_for(sub { $c->status(1)->{leader} });
+	ok($leader && $leader != 3, 'two of three that agree found the cluster without the third');
+	is($c->patient($leader, 'SET', 'k', 'v'), 'OK', 'and take writes');
+	ok(Cluster::wait_for(sub { Cluster::read_from($c->logfile(3), 0) =~ /peer_refused .* its member lines are not ours/ }),
+		'the third says that its member lines are not theirs');
+	ok($c->runs($_), "and node $_ lives") for $c->ids;
+	$c->kill9(3);
+
+	# Its log begins with what it was told.
+	eval { $c->start(3) };
+	is($ends->($c, 3), 1, 'with the right lines its directory does not fit');
+	like(Cluster::read_from($c->logfile(3), 0), qr/^tallyd: .*n3\/log: the members of this cluster are 1=.* 4=/m,
+		'and the line names the members that it begins with');
+	remove_tree($c->dir(3));
+	$c->start(3);
+	my $again = sub {
+		Cluster::read_from($c->logfile(3), 0) =~ /role=follower leader=[12]/;
+	};
+	ok(Cluster::wait_for($again), 'emptied it comes in: nobody had met it');
+
+	$c->term(3);
+	eval { $c->start(3, @fourth) };
+	is($ends->($c, 3), 1, 'later other member lines are refused at the start');
+}
+
 done_testing;

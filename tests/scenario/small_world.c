@@ -229,7 +229,7 @@ static void accept_cb(void *owner, struct env_stream *stream)
 		env_stream_close(stream);
 		return;
 	}
-	struct hello hello = {0x7a11, puppet->id, 1, {1000, 42}, {0, 0}, FRAME_RAFT};
+	struct hello hello = {0x7a11, puppet->id, 1, {1000, 42}, {0, 0}, FRAME_RAFT, 0};
 	link_init_accepted(&puppet->in[puppet->in_count++], puppet->env, &puppet_events, puppet, stream,
 			   &hello, &puppet->stamp_ms);
 }
@@ -248,7 +248,7 @@ void puppet_connect(struct puppet *puppet)
 struct puppet *puppet_new(struct small_world *world, uint64_t id)
 {
 	struct puppet *puppet = calloc(1, sizeof(*puppet));
-	struct hello hello = {0x7a11, id, 1, {1000, 42}, {0, 0}, FRAME_RAFT};
+	struct hello hello = {0x7a11, id, 1, {1000, 42}, {0, 0}, FRAME_RAFT, 0};
 	assert(puppet != NULL && id >= 2 && id <= world->group.count);
 	puppet->world = world;
 	puppet->id = id;

@@ -214,7 +214,7 @@ static void hall_open(struct hall *hall, uint64_t seed)
 /* Member 2 comes in, each time as another process of it. */
 static void hall_call(struct hall *hall, unsigned i, uint8_t kind)
 {
-	struct hello hello = {CLUSTER, 2, 1, {1 + i, 100 + i}, {0, 0}, kind};
+	struct hello hello = {CLUSTER, 2, 1, {1 + i, 100 + i}, {0, 0}, kind, 0};
 	link_init_dialed(&hall->callers[i], hall->envs[1], &caller_events, hall, "n1:1", &hello,
 			 &hall->stamp_ms);
 	link_dial(&hall->callers[i]);

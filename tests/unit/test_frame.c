@@ -110,7 +110,7 @@ static void test_large(void)
 
 static void test_hello(void)
 {
-	struct hello hello = {11, 2, 3, {7, 99}, {6, 98}, FRAME_REQUESTS}, back;
+	struct hello hello = {11, 2, 3, {7, 99}, {6, 98}, FRAME_REQUESTS, 0xfedcba98}, back;
 	struct buf out;
 	buf_init(&out, 4096);
 	hello_encode(&out, &hello, 5);
@@ -123,7 +123,8 @@ static void test_hello(void)
 	   "a hello is a frame with a stamp");
 	ok(hello_decode(frame.body, &back) == 0 && back.cluster_id == 11 && back.from_id == 2 &&
 		   back.to_id == 3 && life_equal(back.life, hello.life) &&
-		   life_equal(back.seen, hello.seen) && back.kind == FRAME_REQUESTS,
+		   life_equal(back.seen, hello.seen) && back.kind == FRAME_REQUESTS &&
+		   back.members == 0xfedcba98,
 	   "a hello comes back as it went");
 	ok(hello_decode(slice_of(frame.body.data, frame.body.len - 1), &back) == ERR_INVALID,
 	   "a short hello is none");

@@ -28,6 +28,7 @@ struct pair {
 	struct sim *sim;
 	struct end ends[3];
 	struct log *log; /* of those that start from now on, or NULL */
+	uint32_t members[3];
 };
 
 static void frame_cb(void *owner, struct link *from, const struct frame *frame)
@@ -92,6 +93,7 @@ static void start(struct pair *pair, size_t i, uint64_t cluster_id)
 	lives_start(end->lives, env_lane_open(end->env, "log", ENV_LANE_NORMAL), transport_remembered,
 		    end->transport);
 	transport_set_lives(end->transport, end->lives);
+	transport_set_members(end->transport, pair->members[i], true);
 	end->connected = end->disconnected = end->refused = end->frames = end->forgotten_by = 0;
 	if (i < 2) {
 		transport_add(end->transport, 2 - i, i == 0 ? "n2:1" : "n1:1");
@@ -540,9 +542,30 @@ static void test_not_remembered(void)
 	pair_free(pair);
 }
 
+/* Two that were set different members, and a third start with the right ones. */
+static void test_other_members(void)
+{
+	struct pair *pair = pair_new(10);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	pair->members[0] = 7;
+	pair->members[1] = 8;
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	ok(a->connected == 0 && b->connected == 0, "members that were set differently do not meet");
+	ok(lives_of(a->lives, 2).start == 0 && lives_of(b->lives, 1).start == 0,
+	   "and remember nothing of each other, so that one may begin again");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	pair->members[1] = 7;
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	ok(met(pair), "with the same members they do");
+	pair_free(pair);
+}
+
 static void raw_hello(struct raw *raw, struct life life, struct life seen)
 {
-	struct hello hello = {CLUSTER, 2, 1, life, seen, FRAME_RAFT};
+	struct hello hello = {CLUSTER, 2, 1, life, seen, FRAME_RAFT, 0};
 	struct buf out;
 	buf_init(&out, 4096);
 	hello_encode(&out, &hello, 1);
@@ -618,6 +641,7 @@ int main(void)
 	test_after_a_power_cut();
 	test_too_old();
 	test_not_remembered();
+	test_other_members();
 	test_old_hellos();
 	test_close();
 	return tap_done();
