@@ -327,8 +327,9 @@ static void put_lower(struct reply *reply, const char *container, const char *na
 
 static void put_subcommand(struct reply *reply, const struct subcommand *sub)
 {
-	static const struct key_spec object_key = {"OBJECT", NULL, "RO", 2, 0, 1};
-	bool keyed = strcmp(sub->container, "OBJECT") == 0 && strcmp(sub->name, "HELP") != 0;
+	static const struct key_spec second_key = {NULL, NULL, "RO", 2, 0, 1};
+	bool of_keys = strcmp(sub->container, "OBJECT") == 0 || strcmp(sub->container, "MEMORY") == 0;
+	bool keyed = of_keys && strcmp(sub->name, "HELP") != 0;
 	const char *own = strcmp(sub->container, "OBJECT") == 0   ? "keyspace"
 	                  : strcmp(sub->container, "FUNCTION") == 0 ? "scripting"
 	                  : strcmp(sub->container, "SCRIPT") == 0 ? "scripting"
@@ -346,7 +347,7 @@ static void put_subcommand(struct reply *reply, const struct subcommand *sub)
 	reply_set(reply, 0);
 	reply_set(reply, keyed);
 	if (keyed) {
-		put_key_spec(reply, &object_key);
+		put_key_spec(reply, &second_key);
 	}
 	reply_set(reply, 0);
 }

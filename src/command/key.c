@@ -185,6 +185,16 @@ int move_command(struct command_call *call)
 	return copy_to(call, call->argv[1], db, false, true);
 }
 
+/* ---- HELP, of OBJECT and MEMORY ---- */
+
+static void tell_lines(struct reply *r, const char *const *lines, size_t count)
+{
+	reply_array(r, count);
+	for (size_t i = 0; i < count; i++) {
+		reply_simple(r, lines[i]);
+	}
+}
+
 /* ---- OBJECT ---- */
 
 /* The longest string that Redis keeps in one piece with its object. */
@@ -238,12 +248,8 @@ static void tell_object_help(struct reply *r)
 		"HELP",
 		"    Prints this help.",
 	};
-	size_t count = sizeof(lines) / sizeof(lines[0]);
 
-	reply_array(r, count);
-	for (size_t i = 0; i < count; i++) {
-		reply_simple(r, lines[i]);
-	}
+	tell_lines(r, lines, sizeof(lines) / sizeof(lines[0]));
 }
 
 int object_command(struct command_call *call)
@@ -272,6 +278,66 @@ int object_command(struct command_call *call)
 		            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note "
 		            "that when switching between policies at runtime LRU and LFU data will take some time to "
 		            "adjust.");
+	}
+	return 0;
+}
+
+/* ---- MEMORY ---- */
+
+/* SAMPLES says how many members of a list or hash to weigh; a string is weighed whole. */
+static bool samples_make_sense(struct command_call *call)
+{
+	for (size_t i = 3; i < call->argc; i += 2) {
+		int64_t samples;
+		if (!argument_is(call, i, "SAMPLES") || i + 1 == call->argc) {
+			reply_syntax_error(call->reply);
+			return false;
+		}
+		if (!argument_integer(call, i + 1, &samples)) {
+			return false;
+		}
+		if (samples < 0) {
+			reply_syntax_error(call->reply);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void tell_memory_help(struct reply *r)
+{
+	static const char *const lines[] = {
+		"MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+		"USAGE <key> [SAMPLES <count>]",
+		"    Return the bytes that <key> and its value take in the database, before",
+		"    compression. What memory holds is in INFO memory.",
+		"HELP",
+		"    Prints this help.",
+	};
+
+	tell_lines(r, lines, sizeof(lines) / sizeof(lines[0]));
+}
+
+int memory_command(struct command_call *call)
+{
+	struct row row;
+	int rc;
+
+	if (argument_is(call, 1, "HELP")) {
+		tell_memory_help(call->reply);
+		return 0;
+	}
+	if (!samples_make_sense(call)) {
+		return 0;
+	}
+	rc = row_find(&row, call->txn, call->arena, call->db, call->argv[2]);
+	if (rc != 0) {
+		return rc;
+	}
+	if (row.found) {
+		reply_integer(call->reply, (int64_t)row_bytes(&row));
+	} else {
+		reply_null(call->reply);
 	}
 	return 0;
 }

@@ -84,7 +84,7 @@ const struct subcommand *subcommand_at(const struct command *container, size_t a
 	X(append) X(bitcount) X(bitfield) X(bitfield_ro) X(bitop) X(bitpos) X(copy) X(dbsize)     \
 	X(decr) X(decrby) X(del) X(echo) X(exists) X(expire) X(expireat) X(expiretime) X(flushall)           \
 	X(flushdb) X(get) X(getbit) X(getdel) X(getex) X(getrange) X(getset) X(incr) X(incrby)               \
-	X(incrbyfloat) X(keys) X(lcs) X(mget) X(move) X(mset) X(msetnx) X(object) X(persist) X(pexpire)      \
+	X(incrbyfloat) X(keys) X(lcs) X(memory) X(mget) X(move) X(mset) X(msetnx) X(object) X(persist) X(pexpire)      \
 	X(pexpireat) X(pexpiretime) X(ping) X(psetex) X(pttl) X(randomkey) X(range) X(rename) X(renamenx)    \
 	X(scan) X(set) X(setbit) X(setex) X(setnx) X(setrange) X(strlen) X(swapdb) X(time) X(touch) X(ttl)   \
 	X(type) X(unlink)

@@ -337,3 +337,13 @@ int row_delete(struct row *row)
 	}
 	return txn_delete(row->txn, key_of(row));
 }
+
+size_t row_bytes(const struct row *row)
+{
+	bool expires = row->expire_at_ms != 0;
+	uint8_t key[INDEX_KEY_MAX];
+
+	assert(row->found);
+	return row->key_len + (expires ? ROW_HEAD_MAX : ROW_HEAD_MIN) + row->bytes.len +
+	       (expires ? index_key(key, row->expire_at_ms, key_of(row)) : 0);
+}

@@ -45,6 +45,9 @@ int row_aim(struct row *row, struct txn *txn, struct arena *arena, unsigned db, 
 /* Writes the string and its expiry (0: none). flags: ROW_RAW, ROW_PLAIN or 0. ERR_TOO_LARGE, ERR_FULL: txn.h. */
 int row_put(struct row *row, struct slice bytes, uint8_t flags, uint64_t expire_at_ms);
 int row_delete(struct row *row);
+/* Bytes that a found key takes in the database before compression: its row and, with an expiry, its entry in
+ * the index. */
+size_t row_bytes(const struct row *row);
 
 /* ---- databases ---- */
 

@@ -43,6 +43,8 @@ static const struct subcommand subcommands[] = {
 	{"FUNCTION", "LOAD", -3, "write denyoom noscript"},
 	{"FUNCTION", "RESTORE", -3, "write denyoom noscript"},
 	{"FUNCTION", "STATS", 2, "noscript allow_busy"},
+	{"MEMORY", "HELP", 2, "loading stale"},
+	{"MEMORY", "USAGE", -3, "readonly"},
 	{"OBJECT", "ENCODING", 3, "readonly"},
 	{"OBJECT", "FREQ", 3, "readonly"},
 	{"OBJECT", "HELP", 2, "loading stale"},

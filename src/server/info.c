@@ -3,8 +3,11 @@
 #include "server/node_private.h"
 #include "server/version.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct facts {
 	const struct node *node;
@@ -233,4 +236,72 @@ void info_command(struct local_call *call)
 	}
 	reply_verbatim(call->reply, "txt", buf_slice(&out));
 	buf_fini(&out);
+}
+
+/* ---- ROLE ---- */
+
+/* "host:port" without the brackets of IPv6; port points behind the last colon. */
+static struct slice host_of(const char *address, const char **port)
+{
+	const char *colon = strrchr(address, ':');
+	assert(colon != NULL); /* config.c has looked */
+	*port = colon + 1;
+	struct slice host = slice_of((const uint8_t *)address, (size_t)(colon - address));
+	bool bracketed = host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']';
+	return bracketed ? slice_of(host.data + 1, host.len - 2) : host;
+}
+
+static void tell_master(struct reply *reply, const struct node *node, const struct replica_stats *replica)
+{
+	size_t connected = 0;
+	for (size_t i = 0; i < replica->peer_count; i++) {
+		connected +=
+			replica->peers[i].connected && node_member_find(node, replica->peers[i].id) != NULL;
+	}
+	reply_array(reply, 3);
+	reply_bulk_text(reply, "master");
+	reply_integer(reply, (int64_t)replica->commit_index);
+	reply_array(reply, connected);
+	for (size_t i = 0; i < replica->peer_count; i++) {
+		const struct replica_peer_stats *peer = &replica->peers[i];
+		const struct node_member *member = node_member_find(node, peer->id);
+		if (!peer->connected || member == NULL) {
+			continue;
+		}
+		const char *port;
+		char offset[24];
+		snprintf(offset, sizeof offset, "%" PRIu64, peer->match_index);
+		reply_array(reply, 3);
+		reply_bulk(reply, host_of(member->client, &port));
+		reply_bulk_text(reply, port);
+		reply_bulk_text(reply, offset);
+	}
+}
+
+/* leader: NULL when none is known, as Redis tells of a master that it cannot reach. */
+static void tell_slave(struct reply *reply, const struct node_member *leader, uint64_t applied_index)
+{
+	const char *port = "0";
+	struct slice host = leader == NULL ? SLICE_NONE : host_of(leader->client, &port);
+	reply_array(reply, 5);
+	reply_bulk_text(reply, "slave");
+	reply_bulk(reply, host);
+	reply_integer(reply, strtol(port, NULL, 10));
+	reply_bulk_text(reply, leader == NULL ? "connect" : "connected");
+	reply_integer(reply, (int64_t)applied_index);
+}
+
+void info_role(struct local_call *call)
+{
+	const struct node *node = call->conn->node;
+	struct shard_stats stats = {0};
+	uint64_t leader_id = 0;
+	enum shard_role role = shard_role(node->shard, &leader_id);
+	shard_stats(node->shard, &stats);
+	if (role == SHARD_LEADS) {
+		tell_master(call->reply, node, &stats.replica);
+	} else {
+		tell_slave(call->reply, role == SHARD_FOLLOWS ? node_member_find(node, leader_id) : NULL,
+			   stats.applied_index);
+	}
 }

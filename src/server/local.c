@@ -50,6 +50,7 @@ static const struct local table[] = {
 	{"COMMAND", "GETKEYSANDFLAGS", -4, 0, catalog_getkeysandflags},
 	{"COMMAND", "HELP", 2, 0, catalog_help},
 	{"INFO", NULL, 0, 0, info_command},
+	{"ROLE", NULL, 0, 0, info_role},
 	{"CONFIG", "GET", -3, 0, admin_config_get},
 	{"CONFIG", "SET", -4, 0, admin_config_set},
 	{"CONFIG", "RESETSTAT", 2, 0, admin_config_resetstat},

@@ -117,7 +117,10 @@ void shard_transfer(struct shard *shard, uint64_t target_id, uint64_t timeout_ms
 {
 	cb(owner, ERR_NOT_LEADER);
 }
-void shard_stats(const struct shard *shard, struct shard_stats *stats) {}
+void shard_stats(const struct shard *shard, struct shard_stats *stats)
+{
+	*stats = shard->stats;
+}
 void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index),
 		void *owner)
 {

@@ -11,6 +11,7 @@ struct shard {
 	struct shard_config config;
 	enum shard_role role;
 	uint64_t leader_id;
+	struct shard_stats stats; /* what shard_stats tells */
 	struct request *requests[STRAW_MAX]; /* submitted, not answered; NULL: answered or cancelled */
 	char words[STRAW_MAX][64];           /* of each: its commands' words */
 	size_t count, cancelled;

@@ -472,6 +472,18 @@ static void test_bounds(void)
 	end();
 }
 
+/* MEMORY USAGE against a count of the database's own rows. */
+static void test_memory_usage(void)
+{
+	begin();
+	says("SET k value", "+OK\r\n", "a key of one byte and a value of five");
+	says("MEMORY USAGE k", ":22\r\n", "take their row: 6 + 1 of the key, 10 + 5 of the value");
+	says("SET k value PX 1000", "+OK\r\n", "with an expiry");
+	says("MEMORY USAGE k SAMPLES 0", ":46\r\n", "it is 8 more, and an entry of the index: 9 + 7");
+	says("MEMORY USAGE none", "$-1\r\n", "what is not there takes nothing");
+	end();
+}
+
 /* More keys than a transaction may write: nothing is. */
 static void test_too_many(void)
 {
@@ -507,6 +519,7 @@ int main(void)
 	test_scan_over_expired();
 	test_range();
 	test_bounds();
+	test_memory_usage();
 	test_too_many();
 	return tap_done();
 }

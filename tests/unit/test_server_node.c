@@ -947,6 +947,34 @@ static void test_max_clients(void)
 /* ---- bounds of the whole node ---- */
 
 /* So many requests cannot be made here in a moment: the node's count is told of them. */
+/* What health checks look at. */
+static void test_role(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	straw.stats.replica.commit_index = 77;
+	straw.stats.applied_index = 75;
+	straw.stats.replica.peer_count = 2;
+	straw.stats.replica.peers[0].id = 2;
+	straw.stats.replica.peers[0].connected = true;
+	straw.stats.replica.peers[0].match_index = 70;
+	straw.stats.replica.peers[1].id = 3;
+	say(&house, fd, "ROLE\r\n");
+	hear(&house, fd, "*3\r\n$6\r\nmaster\r\n:77\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n7402\r\n$2\r\n70\r\n",
+	     "who leads is the master, of those who are connected");
+	set_role(&house, SHARD_FOLLOWS, 3);
+	say(&house, fd, "ROLE\r\n");
+	hear(&house, fd, "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7403\r\n$9\r\nconnected\r\n:75\r\n",
+	     "who follows names the client port of its leader");
+	set_role(&house, SHARD_UNKNOWN, 0);
+	say(&house, fd, "ROLE\r\n");
+	hear(&house, fd, "*5\r\n$5\r\nslave\r\n$0\r\n\r\n:0\r\n$7\r\nconnect\r\n:75\r\n",
+	     "who knows no leader is not connected");
+	close(fd);
+	house_close(&house);
+}
+
 static void test_node_requests(void)
 {
 	struct house house;
@@ -1083,6 +1111,7 @@ int main(void)
 	test_long_answers();
 	test_slow_reader();
 	test_max_clients();
+	test_role();
 	test_node_requests();
 	test_node_input();
 	test_stop();
