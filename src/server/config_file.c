@@ -48,6 +48,23 @@ static char *walk_line(char *out, int size, void *stream)
 	return out;
 }
 
+/* What other formats have and this one takes literally: a directory would be made with the quotes in its
+ * name. inih also splits at a colon, so a line without = looks like a pair. NULL: fine. */
+static const char *odd_pair(const char *name, const char *value)
+{
+	size_t len = strlen(value);
+	if (strpbrk(name, " \t\"{") != NULL) {
+		return "this is no `key = value`";
+	}
+	if (strstr(value, " #") != NULL || strstr(value, "\t#") != NULL) {
+		return "a comment stands on a line of its own";
+	}
+	if (len >= 2 && value[0] == value[len - 1] && (value[0] == '"' || value[0] == '\'')) {
+		return "values stand without quotes";
+	}
+	return NULL;
+}
+
 static int walk_pair(void *user, const char *section, const char *name, const char *value)
 {
 	struct file_walk *walk = user;
@@ -60,7 +77,8 @@ static int walk_pair(void *user, const char *section, const char *name, const ch
 				       reader->file, reader->line, section);
 		return 0;
 	}
-	walk->status = config_set(reader, name, value);
+	const char *wrong = odd_pair(name, value);
+	walk->status = wrong != NULL ? walk_error(walk, wrong) : config_set(reader, name, value);
 	return walk->status == 0;
 }
 

@@ -82,6 +82,10 @@ sub config {
 }
 for my $row (
 	['an unknown key', "id = 1\ncolour = red\n", qr/:2: colour: .* no such key/],
+	['a line without =', "id = 1\nlisten 127.0.0.1:7401\n", qr/:2: this is no `key = value`/],
+	['JSON', qq({"id": 1}\n), qr/:1: this is no `key = value`/],
+	['a comment behind a value', "id = 1\ndir = /tmp/tally # data\n", qr/:2: a comment stands on a line of its own/],
+	['quotes', qq(id = 1\ndir = "/tmp/tally"\n), qr/:2: values stand without quotes/],
 	['a key twice', "id = 1\nid = 1\n", qr/:2: id: .* second time/],
 	['a wrong unit', "id = 1\nmemory = 1GB\n", qr/:2: memory: .* wrong unit/],
 	['a negative number', "id = -1\n", qr/:1: id: .* negative/],
