@@ -355,6 +355,7 @@ static int sort_files(struct script_bundle *bundle, struct source *tables, struc
 struct build {
 	struct script_bundle *bundle;
 	struct source tables;
+	const char *file; /* what is being declared, for errors that do not say where */
 };
 
 static void compile_libraries(lua_State *L, struct script_bundle *bundle)
@@ -382,18 +383,27 @@ static int build_cb(lua_State *L)
 	declare_environment(L);
 	int environment = lua_gettop(L);
 	if (build->tables.text.data != NULL) {
+		build->file = (const char *)build->tables.name.data;
 		declare_run(L, environment, &build->tables, build->tables.text, "tables");
 		declare_tables(L, bundle);
 	}
+	build->file = NULL;
 	make_environment(L, bundle);
 	lua_newtable(L);
 	bundle->imports_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	make_names(L, bundle);
 	compile_libraries(L, bundle);
 	for (size_t i = 0; i < bundle->procedure_count; i++) {
+		build->file = (const char *)bundle->procedures[i].source.name.data;
 		compile_procedure(L, bundle, environment, &bundle->procedures[i]);
 	}
 	return 0;
+}
+
+static int tell_where(const struct build *build, const char *text, struct err *err)
+{
+	bool told = build->file == NULL || strstr(text, ".lua:") != NULL;
+	return err_set(err, ERR_INVALID, "%s%s%s", told ? "" : build->file, told ? "" : ": ", text);
 }
 
 int bundle_build(struct script_bundle *bundle, struct err *err)
@@ -417,10 +427,10 @@ int bundle_build(struct script_bundle *bundle, struct err *err)
 		bool ended = budget_ended(L, lua_status);
 		budget_stop(&bundle->budget);
 		if (lua_status != LUA_OK) {
-			status =
-				err_set(err, ERR_INVALID, "%s",
-					ended ? "running the files once used up the budget of steps or memory"
-					      : sandbox_error_text(L, -1));
+			status = ended ? err_set(err, ERR_INVALID,
+						 "running the files once used up the budget of steps or "
+						 "memory")
+				       : tell_where(&build, sandbox_error_text(L, -1), err);
 		}
 		lua_settop(L, 0);
 	}

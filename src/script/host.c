@@ -173,7 +173,9 @@ static int check_tables(struct txn *txn, struct arena *arena, const struct scrip
 				after = &bundle->tables[k];
 			}
 		}
-		const char *why = after == NULL ? "it is gone" : schema_refuses(&before[i], after, arena);
+		const char *why =
+			after == NULL ? "this bundle lacks it: keep it, for one bundle is active at a time"
+				      : schema_refuses(&before[i], after, arena);
 		if (why == NULL) {
 			continue;
 		}

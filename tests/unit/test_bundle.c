@@ -139,9 +139,9 @@ static void tokens(void)
 
 static void declarations(void)
 {
-	refused("procedure { name = 'q' } return function() end", "the file is for p",
+	refused("procedure { name = 'q' } return function() end", "p.lua: the file is for p",
 		"the name is the file's");
-	refused("procedure { name = 'p', arg = {} } return function() end", "'arg' is not part",
+	refused("procedure { name = 'p', arg = {} } return function() end", "p.lua: 'arg' is not part",
 		"unknown parts are refused");
 	refused("procedure { name = 'p', args = { a = itn } } return function() end", "'itn' is not known",
 		"so are unknown types");
@@ -207,7 +207,8 @@ static void migration(void)
 		struct err err = {0};
 		ok(world_push(&w, files, &err) == ERR_DENIED &&
 			   strstr(world_reply(&w),
-				  "\"reason\":\"the table item has rows, and it is gone\"") != NULL,
+				  "\"reason\":\"the table item has rows, and this bundle "
+				  "lacks it: keep it, for one bundle is active at a time\"") != NULL,
 		   "a table with rows cannot go");
 	}
 	push_tables("tables { item = { key = {'n'}, columns = { item = id, n = count } } }",
