@@ -200,9 +200,11 @@ void call_due(struct call *call, uint64_t now_us)
 		return;
 	}
 	if (now_us >= call->deadline_us) {
-		call_end_unanswered(call, call->attempts == 0
-						  ? "the deadline passed and no node was reached"
-						  : "the deadline passed before a definite answer came");
+		call_end_unanswered(
+			call, call->attempts > 0 ? "the deadline passed before a definite answer came"
+			      : compass_reaches(&call->tally->compass)
+				      ? "the deadline passed: nodes answer, but none of them knows a leader"
+				      : "the deadline passed and no node was reached");
 		return;
 	}
 	assert(call->state == CALL_RESTING);

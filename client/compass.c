@@ -292,6 +292,15 @@ static void compass_seek(struct compass *compass, bool quiet)
 		    client_jitter_ms(compass->tally, compass->rounds == 0 ? 4 : compass_round_ms(compass)));
 }
 
+bool compass_reaches(const struct compass *compass)
+{
+	bool any = false;
+	for (size_t i = 0; i < compass->count; i++) {
+		any = any || compass->probes[i]->answered_us != 0;
+	}
+	return any;
+}
+
 void compass_answered(struct compass *compass, struct probe *probe)
 {
 	if (!compass->seeking) {

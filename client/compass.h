@@ -59,6 +59,9 @@ void compass_stop(struct compass *compass); /* closes what asks */
 void compass_fini(struct compass *compass);
 bool compass_idle(const struct compass *compass); /* no connection is left */
 
+/* Does some node answer, though perhaps none serves? */
+bool compass_reaches(const struct compass *compass);
+
 /* May requests be handed to the target's channels? */
 static inline bool compass_serves(const struct compass *compass)
 {

@@ -118,9 +118,34 @@ int cmd_script_check(struct tool *tool, int argc, char **argv)
 	return code;
 }
 
+/* One bundle is active: with one of another name all procedures of the first are gone, which nobody who
+ * deploys a second one expects. What cannot be asked, the push will tell. */
+static int script_spare(struct tool *tool, const char *name)
+{
+	const char *const words[] = {"TALLY", "BUNDLE", "LIST"};
+	const struct tally_call *call = tool_ask(tool, NULL, words, NULL, 3, TALLY_READ);
+	if (call == NULL || tally_call_outcome(call) != TALLY_DONE) {
+		return 0;
+	}
+	const struct tally_value *first = tally_value_at(tally_call_value(call), 0);
+	const char *active = first == NULL ? NULL : tally_value_text(tally_value_get(first, "bundle"), NULL);
+	size_t len = active == NULL ? 0 : strcspn(active, "@");
+	if (active == NULL || (strlen(name) == len && memcmp(active, name, len) == 0)) {
+		return 0;
+	}
+	return tool_fail(
+		tool, TOOL_REFUSED,
+		"%s is active, and its procedures would be gone: one bundle is active at a time; push "
+		"as %.*s, or --replace",
+		active, (int)len, active);
+}
+
 int cmd_script_push(struct tool *tool, int argc, char **argv)
 {
-	int status = options_parse(tool, NULL, 0, &argc, argv);
+	bool replace = false;
+	const struct option options[] = {{"replace", OPTION_FLAG, &replace, NULL,
+					  "take the place of an active bundle of another name"}};
+	int status = options_parse(tool, options, 1, &argc, argv);
 	if (status != 0) {
 		return status;
 	}
@@ -132,6 +157,9 @@ int cmd_script_push(struct tool *tool, int argc, char **argv)
 	int code = files_read(tool, argv[0], ".lua", &files);
 	if (code == 0) {
 		script_name(argv[0], argc > 1 ? argv[1] : NULL, name, sizeof(name));
+		code = replace ? 0 : script_spare(tool, name);
+	}
+	if (code == 0) {
 		code = script_told(tool, script_send(tool, "PUSH", name, &files), "active:");
 	}
 	files_free(&files);

@@ -91,8 +91,15 @@ static void put_words_first(char **argv, int leading, int words)
 	}
 }
 
-static void tell_unknown(const char *word)
+/* flag: what stands before the word, which may be its value. */
+static void tell_unknown(const char *flag, const char *word)
 {
+	if (flag != NULL && strncmp(flag, "--", 2) == 0 && !options_everywhere(flag)) {
+		fprintf(stderr,
+			"tally: %s is no flag of every command: name the command first; see tally --help\n",
+			flag);
+		return;
+	}
 	size_t len = strlen(word);
 	const char *before = " needs one of:";
 	fprintf(stderr, "tally: \"%s\"", word);
@@ -106,11 +113,26 @@ static void tell_unknown(const char *word)
 	fprintf(stderr, "%s\n", *before == ',' ? "" : " is no command; `tally --help` lists them");
 }
 
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+/* "help bench kv" as "bench kv --help". */
+static void turn_help_round(int argc, char **argv)
+{
+	memmove(&argv[1], &argv[2], (size_t)(argc - 2) * sizeof(*argv));
+	argv[argc - 1] = (char *)(uintptr_t) "--help";
+}
+
 int main(int argc, char **argv)
 {
 	/* A node that goes away is an event of the loop, not the end of the tool. */
 	signal(SIGPIPE, SIG_IGN);
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+	if (argc > 2 && strcmp(argv[1], "help") == 0) {
+		turn_help_round(argc, argv);
+	}
+	if (argc > 1 && is_help(argv[1])) {
 		usage(stdout);
 		return TOOL_DONE;
 	}
@@ -121,7 +143,7 @@ int main(int argc, char **argv)
 	const struct tool_command *command = find_words(argc - leading, argv + leading, &words);
 	if (command == NULL) {
 		if (argc - leading > 1) {
-			tell_unknown(argv[1 + leading]);
+			tell_unknown(leading > 0 ? argv[leading] : NULL, argv[1 + leading]);
 		} else {
 			usage(stderr);
 		}

@@ -180,3 +180,11 @@ int options_leading(int argc, char **argv)
 	}
 	return at;
 }
+
+bool options_everywhere(const char *flag)
+{
+	struct tool unset;
+	struct option common[COMMON];
+	options_common(&unset, common);
+	return strncmp(flag, "--", 2) == 0 && options_find(common, COMMON, slice_str(flag + 2)) != NULL;
+}

@@ -31,6 +31,8 @@ int options_only(struct tool *tool, const struct option *options, size_t count, 
 /* How many words are flags that every command has, with their values, before the first word that is none: a
  * flag that is not known yet counts as one word. */
 int options_leading(int argc, char **argv);
+/* Whether "--name" is one of those that every command has. */
+bool options_everywhere(const char *flag);
 /* "2s" as milliseconds. */
 bool options_ms(const char *text, uint64_t *ms);
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/outcome.h"
 #include "client/tool/json_out.h"
 #include "client/tool/print.h"
 
@@ -68,6 +69,15 @@ static const char *tool_effect(enum tally_outcome outcome)
 					: "nothing was written";
 }
 
+/* Of a call whose time passed while nodes said "later": why they did. */
+static void print_last_answer(const char *name)
+{
+	enum code code = code_find(slice_str(name));
+	if (code != CODE_NONE && code != CODE_DEADLINE_PASSED && code != CODE_OUTCOME_UNKNOWN) {
+		printf(" · the last one was %s: %s", name, code_text(code));
+	}
+}
+
 int tool_refused(const struct tool *tool, const struct tally_call *call)
 {
 	enum tally_outcome outcome = tally_call_outcome(call);
@@ -87,7 +97,12 @@ int tool_refused(const struct tool *tool, const struct tally_call *call)
 	}
 	if (details == NULL) {
 		const char *message = tally_call_message(call);
-		printf("%s: %s · %s\n", tally_outcome_name(outcome), message, tool_effect(outcome));
+		printf("%s: %s", tally_outcome_name(outcome), message);
+		print_last_answer(tally_call_code(call));
+		printf(" · %s\n", tool_effect(outcome));
+		if (strstr(message, "no node was reached") != NULL) {
+			printf("asked: %s (--servers, $TALLY_SERVERS)\n", tool->servers);
+		}
 	} else {
 		printf("%s: %s", tally_outcome_name(outcome), tally_call_code(call));
 		print_details(stdout, details);

@@ -48,12 +48,16 @@ like_tally(0, qr/the same bytes on every node/, 'hash compares the nodes', 'hash
 
 # ---- procedures ----
 like_tally(0, qr/^active: commerce\@1: 5 procedures$/, 'script push deploys the bundle', 'script', 'push', "$src/commerce");
+like(`$build/tally script push $src/commerce other --timeout 30s 2>&1`, qr/: commerce\@1 is active, and its procedures would be gone: .*--replace$/,
+	'a bundle of another name does not take its place unasked');
+like_tally(0, qr/^active: other\@2: 5 procedures$/, 'asked to it does', 'script', 'push', "$src/commerce", 'other', '--replace');
+like_tally(0, qr/^active: commerce\@3: 5 procedures$/, 'and back', 'script', 'push', "$src/commerce", '--replace');
 like_tally(0, qr/^fine: commerce$/, 'script check compiles it', 'script', 'check', "$src/commerce");
 like_tally(0, qr/^order\.flash_buy\s+writes  once=order_id/m, 'script list shows the procedures', 'script', 'list');
 like_tally(0, qr/^avail 58 · /, 'a campaign is made', 'call', 'campaign.allot', 'allot_id=a1', 'campaign=11.11', 'sku=phone-x',
 	'qty=58', 'from_ms=1', 'until_ms=1999999999999', 'per_customer=1', 'price=199900', 'pay_ttl_ms=900000');
 my @buy = ('call', 'order.flash_buy', 'campaign=11.11', 'sku=phone-x', 'customer=c7');
-like_tally(0, qr/^number 1 · total 1999\.00 CNY · pay_by \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d \(in 1[45] min \d+ s\) · left 57\ndone in \S+ \S+ · index \d+\.\d+ · node n\d · commerce\@1$/,
+like_tally(0, qr/^number 1 · total 1999\.00 CNY · pay_by \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d \(in 1[45] min \d+ s\) · left 57\ndone in \S+ \S+ · index \d+\.\d+ · node n\d · commerce\@3$/,
 	'a purchase is printed for people', @buy, 'order_id=o-1001', 'qty=1');
 like_tally(0, qr/^number 1 .* · replayed, first done .* ago$/s, 'the same line again is replayed', @buy, 'order_id=o-1001', 'qty=1');
 like_tally(3, qr/^refused: PURCHASE_LIMIT_EXCEEDED bought=1 max=1 · nothing was written$/, 'a refusal is exit 3', @buy,
@@ -73,6 +77,12 @@ is_deeply([$code, (eval { decode_json($text) } // {})->{code}], [3, 'NOT_FOUND']
 is((run("$build/tally", 'get', 'x', '--servers', '127.0.0.1:1', '--timeout', '200ms'))[0], 5, 'nobody there is exit 5');
 is((run("$build/tally", '--servers', '127.0.0.1:1', '--timeout=200ms', 'get', 'x'))[0], 5, 'options may stand in front of the command');
 like(`$build/tally bench 2>&1`, qr/^tally: "bench" needs one of: flash, .*restart$/, 'half a command tells the other half');
+like(`$build/tally --nodes n1:7401 status 2>&1`, qr/^tally: --nodes is no flag of every command: /, 'a flag in front that no command knows is named');
+like(`$build/tally --json foo 2>&1`, qr/^tally: "foo" is no command; /, 'one that all know is not');
+like(`$build/tally -h`, qr/^usage: tally COMMAND/, '-h helps');
+like(`$build/tally help bench kv`, qr/^usage: tally bench kv /, 'and so does help in front of a command');
+like(`$build/tally get k --servers 127.0.0.1:1 --timeout 200ms`, qr/^retry: .* no node was reached .*\nasked: 127\.0\.0\.1:1 /,
+	'when nobody answers it says whom it asked');
 like(`$build/tally foo bar 2>&1`, qr/^tally: "foo" is no command; /, 'no command at all says so in one line');
 
 # ---- words and flags that nobody wants ----
@@ -130,6 +140,19 @@ $c->kill9($away);
 ($code, $text) = run('timeout', '45', "$build/tally", 'hash', '--timeout', '2s');
 ok($code == 1 && $text =~ /does not answer/ && $text =~ /not the same bytes everywhere/,
 	'hash waits for no node beyond its timeout, and names who is away') or diag("exit $code: $text");
+
+# ---- a node without space ----
+{
+	my ($client, $peer) = Cluster::free_ports(2);
+	my $dir = tempdir(CLEANUP => 1);
+	my $pid = Cluster::spawn("$dir/log", "$build/tallyd", '--id', 1, '--dir', "$dir/d", '--listen', "127.0.0.1:$client",
+		'--peer-listen', "127.0.0.1:$peer", '--space-reserve', '60000GiB');
+	Cluster::wait_for(sub { Cluster::read_from("$dir/log", 0) =~ / leading / });
+	like(`$build/tally set k v --servers 127.0.0.1:$client --timeout 1s`, qr/^retry: .* the last one was NO_SPACE: the disk is nearly full/,
+		'when the time is up it says why a node said later');
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+}
 
 # ---- a bundle's own tests, and a sale ----
 ($code, $text) = run("$build/tally", 'script', 'test', "$src/commerce");

@@ -356,6 +356,20 @@ static void test_deadlines(void)
 	world_close(&world);
 }
 
+static void test_nobody_leads(void)
+{
+	struct world world;
+	struct shop_call shop = {0};
+	world_open(&world, 1, 1, 0);
+	world.nodes[0].role = "candidate";
+	world.nodes[0].leader[0] = '\0';
+	shop_call(&world, &shop, "id", 0, 1000);
+	world_wait(&world, 1);
+	ok(shop.outcome == TALLY_RETRY && strstr(shop.message, "none of them knows a leader") != NULL,
+	   "when nodes answer and nobody leads, that is what it says");
+	world_close(&world);
+}
+
 /* Answers the first command late, behind the second. */
 static const char *answer_both(struct fake_node *node, const struct slice *words, size_t count)
 {
@@ -622,6 +636,7 @@ int main(void)
 	test_window();
 	test_lost();
 	test_deadlines();
+	test_nobody_leads();
 	test_late_answer();
 	test_moves();
 	test_paused();
