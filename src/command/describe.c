@@ -159,7 +159,8 @@ static const char *own_categories(const struct command *command)
 	} by_command[] = {{"COMMAND", "connection"},        {"DBSIZE", "keyspace"},  {"FLUSHALL", "keyspace dangerous"},
 	                  {"FLUSHDB", "keyspace dangerous"}, {"INFO", "dangerous"},   {"KEYS", "keyspace dangerous"},
 	                  {"SWAPDB", "keyspace dangerous"},  {"WAIT", "connection"},  {"CLIENT", ""},
-	                  {"FUNCTION", ""},                  {"OBJECT", ""},          {"SCRIPT", ""}},
+	                  {"FUNCTION", ""},                  {"OBJECT", ""},          {"SCRIPT", ""},
+	                  {"ROLE", "admin"}},
 	  by_group[] = {{"string", "string"},         {"bitmap", "bitmap"},            {"generic", "keyspace"},
 	                {"connection", "connection"}, {"transactions", "transaction"}, {"scripting", "scripting"},
 	                {"cluster", "connection"}};
@@ -179,7 +180,7 @@ static const char *own_categories(const struct command *command)
 
 static size_t categories_of(const char *flags, const char *own, const char *out[CATEGORIES_MAX])
 {
-	bool admin = has_word(flags, "admin"), fast = has_word(flags, "fast");
+	bool admin = has_word(flags, "admin") || has_word(own, "admin"), fast = has_word(flags, "fast");
 	bool scripting = has_word(own, "scripting");
 	const struct {
 		const char *name;
