@@ -267,6 +267,7 @@ int cmd_bench_flash(struct tool *tool, int argc, char **argv)
 		return tool_fail(tool, TOOL_FAILED, "out of memory");
 	}
 	bench_init(&flash->bench, tool, options);
+	flash->bench.depth = 48;
 	options[BENCH_OPTIONS] = (struct option){"refusals", OPTION_FLAG, &flash->refusals, NULL,
 						 "of a sale that is sold out"};
 	options[BENCH_OPTIONS + 1] =

@@ -15,6 +15,7 @@ struct store {
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
 	const char *dir;
+	struct store_config config;
 	struct arena arena;         /* dir and configurations */
 	struct slice configuration; /* the last one handed out */
 	struct gaps gaps;
@@ -24,7 +25,7 @@ struct store {
 
 	/* counted across threads, with atomics */
 	uint64_t applied_index, applied, flushes;
-	bool no_space;
+	bool no_space, merges_wait;
 	char *why; /* of the first read that failed; set once */
 	/* the loop's */
 	uint64_t gets, gets_missed, gets_in_gap;
