@@ -275,7 +275,6 @@ static int open_all(struct replica *r, const struct replica_config *config, stru
 	}
 	if (status == 0) {
 		transport_set_lives(r->transport, r->lives);
-		forward_open(r);
 	}
 	return status;
 }

@@ -430,6 +430,7 @@ int replica_start(struct replica *r, struct err *err)
 	if (status != 0) {
 		return status;
 	}
+	forward_open(r);
 	r->started = true;
 	r->leaderless_ms = env_now_ms(r->env);
 	wal_start(r->wal);

@@ -11,9 +11,12 @@
 _Static_assert(LIVES_BYTES_MAX <= LIVES_STRIDE, "a slot holds all");
 
 struct lives {
-	struct env_file *file;
+	struct env *env;
+	const char *dir;
+	struct env_file *file;      /* NULL: there is none yet */
 	struct lives_image durable; /* in at least one slot */
-	struct lives_image wanted;  /* differs in members only, and in sequence */
+	struct lives_image
+		wanted; /* differs in members only, and in sequence; empty until our life has begun */
 	struct lives_image writing;
 	enum copies_slot first; /* the slot that may be touched: the other one holds what is durable */
 	bool busy;
@@ -120,8 +123,27 @@ int lives_decode(struct slice bytes, enum copies_slot slot, struct lives_image *
 
 /* ---- the file ---- */
 
-/* One more start of ours. */
-static void begin_life(struct env *env, struct lives_image *image)
+int lives_open(struct env *env, const char *dir, struct lives **out, struct err *err)
+{
+	struct lives *lives = calloc(1, sizeof(*lives));
+	if (lives == NULL) {
+		fatal("out of memory: the starts of members");
+	}
+	lives->env = env;
+	lives->dir = dir;
+	int status = copies_open(env, dir, &format, &lives->durable, &lives->first, &lives->file, err);
+	if (status == ERR_NOT_FOUND) {
+		assert(lives->file == NULL);
+		lives->durable = (struct lives_image){0};
+	} else if (status != 0) {
+		lives_free(lives);
+		return status;
+	}
+	*out = lives;
+	return 0;
+}
+
+static void add_life(struct env *env, struct lives_image *image)
 {
 	if (image->own_count == LIVES_OWN_MAX) {
 		memmove(image->own, image->own + 1, (LIVES_OWN_MAX - 1) * sizeof(image->own[0]));
@@ -134,38 +156,31 @@ static void begin_life(struct env *env, struct lives_image *image)
 	assert(image->own_count <= image->start);
 }
 
-static int open_again(struct lives *lives, struct env *env, const char *dir, struct err *err)
+static int store(struct lives *lives, struct err *err)
 {
+	const char *dir = lives->dir;
+	if (lives->file == NULL) {
+		return copies_make(lives->env, dir, &format, &lives->durable, &lives->file, err);
+	}
 	/* The name may have come without its durability, before a crash. */
-	int status = env_dir_sync(env, dir);
+	int status = env_dir_sync(lives->env, dir);
 	if (status != 0) {
 		return err_set(err, status, "cannot sync %s: %s", dir, err_name(status));
 	}
-	begin_life(env, &lives->durable);
 	status = copies_store_both(lives->file, &format, lives->first, &lives->durable);
 	return status == 0 ? 0 : err_set(err, status, "cannot write %s/lives: %s", dir, err_name(status));
 }
 
-int lives_open(struct env *env, const char *dir, struct lives **out, struct err *err)
+int lives_begin(struct lives *lives, struct err *err)
 {
-	struct lives *lives = calloc(1, sizeof(*lives));
-	if (lives == NULL) {
-		fatal("out of memory: the starts of members");
-	}
-	int status = copies_open(env, dir, &format, &lives->durable, &lives->first, &lives->file, err);
-	if (status == 0) {
-		status = open_again(lives, env, dir, err);
-	} else if (status == ERR_NOT_FOUND) {
-		begin_life(env, &lives->durable);
-		status = copies_make(env, dir, &format, &lives->durable, &lives->file, err);
-	}
+	assert(lives->wanted.start == 0); /* once */
+	add_life(lives->env, &lives->durable);
+	int status = store(lives, err);
 	if (status != 0) {
-		lives_free(lives);
 		return status;
 	}
 	lives->wanted = lives->durable;
 	assert(lives_lived(lives, lives_own(lives)) == LIVES_LIVED);
-	*out = lives;
 	return 0;
 }
 
@@ -185,6 +200,7 @@ void lives_free(struct lives *lives)
 struct life lives_own(const struct lives *lives)
 {
 	const struct lives_image *image = &lives->durable;
+	assert(lives->wanted.start > 0);
 	return (struct life){image->start, image->own[image->own_count - 1]};
 }
 

@@ -34,7 +34,7 @@
 /* Older starts of ours are forgotten. Who met us last in one of those cannot be told from one who met the
  * directory that this is an older copy of: it lets us in no more, we do not end, and that is said once
  * (peer_remembers_too_old). So many starts without meeting a member are hours of a process that is started
- * again and again and does not get as far as to dial, or while the other is away. */
+ * again and again and does not live long enough to be heard, or while the other is away. */
 #define LIVES_OWN_MAX 4096
 #define LIVES_STRIDE 36864
 #define LIVES_BYTES_MAX (48 + LIVES_OWN_MAX * 8 + LIMIT_MEMBERS * 24)
@@ -54,9 +54,12 @@ void lives_encode(struct buf *out, enum copies_slot slot, const struct lives_ima
 int lives_decode(struct slice bytes, enum copies_slot slot, struct lives_image *image);
 
 struct lives;
-/* Blocking; dir exists. Begins another life of this member and makes it durable; errors as of
- * copies_open. */
+/* Blocking; dir exists, and is borrowed until our life has begun. What is there, or nothing yet; other errors
+ * as of copies_open. */
 int lives_open(struct env *env, const char *dir, struct lives **lives, struct err *err);
+/* Blocking; once. Begins another life of this member and makes it durable: as late as can be, for a start
+ * that comes to nothing (its port is taken) should not count. After a failure it may have begun. */
+int lives_begin(struct lives *lives, struct err *err);
 /* It was not started, or its lane is closed, or the env is dead. NULL ok. */
 void lives_free(struct lives *lives);
 /* The lane for what is remembered from here on. remembered: a write has ended, with 0 or with what the
@@ -64,7 +67,7 @@ void lives_free(struct lives *lives);
 void lives_start(struct lives *lives, struct env_lane *lane, void (*remembered)(void *owner, int status),
 		 void *owner);
 
-/* The life that this start is. */
+/* The life that this start is, once it has begun. */
 struct life lives_own(const struct lives *lives);
 /* Whether this directory has lived that: UNKNOWN when it is longer ago than is remembered. */
 enum lives_answer { LIVES_LIVED, LIVES_NEVER, LIVES_UNKNOWN };

@@ -427,6 +427,14 @@ static void dial(struct transport *transport, struct link *link)
 	link_dial(link);
 }
 
+static void unlisten(struct transport *transport)
+{
+	if (transport->listener != NULL) {
+		env_listener_close(transport->listener);
+		transport->listener = NULL;
+	}
+}
+
 int transport_start(struct transport *transport, struct err *err)
 {
 	assert(!transport->started);
@@ -437,6 +445,11 @@ int transport_start(struct transport *transport, struct err *err)
 		if (transport->listener == NULL) {
 			return err == NULL ? ERR_IO : err->code;
 		}
+	}
+	int status = lives_begin(transport->lives, err);
+	if (status != 0) {
+		unlisten(transport);
+		return status;
 	}
 	transport->started = true;
 	for (size_t i = 0; i < transport->peer_count; i++) {
@@ -455,10 +468,7 @@ void transport_close(struct transport *transport, void (*closed)(void *owner))
 	transport->closing = true;
 	transport->closed = closed;
 	env_timer_stop(&transport->ping);
-	if (transport->listener != NULL) {
-		env_listener_close(transport->listener);
-		transport->listener = NULL;
-	}
+	unlisten(transport);
 	list_for_each (at, &transport->accepted) {
 		link_drop(list_entry(at, struct link, siblings));
 	}

@@ -43,7 +43,7 @@ struct transport_config {
 };
 
 struct transport *transport_new(const struct transport_config *config);
-/* Which life this is, and whom it remembers; borrowed. Before it starts. Its writes end in
+/* Who has lived; borrowed. Our life begins with transport_start, not before. Its writes end in
  * transport_remembered. */
 void transport_set_lives(struct transport *transport, struct lives *lives);
 void transport_remembered(void *transport, int status);
@@ -51,7 +51,7 @@ void transport_remembered(void *transport, int status);
  * would lead those whose member lines are right into a log that diverged. Ours is told while founding: the
  * log holds nothing but them. Before members are dialed. */
 void transport_set_members(struct transport *transport, uint32_t members, bool founding);
-/* Listens and dials. */
+/* Listens, begins our life, and dials. Nothing of it after a failure. */
 int transport_start(struct transport *transport, struct err *err);
 /* Closes all; closed comes later. */
 void transport_close(struct transport *transport, void (*closed)(void *owner));

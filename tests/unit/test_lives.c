@@ -30,6 +30,9 @@ static int begin(struct process *process, struct disk *disk)
 	env_dir_sync(process->env, ".");
 	int status = lives_open(process->env, "d", &process->lives, &process->err);
 	if (status == 0) {
+		status = lives_begin(process->lives, &process->err);
+	}
+	if (status == 0) {
 		lives_start(process->lives, env_lane_open(process->env, "log", ENV_LANE_NORMAL),
 			    remembered_cb, process);
 	}

@@ -476,6 +476,39 @@ static void test_after_a_power_cut(void)
 	pair_free(pair);
 }
 
+/* A supervisor starts a member again and again whose port another process has. */
+static void test_port_taken(void)
+{
+	struct pair *pair = pair_new(11);
+	start(pair, 0, CLUSTER);
+	struct end *end = &pair->ends[0];
+	struct lives *lives = NULL;
+	env_mkdir(end->env, "other");
+	for (int i = 0; i < 3; i++) {
+		struct transport_config config = {.env = end->env,
+						  .log = pair->log,
+						  .cluster_id = CLUSTER,
+						  .id = 2,
+						  .listen = "n1:1",
+						  .events = &events,
+						  .owner = end};
+		struct transport *transport = transport_new(&config);
+		struct err err = {0};
+		lives_open(end->env, "other", &lives, &err);
+		transport_set_lives(transport, lives);
+		int status = transport_start(transport, &err);
+		ok(status != 0 && strstr(err.text, "n1:1") != NULL, "a port that is taken is refused: %s",
+		   err.text);
+		transport_free(transport);
+		lives_free(lives);
+	}
+	lives_open(end->env, "other", &lives, NULL);
+	lives_begin(lives, NULL);
+	is_int((long long)lives_own(lives).start, 1, "and none of these starts was a life");
+	lives_free(lives);
+	pair_free(pair);
+}
+
 /* As many starts later as a directory keeps, without having met. */
 static void live_long(struct pair *pair, size_t i)
 {
@@ -640,6 +673,7 @@ int main(void)
 	test_lost_memory();
 	test_after_a_power_cut();
 	test_too_old();
+	test_port_taken();
 	test_not_remembered();
 	test_other_members();
 	test_old_hellos();
