@@ -1,0 +1,168 @@
+/* Who may come in: the hellos of both sides against what each remembers of the other's lives
+ * (lives.h; docs/decisions/0008-founding.md). */
+#include "raft/peer/transport_private.h"
+
+#include <assert.h>
+
+bool transport_may_say(struct transport *transport)
+{
+	bool may = transport->lines < LINES_MAX;
+	transport->lines += may;
+	transport->lines_dropped += !may;
+	assert(transport->lines <= LINES_MAX);
+	return may;
+}
+
+void transport_say_dropped(struct transport *transport)
+{
+	if (transport->lines_dropped > 0) {
+		log_event(transport->config.log, LOG_WARN, "peer_lines_dropped", "count=%llu",
+			  (unsigned long long)transport->lines_dropped);
+	}
+	transport->lines = 0;
+	transport->lines_dropped = 0;
+}
+
+static bool may_come_in(const struct transport *transport, const struct link *link, const struct hello *hello)
+{
+	if (hello->cluster_id != transport->config.cluster_id || hello->to_id != transport->config.id) {
+		return false;
+	}
+	if (link->dialed) {
+		return hello->from_id == link->hello.to_id && hello->kind == link->hello.kind;
+	}
+	return transport_find(transport, hello->from_id) != NULL;
+}
+
+/* A member that connects again has forgotten its older connections of that kind. What we dialed to an earlier
+ * life of it is dead, also when no reset came, as after a power cut: dialed again at once. */
+static void drop_older(struct transport *transport, const struct link *link)
+{
+	assert(!link->dialed);
+	list_for_each (at, &transport->accepted) {
+		struct link *other = list_entry(at, struct link, siblings);
+		bool same = other->peer_id == link->peer_id && other->hello.kind == link->hello.kind;
+		bool older_process =
+			other->peer_id == link->peer_id && !life_equal(other->peer_life, link->peer_life);
+		if (other != link && link_ready(other) && (same || older_process)) {
+			link_drop(other);
+		}
+	}
+	struct peer *peer = transport_find(transport, link->peer_id);
+	for (size_t i = 0; peer != NULL && i < DIALED; i++) {
+		if (link_ready(&peer->links[i]) && peer->links[i].peer_life.start < link->peer_life.start) {
+			link_drop(&peer->links[i]);
+		}
+	}
+}
+
+/* It stays so, whoever dials again: said once. */
+static void say_too_old(struct transport *transport, const struct link *link, struct life remembered)
+{
+	struct peer *peer = transport_find(transport, link->peer_id);
+	if (!peer->too_old_said) {
+		log_event(transport->config.log, LOG_ERROR, "peer_remembers_too_old",
+			  "peer=%llu start=%llu ours=%llu only the last %d starts can be proved: it does not "
+			  "let us in any more",
+			  (unsigned long long)link->peer_id, (unsigned long long)remembered.start,
+			  (unsigned long long)link->hello.life.start, LIVES_OWN_MAX);
+	}
+	peer->too_old_said = true;
+}
+
+/* The one we dialed says which life of ours it remembers. */
+static enum link_verdict judge_us(struct transport *transport, struct link *link, const struct hello *hello)
+{
+	assert(link->dialed);
+	assert(link->hello.life.start > 0);
+	if (life_equal(hello->seen, link->hello.life)) {
+		return LINK_WELCOME;
+	}
+	if (hello->seen.start == 0) {
+		return LINK_REFUSED; /* it remembers first, and answers then */
+	}
+	switch (lives_lived(transport->lives, hello->seen)) {
+	case LIVES_LIVED:
+		link->hello.seen = hello->seen;
+		return LINK_ASKS;
+	case LIVES_UNKNOWN:
+		say_too_old(transport, link, hello->seen);
+		return LINK_REFUSED;
+	case LIVES_NEVER:
+		break;
+	}
+	transport->config.events->forgotten(transport->config.owner, link->peer_id, hello->seen);
+	return LINK_REFUSED;
+}
+
+/* One that dialed us: may it be who it says? */
+static enum link_verdict judge_them(struct transport *transport, struct link *link, const struct hello *hello)
+{
+	struct life known = lives_of(transport->lives, hello->from_id);
+	assert(!link->dialed);
+	assert(link->peer_id == hello->from_id);
+	assert(life_equal(link->peer_life, hello->life));
+	if (life_equal(known, hello->life)) {
+		drop_older(transport, link);
+		return LINK_WELCOME;
+	}
+	if (known.start != 0 && !life_equal(known, hello->seen)) {
+		link->hello.seen = known; /* prove that you have lived that */
+		return LINK_ASKS;
+	}
+	return lives_remember(transport->lives, hello->from_id, hello->life) ? LINK_WAITS : LINK_REFUSED;
+}
+
+enum link_verdict transport_greeted(struct link *link, const struct hello *hello)
+{
+	struct transport *transport = link->owner;
+	enum link_verdict verdict = LINK_REFUSED;
+	bool expected = may_come_in(transport, link, hello);
+	bool alike = hello->members == 0 || transport->members == 0 || hello->members == transport->members;
+	if (transport->closing) {
+		return LINK_REFUSED;
+	}
+	if (expected && alike) {
+		verdict =
+			link->dialed ? judge_us(transport, link, hello) : judge_them(transport, link, hello);
+	}
+	if (verdict != LINK_REFUSED) {
+		return verdict;
+	}
+	transport->stats.frames_bad++;
+	bool said = expected && link->dialed && transport_find(transport, link->peer_id)->too_old_said;
+	if (!said && transport_may_say(transport)) {
+		log_event(transport->config.log, LOG_WARN, "peer_refused",
+			  "address=%s cluster=%llx from=%llu to=%llu kind=%u start=%llu%s",
+			  env_stream_peer(link->stream), (unsigned long long)hello->cluster_id,
+			  (unsigned long long)hello->from_id, (unsigned long long)hello->to_id, hello->kind,
+			  (unsigned long long)hello->life.start,
+			  !expected ? " it is not who belongs here"
+			  : alike   ? " its lives do not fit"
+				    : " its member lines are not ours: they must be the same on every node");
+	}
+	return LINK_REFUSED;
+}
+
+/* Whom a write was to remember may come in; after a failure none of them, and they dial again. */
+void transport_remembered(void *owner, int status)
+{
+	struct transport *transport = owner;
+	assert(transport->started);
+	if (status != 0 && transport_may_say(transport)) {
+		log_event(transport->config.log, LOG_ERROR, "peer_not_remembered",
+			  "reason=\"%s\" its connection is refused until it can be", err_name(status));
+	}
+	list_for_each (at, &transport->accepted) {
+		struct link *link = list_entry(at, struct link, siblings);
+		if (link->state != LINK_GREETING || !link->waiting) {
+			continue;
+		}
+		if (life_equal(lives_of(transport->lives, link->peer_id), link->peer_life)) {
+			drop_older(transport, link);
+			link_welcome(link);
+		} else if (status != 0) {
+			link_drop(link);
+		}
+	}
+}

@@ -1,0 +1,49 @@
+/* What transport.c and greeting.c share: the connections, and who may come in. */
+#ifndef RAFT_PEER_TRANSPORT_PRIVATE_H
+#define RAFT_PEER_TRANSPORT_PRIVATE_H
+
+#include "raft/peer/transport.h"
+
+#define DIALED 2 /* raft and requests */
+
+struct peer {
+	uint64_t id;
+	struct link links[DIALED];
+	bool too_old_said;
+};
+
+struct transport {
+	struct transport_config config;
+	char listen[128];
+	uint64_t stamp_ms;
+	struct lives *lives;    /* borrowed */
+	uint32_t members, told; /* digest of ours, 0: not compared; what hellos say of it */
+	struct env_listener *listener;
+	struct peer *peers[LIMIT_MEMBERS];
+	size_t peer_count;
+	struct list accepted; /* links */
+	struct env_timer ping;
+	struct env_turn closed_turn;
+	bool started, closing, held;
+	uint64_t released_us; /* held until then */
+	unsigned lines, ticks;
+	uint64_t lines_dropped;
+	void (*closed)(void *owner);
+	struct transport_stats stats;
+};
+
+/* NULL: none that we dial. */
+struct peer *transport_find(const struct transport *transport, uint64_t id);
+
+/* greeting.c */
+/* What becomes of a link that has said who it is: link_events.greeted. */
+enum link_verdict transport_greeted(struct link *link, const struct hello *hello);
+/* Whether one more line may be said about what does not belong here, LINES_MAX within LINES_TICKS of the
+ * pings: who knocks again and again does not fill the disk with our words. */
+#define LINES_MAX 10
+#define LINES_TICKS (1000 / LINK_PING_MS)
+bool transport_may_say(struct transport *transport);
+/* The time is over: how many were not said. */
+void transport_say_dropped(struct transport *transport);
+
+#endif /* RAFT_PEER_TRANSPORT_PRIVATE_H */
