@@ -56,7 +56,7 @@
 #define LIMIT_WAIT_MS 100
 #define LIMIT_OVERLOAD_REQUESTS 16 /* a short turn takes so many all the same */
 #define LIMIT_OVERLOAD_TURN_US 1500
-#define LIMIT_OVERLOAD_BATCH_MS 15 /* and several of them make a batch, which costs the same for one as for all */
+#define LIMIT_OVERLOAD_BATCH_MS 25 /* and several of them make a batch, which costs the same for one as for all */
 
 /* Peer frames. Over it: connection closed, counted. */
 #define LIMIT_FRAME MIB(9) /* holds every reply, so that every node can answer what the leader can */
