@@ -26,6 +26,7 @@ struct store {
 	/* counted across threads, with atomics */
 	uint64_t applied_index, applied, flushes;
 	bool no_space, merges_wait;
+	bool waited_enough; /* the flush lane's */
 	char *why; /* of the first read that failed; set once */
 	/* the loop's */
 	uint64_t gets, gets_missed, gets_in_gap;

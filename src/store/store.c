@@ -302,11 +302,28 @@ static uint64_t property(const struct store *store, const char *name)
 	return value;
 }
 
+static uint64_t young_files(const struct store *store)
+{
+	char *text = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
+	uint64_t count = text == NULL ? 0 : strtoull(text, NULL, 10);
+	rocksdb_free(text);
+	return count;
+}
+
+/* Once as many young files have come as may wait, or what is held for them takes half the cache, the load
+ * is no burst: it goes on as if it had never waited, until somebody says that it is over. */
+static bool is_no_burst(const struct store *store)
+{
+	return young_files(store) >= YOUNG_FILES_WAIT ||
+	       property(store, "rocksdb.block-cache-pinned-usage") >
+		       property(store, "rocksdb.block-cache-capacity") / 2;
+}
+
 /* A full disk takes no new settings either: they are written down. */
 void store_merges_wait(struct store *store, bool wait)
 {
-	uint64_t held = property(store, "rocksdb.block-cache-pinned-usage");
-	wait = wait && held <= property(store, "rocksdb.block-cache-capacity") / 2;
+	store->waited_enough = wait && (store->waited_enough || is_no_burst(store));
+	wait = wait && !store->waited_enough;
 	bool no_space = __atomic_load_n(&store->no_space, __ATOMIC_RELAXED);
 	if (no_space || wait == __atomic_load_n(&store->merges_wait, __ATOMIC_RELAXED)) {
 		return;
@@ -316,14 +333,6 @@ void store_merges_wait(struct store *store, bool wait)
 		return;
 	}
 	__atomic_store_n(&store->merges_wait, wait, __ATOMIC_RELAXED);
-}
-
-static uint64_t young_files(const struct store *store)
-{
-	char *text = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
-	uint64_t count = text == NULL ? 0 : strtoull(text, NULL, 10);
-	rocksdb_free(text);
-	return count;
 }
 
 void store_stats(struct store *store, struct store_stats *stats)

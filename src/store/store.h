@@ -70,8 +70,8 @@ int store_flush(struct store *store, uint64_t *index, struct err *err);
 
 /* Young files are merged when there are some. While merges wait, as they do after opening, many more come
  * first: merges take the cores from a load that lasts minutes, and what waits is merged in fewer, larger
- * ones. They do not wait when what is held in the cache for young files takes half of it. For the flush lane.
- */
+ * ones. Once 48 have come, or what is held in the cache for them takes half of it, the load is no burst: merges wait no
+ * more until they are told not to wait. For the flush lane. */
 void store_merges_wait(struct store *store, bool wait);
 
 /* Ordered walk over committed and applied keys in [from, to). The view is that of

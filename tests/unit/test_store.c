@@ -487,11 +487,19 @@ static void test_merges_wait(void)
 	make_young(store, 33, 12, false);
 	usleep(100000);
 	is_int(young_files(store), 24, "they can be made to wait again");
-	make_young(store, 45, 24, false);
+	make_young(store, 45, 24, true);
 	for (int tries = 0; tries < 600 && young_files(store) >= 48; tries++) {
 		usleep(100000);
 	}
 	ok(young_files(store) < 48, "but not for ever: forty-eight are merged");
+	for (int tries = 0; tries < 600 && young_files(store) >= 16; tries++) {
+		usleep(100000);
+	}
+	make_young(store, 69, 30, true);
+	for (int tries = 0; tries < 600 && young_files(store) >= 16; tries++) {
+		usleep(100000);
+	}
+	ok(young_files(store) < 16, "and a load that goes on waits no more: sixteen are merged");
 	store_close(store, false);
 }
 
