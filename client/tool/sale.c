@@ -18,6 +18,7 @@
 #define ARRIVAL_END_S 10.0
 #define PROGRESS_US 100000
 #define DOUBLE_CLICKS_PERCENT 3
+#define HURRY_PERCENT 2
 #define SLAB_SLOTS 1024
 
 /* A request under way. Slots come and go; buyers stay. */
@@ -27,6 +28,7 @@ struct sale_slot {
 	struct sale_slot *next;
 	uint64_t buyer;
 	bool second;
+	bool hurried;
 };
 struct sale_slab {
 	struct sale_slab *next;
@@ -165,6 +167,8 @@ static void sale_sold(struct sale *sale, struct sale_buyer *buyer, uint64_t now_
 	}
 }
 
+static void sale_buy(struct sale *sale, uint64_t at, bool second, bool hurried);
+
 static void sale_cb(struct tally_call *call)
 {
 	struct sale_slot *slot = call->data;
@@ -172,6 +176,14 @@ static void sale_cb(struct tally_call *call)
 	struct sale_buyer *buyer = &sale->list[slot->buyer];
 	uint64_t now_us = env_now_us(sale->bench->env);
 	enum sale_answer answer = sale_answer_of(tally_call_outcome(call));
+	if (slot->hurried && (answer == SALE_RETRY || answer == SALE_UNKNOWN)) {
+		/* Whether he has bought he does not know: the same id tells. */
+		sale->gave_up++;
+		sale->under_way--;
+		sale_buy(sale, slot->buyer, false, false);
+		sale_slot_give(sale, slot);
+		return;
+	}
 	if (answer == SALE_SOLD) {
 		sale_sold(sale, buyer, now_us, call);
 	} else if (!slot->second) {
@@ -204,7 +216,7 @@ static void sale_cb(struct tally_call *call)
 
 /* ---- arrivals ---- */
 
-static void sale_buy(struct sale *sale, uint64_t at, bool second)
+static void sale_buy(struct sale *sale, uint64_t at, bool second, bool hurried)
 {
 	char order_id[64];
 	char customer[32];
@@ -212,6 +224,7 @@ static void sale_buy(struct sale *sale, uint64_t at, bool second)
 	slot->sale = sale;
 	slot->buyer = at;
 	slot->second = second;
+	slot->hurried = hurried;
 	slot->call.data = slot;
 	snprintf(order_id, sizeof(order_id), "%s-%08llu", sale->prefix, (unsigned long long)at);
 	snprintf(customer, sizeof(customer), "c%llu", (unsigned long long)at);
@@ -219,8 +232,8 @@ static void sale_buy(struct sale *sale, uint64_t at, bool second)
 					 tally_str("campaign", sale->campaign), tally_str("sku", "phone-x"),
 					 tally_str("customer", customer), tally_int("qty", 1)};
 	sale->under_way++;
-	tally_call_start_once(sale->bench->tally, &slot->call, order_id, "order.flash_buy", args, 5, BUYER_MS,
-			      sale_cb);
+	tally_call_start_once(sale->bench->tally, &slot->call, order_id, "order.flash_buy", args, 5,
+			      hurried ? SALE_HURRY_MS : BUYER_MS, sale_cb);
 }
 
 static void sale_arrivals_cb(struct env_timer *timer)
@@ -229,9 +242,9 @@ static void sale_arrivals_cb(struct env_timer *timer)
 	uint64_t now_us = env_now_us(sale->bench->env);
 	while (sale->next < sale->buyers && sale->list[sale->next].due_us <= now_us) {
 		struct sale_buyer *buyer = &sale->list[sale->next];
-		sale_buy(sale, sale->next, false);
+		sale_buy(sale, sale->next, false, buyer->hurries);
 		if (buyer->clicks_twice) {
-			sale_buy(sale, sale->next, true);
+			sale_buy(sale, sale->next, true, false);
 		}
 		sale->next++;
 	}
@@ -265,6 +278,7 @@ static void sale_draw(struct sale *sale)
 		double share = ((double)i + 0.5) / (double)sale->buyers * -expm1(-ARRIVAL_END_S / ARRIVAL_S);
 		sale->list[i].due_us = sale->started_us + (uint64_t)(-ARRIVAL_S * log1p(-share) * 1e6);
 		sale->list[i].clicks_twice = prng_chance(&sale->bench->prng, DOUBLE_CLICKS_PERCENT, 100);
+		sale->list[i].hurries = prng_chance(&sale->bench->prng, HURRY_PERCENT, 100);
 	}
 }
 

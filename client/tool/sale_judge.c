@@ -206,10 +206,17 @@ int sale_judge(struct sale *sale)
 	return 0;
 }
 
+bool sale_kill_in_time(const struct sale *sale)
+{
+	uint64_t sold = sale->killed_at_sale * 10;
+	return sale->killed_us != 0 && sale->under_way_at_kill > 0 && sold >= sale->units * 3 &&
+	       sold <= sale->units * 7;
+}
+
 bool sale_holds(const struct sale *sale)
 {
 	const struct sale_verdict *verdict = &sale->verdict;
-	bool void_run = sale->kill_leader && (sale->killed_us == 0 || sale->under_way_at_kill == 0);
+	bool void_run = sale->kill_leader && !sale_kill_in_time(sale);
 	return !void_run && verdict->lost == 0 && verdict->oversold == 0 && verdict->doubled == 0 &&
 	       verdict->ghosts == 0 && verdict->numbers == 0 && verdict->audit == 0 && verdict->balanced &&
 	       verdict->same_bytes && sale->counts[SALE_UNKNOWN] == 0 && sale->counts[SALE_RETRY] == 0;

@@ -87,6 +87,10 @@ static void sale_report_kill(const struct sale *sale)
 		line("leader killed", "no: the sale ended before");
 		return;
 	}
+	if (!sale_kill_in_time(sale)) {
+		line("VOID",
+		     "the kill was to come between 30 %% and 70 %% of the units, with requests under way");
+	}
 	line("leader killed", "kill -9 of n%zu at sale %s, with %s requests under way", sale->killed_node + 1,
 	     print_count(sale->killed_at_sale, at, sizeof(at)),
 	     print_count(sale->under_way_at_kill, under_way, sizeof(under_way)));
@@ -187,8 +191,10 @@ void sale_report(struct sale *sale)
 	     print_us(sale->sold.max, rooms[2], 32),
 	     print_us(histogram_quantile(&sale->refused, 500), rooms[3], 32),
 	     print_us(histogram_quantile(&sale->refused, 990), rooms[4], 32));
-	line("asked again", "%s requests, %s answers replayed (double clicks among them)",
-	     print_count(sale->repeats, rooms[0], 32), print_count(sale->replayed, rooms[1], 32));
+	line("asked again",
+	     "%s requests, %s buyers who gave up, %s answers replayed (double clicks among them)",
+	     print_count(sale->repeats, rooms[0], 32), print_count(sale->gave_up, rooms[1], 32),
+	     print_count(sale->replayed, rooms[2], 32));
 	sale_report_disk(sale);
 	printf("\n%s\n", sale_holds(sale) ? "Every invariant holds." : "NOT EVERY INVARIANT HOLDS.");
 }
@@ -221,6 +227,7 @@ void sale_report_json(const struct sale *sale)
 		{"under_way_at_kill", sale->under_way_at_kill},
 		{"were_unknown", sale->were_unknown},
 		{"resolved", sale->resolved},
+		{"gave_up", sale->gave_up},
 		{"index", verdict->hash_index},
 	};
 	struct buf out;

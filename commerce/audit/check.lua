@@ -6,7 +6,7 @@
 --   P1  campaign.out      = sum over slices (avail + held + committed)
 --   P2  campaign.allotted = out + shipped + returned, of the campaign and of each slice
 --   P3  units in orders   = sum over slices (held + committed + shipped)
---   P4  a slice that sold out has avail 0 and nothing below 0 (counts cannot go there)
+--   P4  is nothing that is kept: campaign.status and order.flash_buy look at every slice when it is asked
 --   Q1  0 <= units of a customer <= per_customer; together they are the units in orders (when nothing was sold meanwhile)
 --   N   order numbers 1 to N, each once
 procedure {

@@ -8,9 +8,21 @@
 #include "store/keys.h"
 #include "tests/lib/tap.h"
 #include "tests/unit/script_world.h"
+#include "txn/layer.h"
 #include "wire/tuple.h"
 
 static struct world w;
+
+/* How often the open batch has this event. */
+static int emitted(const char *event)
+{
+	struct slice events = buf_slice(&w.overlay->events);
+	int times = 0;
+	for (size_t at = 0; at + strlen(event) <= events.len; at++) {
+		times += memcmp(events.data + at, event, strlen(event)) == 0;
+	}
+	return times;
+}
 
 static bool reply_has(const char *part)
 {
@@ -99,6 +111,21 @@ static void refusals(void)
 			     "\"customer\":\"bob\",\"address_ref\":null,\"total\":399800,\"state\":\"PENDING_"
 			     "PAYMENT\""),
 	   "an order");
+}
+
+static void sold_out(void)
+{
+	allot("b1", "two", "cup", "1", "0", "9000000");
+	allot("b2", "two", "pen", "2", "0", "9000000");
+	int before = emitted("campaign.sold_out");
+	buy("u1", "two", "cup", "ann", "1");
+	buy("u2", "two", "pen", "ann", "1");
+	is_int(emitted("campaign.sold_out") - before, 0,
+	       "a campaign with a unit left anywhere is not sold out");
+	buy("u3", "two", "pen", "bob", "1");
+	is_int(emitted("campaign.sold_out") - before, 1, "with its last unit it is, and says so once (P4)");
+	ok(buy("u4", "two", "cup", "cid", "1") == ERR_DENIED && reply_has("-SOLD_OUT"), "then nobody buys");
+	is_int(emitted("campaign.sold_out") - before, 1, "nor is it said again");
 }
 
 /* All pages; the violations' count, or -1. */
@@ -218,6 +245,7 @@ int main(void)
 	w.protocol = 2;
 	ok(world_push(&w, (const char *const *)files, &err) == 0, "the bundle is pushed%s", err.text);
 	refusals();
+	sold_out();
 	storm();
 	world_close(&w);
 	world_free_bundle(files);
