@@ -13,8 +13,6 @@
 #include <stdlib.h>
 
 #define APPLY_RETRY_MS 200
-/* Half a memtable written within this is a load beside which merges wait. */
-#define CALM_US 4000000
 
 /* ---- on the lane ---- */
 
@@ -173,34 +171,6 @@ static void flush_run(struct env_work *work)
 	struct shard *shard = list_entry(work, struct shard, apply.flush_work);
 	struct apply *apply = &shard->apply;
 	apply->flush_status = store_flush(shard->store, &apply->flush_index, &apply->flush_err);
-	if (apply->flush_status == 0) {
-		store_merges_wait(shard->store, apply->flush_busy);
-	}
-}
-
-static void calm_run(struct env_work *work)
-{
-	struct shard *shard = list_entry(work, struct shard, apply.calm_work);
-	store_merges_wait(shard->store, false);
-}
-
-static void calm_done(struct env_work *work)
-{
-	struct shard *shard = list_entry(work, struct shard, apply.calm_work);
-	shard->apply.calming = false;
-}
-
-/* What waited is merged when nothing was flushed for a while. */
-void apply_tick(struct shard *shard, uint64_t now_us)
-{
-	struct apply *apply = &shard->apply;
-	if (!apply->busy || apply->flushing || apply->calming || apply->closing ||
-	    now_us - apply->flush_asked_us < CALM_US) {
-		return;
-	}
-	apply->busy = false;
-	apply->calming = true;
-	env_lane_submit(apply->flush_lane, &apply->calm_work);
 }
 
 static void flush_done(struct env_work *work)
@@ -230,10 +200,6 @@ static void flush_if_due(struct shard *shard)
 	if (!due || apply->flushing || apply->closing) {
 		return;
 	}
-	uint64_t now_us = env_now_us(shard->env);
-	apply->busy = now_us - apply->flush_asked_us < CALM_US;
-	apply->flush_busy = apply->busy;
-	apply->flush_asked_us = now_us;
 	apply->flush_bytes = apply->flush_entries = 0;
 	apply->flushing = true;
 	memset(&apply->flush_err, 0, sizeof apply->flush_err);
@@ -333,11 +299,6 @@ void apply_open(struct shard *shard, const struct store_meta *meta)
 	apply->work.done = apply_done;
 	apply->flush_work.run = flush_run;
 	apply->flush_work.done = flush_done;
-	apply->calm_work.run = calm_run;
-	apply->calm_work.done = calm_done;
-	/* Merges wait while a node starts, too. */
-	apply->busy = true;
-	apply->flush_asked_us = env_now_us(shard->env);
 	apply->lane = env_lane_open(shard->env, "apply", ENV_LANE_NORMAL);
 	apply->flush_lane = env_lane_open(shard->env, "flush", ENV_LANE_LOW);
 }

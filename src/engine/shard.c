@@ -184,7 +184,6 @@ void shard_tick_cb(struct env_timer *timer)
 	uint64_t now_us = env_now_us(shard->env);
 	release_deadlines(shard, now_us);
 	admission_space(shard);
-	apply_tick(shard, now_us);
 	expiry_tick(shard, now_us);
 	env_timer_start(&shard->tick, shard->background_more ? 1 : TICK_MS);
 }

@@ -107,12 +107,6 @@ struct apply {
 	int flush_status;
 	uint64_t flush_index;
 	struct err flush_err;
-	/* Whether flushes follow each other so fast that merges wait. */
-	uint64_t flush_asked_us;
-	bool busy;
-	bool flush_busy; /* the lane's, while flushing */
-	struct env_work calm_work;
-	bool calming;
 };
 
 struct yield {
@@ -337,7 +331,6 @@ void apply_init(struct shard *shard);
 void apply_open(struct shard *shard, const struct store_meta *meta);
 void apply_push(struct shard *shard, struct entry *const *entries, size_t count);
 void apply_close(struct shard *shard);
-void apply_tick(struct shard *shard, uint64_t now_us);
 void apply_fini(struct shard *shard);
 
 /* survey.c */

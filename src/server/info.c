@@ -91,8 +91,6 @@ static void put_persistence(struct facts *facts)
 	put(facts, "log_syncs", facts->stats.replica.log_syncs);
 	put(facts, "log_sync_us_p50", facts->stats.replica.log_sync_us_p50);
 	put(facts, "log_sync_us_p99", facts->stats.replica.log_sync_us_p99);
-	put(facts, "young_files", facts->stats.store.young_files);
-	put(facts, "merges_wait", facts->stats.store.merges_wait);
 }
 
 static void put_stats(struct facts *facts)

@@ -15,7 +15,6 @@ struct store {
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
 	const char *dir;
-	struct store_config config;
 	struct arena arena;         /* dir and configurations */
 	struct slice configuration; /* the last one handed out */
 	struct gaps gaps;
@@ -25,8 +24,7 @@ struct store {
 
 	/* counted across threads, with atomics */
 	uint64_t applied_index, applied, flushes;
-	bool no_space, merges_wait;
-	bool waited_enough; /* the flush lane's */
+	bool no_space;
 	char *why; /* of the first read that failed; set once */
 	/* the loop's */
 	uint64_t gets, gets_missed, gets_in_gap;

@@ -97,30 +97,20 @@ static bool writes_direct(const char *dir)
 	return fd >= 0;
 }
 
-static uint64_t memtable_bytes_of(const struct store_config *config)
-{
-	return config->memtable_bytes ? config->memtable_bytes : MIB(64);
-}
-
-/* The level below takes the young files, which flush at half a memtable, whole. */
-static uint64_t level_bytes(const struct store_config *config, unsigned young_files)
-{
-	return young_files * memtable_bytes_of(config) / 2;
-}
-
 /* One core's worth of work at most; young levels uncompressed, for they are rewritten soon. */
 static void tune_real_disk(const struct store_config *config, rocksdb_options_t *options)
 {
-	uint64_t memtable_bytes = memtable_bytes_of(config);
+	uint64_t memtable_bytes = config->memtable_bytes ? config->memtable_bytes : MIB(64);
 	rocksdb_options_set_write_buffer_size(options, memtable_bytes);
 	rocksdb_options_set_max_write_buffer_number(options, 4);
 	rocksdb_options_set_memtable_whole_key_filtering(options, 1);
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, MEMTABLE_BLOOM_RATIO);
 	rocksdb_options_set_max_background_jobs(options, 2);
 	rocksdb_options_compaction_readahead_size(options, MERGE_READ_BYTES);
-	rocksdb_options_set_max_bytes_for_level_base(options, level_bytes(config, YOUNG_FILES_WAIT));
+	/* The level below takes the young files, which flush at half a memtable, whole. */
+	rocksdb_options_set_max_bytes_for_level_base(options, YOUNG_FILES * memtable_bytes / 2);
 	rocksdb_options_set_target_file_size_base(options, memtable_bytes / 2);
-	rocksdb_options_set_level0_file_num_compaction_trigger(options, YOUNG_FILES_WAIT);
+	rocksdb_options_set_level0_file_num_compaction_trigger(options, YOUNG_FILES);
 	rocksdb_options_set_level0_slowdown_writes_trigger(options, YOUNG_FILES_SLOW);
 	rocksdb_options_set_level0_stop_writes_trigger(options, YOUNG_FILES_STOP);
 	/* Nobody reads a new file at once: through the page cache it would cost a fresh page, a copy and,
@@ -187,19 +177,6 @@ rocksdb_options_t *options_new(const struct store_config *config, rocksdb_env_t 
 		return NULL;
 	}
 	return options;
-}
-
-int options_merges_wait(rocksdb_t *db, const struct store_config *config, bool wait, struct err *err)
-{
-	unsigned files = wait ? YOUNG_FILES_WAIT : YOUNG_FILES;
-	char count[16], bytes[32];
-	snprintf(count, sizeof(count), "%u", files);
-	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)level_bytes(config, files));
-	const char *const names[] = {"level0_file_num_compaction_trigger", "max_bytes_for_level_base"};
-	const char *const values[] = {count, bytes};
-	char *message = NULL;
-	rocksdb_set_options(db, 2, names, values, &message);
-	return message == NULL ? 0 : options_fail(message, err, "setting when files are merged");
 }
 
 /* Nothing here deletes ranges. RocksDB 7.8 minds the end of a file for their sake, and there forgets the

@@ -13,10 +13,6 @@ struct store_disk {
 /* Options for one database; the caller destroys them after opening. NULL and err when RocksDB refuses them.
  */
 rocksdb_options_t *options_new(const struct store_config *config, rocksdb_env_t *env, struct err *err);
-/* Young files while merges wait: a minute of a sale makes about forty. */
-#define YOUNG_FILES_WAIT 48
-/* How many young files are merged at once: some, or, while merges wait, many more. */
-int options_merges_wait(rocksdb_t *db, const struct store_config *config, bool wait, struct err *err);
 /* For every iterator; the caller destroys them after it. */
 rocksdb_readoptions_t *options_for_walk(void);
 /* Turns RocksDB's message (freed) into a code and a text: ERR_NO_SPACE, ERR_CORRUPT, ERR_LOCKED, ERR_IO. */

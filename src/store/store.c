@@ -121,9 +121,6 @@ int store_open(const struct store_config *config, struct store **out, struct err
 	store->dir = arena_printf(&store->arena, "%s%s", root, config->dir);
 	store->env = config->disk != NULL ? config->disk->env : rocksdb_create_default_env();
 	store->owns_env = config->disk == NULL;
-	store->config = *config;
-	store->config.dir = store->dir;
-	store->merges_wait = true; /* as options.c has it: a start has other work for the cores */
 	store->read = rocksdb_readoptions_create();
 	store->write = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_disable_WAL(store->write, 1);
@@ -302,39 +299,6 @@ static uint64_t property(const struct store *store, const char *name)
 	return value;
 }
 
-static uint64_t young_files(const struct store *store)
-{
-	char *text = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
-	uint64_t count = text == NULL ? 0 : strtoull(text, NULL, 10);
-	rocksdb_free(text);
-	return count;
-}
-
-/* Once as many young files have come as may wait, or what is held for them takes half the cache, the load
- * is no burst: it goes on as if it had never waited, until somebody says that it is over. */
-static bool is_no_burst(const struct store *store)
-{
-	return young_files(store) >= YOUNG_FILES_WAIT ||
-	       property(store, "rocksdb.block-cache-pinned-usage") >
-		       property(store, "rocksdb.block-cache-capacity") / 2;
-}
-
-/* A full disk takes no new settings either: they are written down. */
-void store_merges_wait(struct store *store, bool wait)
-{
-	store->waited_enough = wait && (store->waited_enough || is_no_burst(store));
-	wait = wait && !store->waited_enough;
-	bool no_space = __atomic_load_n(&store->no_space, __ATOMIC_RELAXED);
-	if (no_space || wait == __atomic_load_n(&store->merges_wait, __ATOMIC_RELAXED)) {
-		return;
-	}
-	/* In memory nothing is merged. What fails is tried again behind the next flush. */
-	if (store->config.disk == NULL && options_merges_wait(store->db, &store->config, wait, NULL) != 0) {
-		return;
-	}
-	__atomic_store_n(&store->merges_wait, wait, __ATOMIC_RELAXED);
-}
-
 void store_stats(struct store *store, struct store_stats *stats)
 {
 	*stats = (struct store_stats){
@@ -349,8 +313,6 @@ void store_stats(struct store *store, struct store_stats *stats)
 		.gets = store->gets,
 		.gets_missed = store->gets_missed,
 		.gets_in_gap = store->gets_in_gap,
-		.young_files = young_files(store),
-		.merges_wait = __atomic_load_n(&store->merges_wait, __ATOMIC_RELAXED),
 		.no_space = __atomic_load_n(&store->no_space, __ATOMIC_RELAXED),
 	};
 }

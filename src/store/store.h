@@ -2,8 +2,8 @@
  * own, one-byte tables in front of the keys (store/keys.h). It is at all times
  * exactly the state after one log index, which its meta record names (D5).
  *
- * Threads: store_get on the loop; a cursor is opened there and used by one thread at a time; store_apply on
- * the apply lane; store_flush and store_checkpoint on the flush lane. RocksDB allows these side by side.
+ * Threads: store_get on the loop; a cursor is opened there and used by one thread at a time; store_apply on the apply lane;
+ * store_flush and store_checkpoint on the flush lane. RocksDB allows these side by side.
  *
  * A background error of RocksDB other than "no space" is truth lost: the next
  * apply or flush answers ERR_CORRUPT or ERR_IO and the owner stops. */
@@ -54,8 +54,7 @@ struct store_pin {
 };
 /* 0, ERR_NOT_FOUND, ERR_IO or ERR_CORRUPT. */
 int store_get(struct store *store, struct slice key, struct store_pin *pin);
-/* What RocksDB said of the first read that failed, with the file it names; "" while none has. For any thread.
- */
+/* What RocksDB said of the first read that failed, with the file it names; "" while none has. For any thread. */
 const char *store_why(const struct store *store);
 void store_unpin(struct store_pin *pin);
 
@@ -67,12 +66,6 @@ int store_apply(struct store *store, const struct entry_view *view, const struct
 
 /* Makes durable all that was applied before the call; *index is what is durable then. */
 int store_flush(struct store *store, uint64_t *index, struct err *err);
-
-/* Young files are merged when there are some. While merges wait, as they do after opening, many more come
- * first: merges take the cores from a load that lasts minutes, and what waits is merged in fewer, larger
- * ones. Once 48 have come, or what is held in the cache for them takes half of it, the load is no burst: merges wait no
- * more until they are told not to wait. For the flush lane. */
-void store_merges_wait(struct store *store, bool wait);
 
 /* Ordered walk over committed and applied keys in [from, to). The view is that of
  * the cursor's opening. to empty: to the end of all. */
@@ -91,10 +84,9 @@ int store_hash(struct store *store, struct chain *hash, uint64_t *index, struct 
 struct store_stats {
 	uint64_t keys_estimate, memtable_bytes, sst_bytes, flushes, applied;
 	uint64_t gets, gets_missed, gets_in_gap; /* in_gap: missed without asking RocksDB (store/gap.h) */
-	uint64_t memtable_all_bytes;             /* with those that were written out and are still read */
-	uint64_t cache_bytes, reader_bytes;      /* what the cache holds; what open files need beside it */
-	uint64_t young_files;                    /* flushed and not yet merged */
-	bool merges_wait, no_space;
+	uint64_t memtable_all_bytes; /* with those that were written out and are still read */
+	uint64_t cache_bytes, reader_bytes; /* what the cache holds; what open files need beside it */
+	bool no_space;
 };
 void store_stats(struct store *store, struct store_stats *stats);
 

@@ -790,62 +790,6 @@ static void test_no_space(void)
 	world_close(&w);
 }
 
-static bool merges_run(void *owner)
-{
-	struct world *w = owner;
-	struct shard_stats stats;
-	shard_stats(w->shard, &stats);
-	return !stats.store.merges_wait;
-}
-
-static bool merges_stand(void *owner)
-{
-	return !merges_run(owner);
-}
-
-struct flush_wait {
-	struct world *w;
-	uint64_t flushes; /* before */
-};
-
-static bool has_flushed(void *owner)
-{
-	struct flush_wait *wait = owner;
-	struct shard_stats stats;
-	shard_stats(wait->w->shard, &stats);
-	return stats.store.flushes > wait->flushes && !wait->w->shard->apply.flushing;
-}
-
-/* One write, which is flushed; that before it was asked for at asked_us. */
-static void write_and_flush(struct world *w, uint64_t asked_us)
-{
-	struct shard_stats stats;
-	shard_stats(w->shard, &stats);
-	struct flush_wait wait = {w, stats.store.flushes};
-	w->shard->apply.flush_asked_us = asked_us;
-	world_ask(w, "SET k v");
-	uv_env_run_until(w->env, has_flushed, &wait, WAIT_MS);
-}
-
-static void test_merges_wait_for_calm(void)
-{
-	struct world w;
-	struct shard_config config = {.flush_entries = 1};
-	world_lead(&w, NULL, &config);
-	ok(merges_stand(&w), "merges wait while a node starts");
-	w.shard->apply.flush_asked_us = 0; /* long ago */
-	uv_env_run_until(w.env, merges_run, &w, WAIT_MS);
-	ok(merges_run(&w), "and are made when nothing was flushed for a while");
-	write_and_flush(&w, 0);
-	ok(merges_run(&w), "one flush is no load");
-	/* Soon on a slow machine, too. */
-	for (int tries = 0; tries < 20 && !merges_stand(&w); tries++) {
-		write_and_flush(&w, env_now_us(w.env));
-	}
-	ok(merges_stand(&w), "a flush soon behind another is, and merges wait again");
-	world_close(&w);
-}
-
 static bool has_expired(void *owner)
 {
 	struct world *w = owner;
@@ -1124,7 +1068,6 @@ int main(void)
 	test_overload();
 	test_lag();
 	test_no_space();
-	test_merges_wait_for_calm();
 	test_expiry();
 	test_stopping();
 	return tap_done();

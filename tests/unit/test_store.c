@@ -350,7 +350,6 @@ static void test_rotten_file_among_others(void)
 		apply_three(store, index);
 		store_flush(store, &durable, NULL);
 	}
-	store_merges_wait(store, false);
 	size_t count = 64;
 	for (int i = 0; i < 600 && count > 16; i++) { /* a merge is under way */
 		usleep(50000);
@@ -448,80 +447,6 @@ static void test_no_space(void)
 	umount(dir);
 }
 
-static uint64_t young_files(struct store *store)
-{
-	struct store_stats stats;
-	store_stats(store, &stats);
-	return stats.young_files;
-}
-
-static void make_young(struct store *store, uint64_t from, uint64_t count, bool ask)
-{
-	uint64_t durable;
-	for (uint64_t index = from; index < from + count; index++) {
-		if (apply_one(store, index) != 0 || store_flush(store, &durable, NULL) != 0) {
-			fatal("cannot write a young file");
-		}
-		if (ask) {
-			store_merges_wait(store, true);
-		}
-	}
-}
-
-static void test_merges_wait(void)
-{
-	char dir[300];
-	snprintf(dir, sizeof(dir), "%s/merges", tap_dir());
-	struct store *store = open_store(dir, NULL);
-	make_young(store, 1, 20, true);
-	usleep(100000);
-	is_int(young_files(store), 20, "while merges wait, young files stay");
-	store_merges_wait(store, false);
-	for (int tries = 0; tries < 600 && young_files(store) > 0; tries++) {
-		usleep(100000);
-	}
-	is_int(young_files(store), 0, "when they no longer wait, all are merged");
-	ok(holds(store, "key-000001", "value-1") && holds(store, "last", "20"), "and hold what they held");
-	make_young(store, 21, 12, false);
-	store_merges_wait(store, true);
-	make_young(store, 33, 12, false);
-	usleep(100000);
-	is_int(young_files(store), 24, "they can be made to wait again");
-	make_young(store, 45, 24, true);
-	for (int tries = 0; tries < 600 && young_files(store) >= 48; tries++) {
-		usleep(100000);
-	}
-	ok(young_files(store) < 48, "but not for ever: forty-eight are merged");
-	for (int tries = 0; tries < 600 && young_files(store) >= 16; tries++) {
-		usleep(100000);
-	}
-	make_young(store, 69, 30, true);
-	for (int tries = 0; tries < 600 && young_files(store) >= 16; tries++) {
-		usleep(100000);
-	}
-	ok(young_files(store) < 16, "and a load that goes on waits no more: sixteen are merged");
-	store_close(store, false);
-}
-
-/* Filters and indexes of young files are held, so that their number is bounded by the cache as well. */
-static void test_merges_wait_no_more(void)
-{
-	char dir[300];
-	snprintf(dir, sizeof(dir), "%s/merges-small", tap_dir());
-	struct store_config config = {.dir = dir, .memtable_bytes = MIB(1), .cache_bytes = KIB(16)};
-	struct store *store = NULL;
-	if (store_open(&config, &store, NULL) != 0) {
-		fatal("cannot open a store");
-	}
-	make_young(store, 1, 30, true);
-	for (int tries = 0; tries < 600 && young_files(store) >= 16; tries++) {
-		usleep(100000);
-	}
-	ok(young_files(store) < 16,
-	   "merges do not wait when what is held for young files takes half the cache");
-	store_close(store, false);
-}
-
 int main(void)
 {
 	test_no_space(); /* first: a thread has the mounts of its birth, and RocksDB keeps its threads */
@@ -538,7 +463,5 @@ int main(void)
 	test_real_disk();
 	test_corruption();
 	test_rotten_file_among_others();
-	test_merges_wait();
-	test_merges_wait_no_more();
 	return tap_done();
 }
