@@ -63,7 +63,7 @@ void totals_print(const struct totals *t, FILE *out)
 }
 
 static void number(FILE *out, const char *name, uint64_t value) { fprintf(out, "\"%s\":%" PRIu64 ",", name, value); }
-static void fraction(FILE *out, const char *name, double value) { fprintf(out, "\"%s\":%.3f,", name, value); }
+static void fraction(FILE *out, const char *name, double value) { fprintf(out, "\"%s\":%.6f,", name, value); }
 
 void totals_json(const struct totals *t, FILE *out)
 {
