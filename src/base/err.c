@@ -73,7 +73,7 @@ const char *err_name(int code)
 }
 
 /* A pipe that nobody empties must not keep alive who has to go. */
-static void last_line(const char *format, va_list args)
+static void __attribute__((format(printf, 1, 0))) last_line(const char *format, va_list args)
 {
 	char line[1024];
 	struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
