@@ -29,6 +29,9 @@
 
 #include "raft/replica_private.h"
 
+/* Election timeouts that a vote takes on a slow disk. What takes longer stood still, and the next will not.
+ */
+#define VOTE_TAKES 8
 #define VOTES_APART 8 /* times what a vote takes: two that stood at once are then apart most of the time */
 
 static void apply(struct replica *r)
@@ -79,7 +82,9 @@ void patience_late(struct replica *r, uint64_t late_ms)
 void patience_voted(struct replica *r, uint64_t took_ms)
 {
 	patience_turn(r);
+	uint64_t most_ms = VOTE_TAKES * r->config.election_ms;
 	if (took_ms >= r->config.heartbeat_ms && !replica_leads(r)) {
+		took_ms = took_ms < most_ms ? took_ms : most_ms;
 		uint64_t spread_ms = r->config.election_ms + VOTES_APART * took_ms;
 		r->patience.until_ms = env_now_ms(r->env) + took_ms + draw_ms(r, spread_ms);
 	}
