@@ -18,7 +18,8 @@
  * The others' disks may be as slow, so their votes are given as long once more. Else a candidate on a slow
  * disk stands again before anybody could answer, and every election raises the term for the next one. Two
  * that stood at once stand again apart by more than that, or they would for ever: the core asks for no
- * pre-vote then, and each had voted for itself before it heard the other.
+ * pre-vote then, and each had voted for itself before it heard the other. That counts up to VOTE_TAKES
+ * election timeouts: a disk that stood still for once says nothing about the next vote.
  *
  * Besides, a follower whose leader's port refuses stands after a third of the time, and so does a member that
  * has just started and heard of no leader: while one leads, its first heartbeat comes sooner, and the others
@@ -29,9 +30,7 @@
 
 #include "raft/replica_private.h"
 
-/* Election timeouts that a vote takes on a slow disk. What takes longer stood still, and the next will not.
- */
-#define VOTE_TAKES 8
+#define VOTE_TAKES 8  /* election timeouts that a vote takes on a slow disk, at most */
 #define VOTES_APART 8 /* times what a vote takes: two that stood at once are then apart most of the time */
 
 static void apply(struct replica *r)

@@ -15,8 +15,8 @@ struct lives {
 	const char *dir;
 	struct env_file *file;      /* NULL: there is none yet */
 	struct lives_image durable; /* in at least one slot */
-	struct lives_image
-		wanted; /* differs in members only, and in sequence; empty until our life has begun */
+	/* Differs in members only, and in sequence; empty until our life has begun. */
+	struct lives_image wanted;
 	struct lives_image writing;
 	enum copies_slot first; /* the slot that may be touched: the other one holds what is durable */
 	bool busy;

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 
-/* A small row: so many bytes fit once, and half as many marks are kept. */
+/* A small row: as many as fit have two marks each, and a power of two in all. */
 #define ROW_BYTES 256
 #define ASKED_MIN 64
 

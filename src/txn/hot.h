@@ -37,7 +37,7 @@ struct hot_cache {
 	size_t asked_mask;
 };
 
-/* bytes_max > 0; the marks of what was asked for take another 32nd of it. */
+/* bytes_max > 0; the marks of what was asked for take up to a 16th of it besides. */
 void hot_init(struct hot_cache *cache, size_t bytes_max);
 void hot_fini(struct hot_cache *cache);
 /* Frees all rows; the table is cleared by the caller. */
