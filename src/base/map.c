@@ -34,14 +34,9 @@ static struct map_slot *probe(const struct map *m, struct slice key, uint64_t ha
 	}
 }
 
-void *map_get_hashed(const struct map *m, struct slice key, uint64_t hash)
-{
-	return m->count == 0 ? NULL : probe(m, key, hash)->value;
-}
-
 void *map_get(const struct map *m, struct slice key)
 {
-	return map_get_hashed(m, key, map_hash(key));
+	return m->count == 0 ? NULL : probe(m, key, map_hash(key))->value;
 }
 
 static void grow(struct map *m)
@@ -60,8 +55,9 @@ static void grow(struct map *m)
 	free(old.slots);
 }
 
-void *map_put_hashed(struct map *m, struct slice key, uint64_t hash, void *value)
+void *map_put(struct map *m, struct slice key, void *value)
 {
+	uint64_t hash = map_hash(key);
 	assert(value != NULL);
 	if ((m->count + 1) * 4 > m->cap * 3) {
 		grow(m);
@@ -71,11 +67,6 @@ void *map_put_hashed(struct map *m, struct slice key, uint64_t hash, void *value
 	m->count += former == NULL;
 	*slot = (struct map_slot){key, hash, value};
 	return former;
-}
-
-void *map_put(struct map *m, struct slice key, void *value)
-{
-	return map_put_hashed(m, key, map_hash(key), value);
 }
 
 void *map_remove(struct map *m, struct slice key)

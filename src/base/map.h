@@ -21,10 +21,8 @@ void map_init(struct map *m);
 void map_fini(struct map *m);
 /* NULL when absent. */
 void *map_get(const struct map *m, struct slice key);
-void *map_get_hashed(const struct map *m, struct slice key, uint64_t hash);
 /* Sets or replaces (the key slice too); returns the former value or NULL. value is not NULL. */
 void *map_put(struct map *m, struct slice key, void *value);
-void *map_put_hashed(struct map *m, struct slice key, uint64_t hash, void *value);
 /* Returns what was there, or NULL. */
 void *map_remove(struct map *m, struct slice key);
 /* Walks all entries: start with *at = 0; false at the end. */

@@ -69,11 +69,6 @@ static const struct local table[] = {
 };
 #define TABLE_COUNT (sizeof table / sizeof table[0])
 
-const struct local *local_at(size_t at)
-{
-	return at < TABLE_COUNT ? &table[at] : NULL;
-}
-
 static void lower(char *out, size_t size, const char *text)
 {
 	size_t at = 0;

@@ -34,8 +34,6 @@ struct local {
 /* The entry for a LOCAL command of the right arity; NULL after the error was written. */
 const struct local *local_find(const struct command *command, const struct slice *argv, size_t argc,
 			       struct reply *reply);
-/* Walks the table: NULL at its end. */
-const struct local *local_at(size_t at);
 
 /* Decimal int64 as Redis reads it, or its error. */
 bool local_integer(struct slice word, int64_t *value, struct reply *reply);
