@@ -50,6 +50,18 @@ static void parent_of(const char *dir, char *out)
 	out[len] = '\0';
 }
 
+/* ---- the text ---- */
+
+static void identity_print(const struct identity *identity, struct buf *text)
+{
+	assert(text->len == 0);
+	buf_appendf(text,
+		    "tally-data %d\ncluster %016" PRIx64 "\nnode %" PRIu64 "\nincarnation %016" PRIx64 "\n",
+		    FORMAT, identity->cluster_id, identity->node_id, identity->incarnation);
+	buf_appendf(text, "check %016" PRIx64 "\n", checksum64(buf_slice(text)));
+	assert(!buf_failed(text));
+}
+
 /* ---- reading ---- */
 
 static bool read_line(struct slice *text, const char *word, int base, uint64_t *value)
@@ -76,7 +88,7 @@ static bool read_line(struct slice *text, const char *word, int base, uint64_t *
 static int identity_parse(struct slice text, const char *path, struct identity *identity, struct err *err)
 {
 	struct slice rest = text;
-	uint64_t format = 0, check = 0;
+	uint64_t format = 0;
 	if (read_line(&rest, "tally-data", 10, &format) && format > FORMAT) {
 		return err_set(err, ERR_VERSION,
 			       "%s: written by a newer tallyd (format %" PRIu64
@@ -89,8 +101,13 @@ static int identity_parse(struct slice text, const char *path, struct identity *
 		return err_set(err, ERR_CORRUPT, "%s: is damaged; restore it from a copy, it never changes",
 			       path);
 	}
-	uint64_t sum = checksum64(slice_of(text.data, (size_t)(rest.data - text.data)));
-	if (!read_line(&rest, "check", 16, &check) || check != sum || rest.len != 0) {
+	/* Every byte is as we write it, those of the checksum too. */
+	struct buf written;
+	buf_init(&written, FILE_MAX);
+	identity_print(identity, &written);
+	bool same = slice_equal(buf_slice(&written), text);
+	buf_fini(&written);
+	if (!same) {
 		return err_set(err, ERR_CORRUPT,
 			       "%s: its checksum is wrong; restore it from a copy, it never changes", path);
 	}
@@ -154,11 +171,7 @@ static int identity_write(struct env *env, const char *dir, const char *path, co
 		return status;
 	}
 	buf_init(&text, FILE_MAX);
-	buf_appendf(&text,
-		    "tally-data %d\ncluster %016" PRIx64 "\nnode %" PRIu64 "\nincarnation %016" PRIx64 "\n",
-		    FORMAT, identity->cluster_id, identity->node_id, identity->incarnation);
-	buf_appendf(&text, "check %016" PRIx64 "\n", checksum64(buf_slice(&text)));
-	assert(!buf_failed(&text));
+	identity_print(identity, &text);
 	status = write_synced(env, fresh, buf_slice(&text));
 	if (status == 0) {
 		status = env_rename(env, fresh, path);
