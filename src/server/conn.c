@@ -478,6 +478,7 @@ void conn_close(struct conn *conn)
 	conn->state = CONN_CLOSED;
 	buf_reset(&conn->in);
 	conn_count_input(conn);
+	list_remove(&conn->starved); /* nothing wakes it any more */
 	conn_drop_calls(conn);
 	env_turn_cancel(&conn->turn);
 	env_stream_close(conn->stream);

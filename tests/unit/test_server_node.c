@@ -998,6 +998,42 @@ static void test_node_requests(void)
 	house_close(&house);
 }
 
+struct late_answer {
+	struct env_turn turn;
+	bool given;
+};
+
+static void late_answer_cb(struct env_turn *turn)
+{
+	straw_answer(0, "+OK\r\n");
+	((struct late_answer *)turn)->given = true;
+}
+
+/* Its connection ends, and in the same turn the node has room again. */
+static void test_node_requests_gone(void)
+{
+	struct house house;
+	struct late_answer answer = {.given = false};
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house), other = client_open(&house);
+	say(&house, fd, "SET a 1\r\n");
+	house.node->calls.taken += LIMIT_NODE_REQUESTS - 1;
+	say(&house, other, "PING\r\n");
+	ok(!list_empty(&house.node->listener.starved), "a client waits until the node has less under way");
+	struct conn *waits = list_entry(house.node->listener.starved.next, struct conn, starved);
+	house.node->calls.taken -= LIMIT_NODE_REQUESTS - 1;
+	env_turn_init(house.env, &answer.turn, late_answer_cb);
+	conn_doom(waits);
+	env_turn_arm(&answer.turn);
+	turns(&house);
+	ok(answer.given, "it is killed, and then the node has less");
+	hear(&house, fd, "+OK\r\n", "who waits no longer is not woken");
+	hear_end(&house, other, "its connection is closed");
+	close(fd);
+	close(other);
+	house_close(&house);
+}
+
 static void test_node_input(void)
 {
 	struct house house;
@@ -1116,5 +1152,6 @@ int main(void)
 	test_node_input();
 	test_stop();
 	test_stop_that_hangs();
+	test_node_requests_gone();
 	return tap_done();
 }
