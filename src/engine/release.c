@@ -84,13 +84,19 @@ void release_deliver(struct shard *shard)
 	}
 }
 
+/* The tick refuses who waited too long, but it may come after us: nothing is begun past its deadline. */
 void release_parked(struct shard *shard)
 {
+	uint64_t now_us = list_empty(&shard->parked) ? 0 : env_now_us(shard->env);
 	while (!list_empty(&shard->parked) && propose_ready(shard)) {
 		struct request *request = list_entry(list_pop(&shard->parked), struct request, link);
 		assert(shard->parked_count > 0);
 		assert(request->state == REQUEST_PARKED);
 		shard->parked_count--;
+		if (request->deadline_us <= now_us) {
+			release_refuse(shard, request, CODE_DEADLINE_PASSED, NULL);
+			continue;
+		}
 		execute(shard, request);
 	}
 }
