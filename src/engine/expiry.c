@@ -64,6 +64,12 @@ static void catch_up(struct shard *shard, uint64_t now_us)
 	propose_tick(shard);
 }
 
+void expiry_begin(struct shard *shard)
+{
+	memset(shard->once_from, 0, sizeof shard->once_from);
+	shard->event_from = 0;
+}
+
 /* Every EXPIRY tick while this node leads; sooner while there is more to do. */
 void expiry_tick(struct shard *shard, uint64_t now_us)
 {

@@ -46,6 +46,7 @@ void shard_try_lead(struct shard *shard)
 	shard->first_waiting = replica_next_index(shard->replica);
 	assert(shard->first_waiting > shard->open_index);
 	shard->proposed_index = shard->first_waiting - 1;
+	expiry_begin(shard);
 	log_event(shard->log, LOG_INFO, "leading", "term=%llu open_index=%llu",
 		  (unsigned long long)shard->term, (unsigned long long)shard->open_index);
 	env_turn_arm(&shard->turn);

@@ -374,6 +374,8 @@ void yield_turn(struct shard *shard);
 void yield_lost(struct shard *shard);
 
 /* expiry.c */
+/* A term begins. How far the last one came is not known: what it removed at its end may have been lost. */
+void expiry_begin(struct shard *shard);
 void expiry_tick(struct shard *shard, uint64_t now_us);
 
 /* event.c */

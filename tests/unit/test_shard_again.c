@@ -33,8 +33,40 @@ static void test_deadline_while_parked(void)
 	world_close(&w);
 }
 
+static bool has_swept(void *owner)
+{
+	struct world *w = owner;
+	return w->shard->stats.once_expired >= 2;
+}
+
+/* Records of two batches go, but the batch that says so is lost with the leadership. */
+static void test_sweep_is_lost(void)
+{
+	struct world w;
+	struct shard_config config = {.once_retention_ms = 1000};
+	world_lead(&w, NULL, &config);
+	is_str(world_ask(&w, "ONCE first INCR n"), ":1||", "a request id is used");
+	is_str(world_ask(&w, "ONCE second INCR n"), ":2||", "and another one");
+	is_str(world_ask(&w, "ONCE first INCR n"), ":1||", "what happened under the first is kept");
+	struct stamp *stamp = &w.shard->stamp;
+	stamp_observe(stamp, stamp->last_ms + 2000 + ONCE_FUTURE_MS, env_now_us(w.env));
+	replica_double_hold(replica_double(), true);
+	uv_env_run_until(w.env, has_swept, &w, WAIT_MS);
+	ok(has_swept(&w), "when they are old both are removed");
+	replica_double_lose(replica_double(), false);
+	world_turns(&w);
+	w.shard->stats.once_expired = 0;
+	replica_double_hold(replica_double(), false);
+	replica_double_elect(replica_double());
+	uv_env_run_until(w.env, has_swept, &w, WAIT_MS);
+	ok(has_swept(&w), "when that is lost with the leadership, both are removed by the next one");
+	is_str(world_ask(&w, "ONCE first INCR n"), ":3||", "and the first may be used again");
+	world_close(&w);
+}
+
 int main(void)
 {
 	test_deadline_while_parked();
+	test_sweep_is_lost();
 	return tap_done();
 }
