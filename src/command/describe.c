@@ -86,6 +86,7 @@ static const struct {
 	{"FLUSHDB", "request_policy:all_shards response_policy:all_succeeded"},
 	{"INFO", "nondeterministic_output request_policy:all_shards response_policy:special"},
 	{"KEYS", "request_policy:all_shards nondeterministic_output_order"},
+	{"LASTSAVE", "nondeterministic_output"},
 	{"MGET", "request_policy:multi_shard"},
 	{"MSET", "request_policy:multi_shard response_policy:all_succeeded"},
 	{"MSETNX", "request_policy:multi_shard response_policy:agg_min"},
@@ -160,7 +161,7 @@ static const char *own_categories(const struct command *command)
 	                  {"FLUSHDB", "keyspace dangerous"}, {"INFO", "dangerous"},   {"KEYS", "keyspace dangerous"},
 	                  {"SWAPDB", "keyspace dangerous"},  {"WAIT", "connection"},  {"CLIENT", ""},
 	                  {"FUNCTION", ""},                  {"OBJECT", ""},          {"SCRIPT", ""},
-	                  {"ROLE", "admin"}},
+	                  {"ROLE", "admin"},                 {"LASTSAVE", "admin"},  {"CLUSTER", ""}},
 	  by_group[] = {{"string", "string"},         {"bitmap", "bitmap"},            {"generic", "keyspace"},
 	                {"connection", "connection"}, {"transactions", "transaction"}, {"scripting", "scripting"},
 	                {"cluster", "connection"}};
@@ -230,6 +231,14 @@ bool command_in_category(const struct command *command, struct slice category)
 		}
 	}
 	return false;
+}
+
+const char *command_category(size_t at)
+{
+	static const char *const all[] = {"keyspace", "read",       "write",       "string",      "bitmap", "admin", "fast",
+	                                  "slow",     "dangerous", "connection", "transaction", "scripting"};
+
+	return at < COUNT(all) ? all[at] : NULL;
 }
 
 /* ---- keys ---- */
@@ -329,13 +338,14 @@ static void put_lower(struct reply *reply, const char *container, const char *na
 static void put_subcommand(struct reply *reply, const struct subcommand *sub)
 {
 	static const struct key_spec second_key = {NULL, NULL, "RO", 2, 0, 1};
-	bool of_keys = strcmp(sub->container, "OBJECT") == 0 || strcmp(sub->container, "MEMORY") == 0;
-	bool keyed = of_keys && strcmp(sub->name, "HELP") != 0;
+	bool of_objects = strcmp(sub->container, "OBJECT") == 0 && strcmp(sub->name, "HELP") != 0;
+	bool keyed = of_objects || strcmp(sub->name, "USAGE") == 0;
 	const char *own = strcmp(sub->container, "OBJECT") == 0   ? "keyspace"
 	                  : strcmp(sub->container, "FUNCTION") == 0 ? "scripting"
 	                  : strcmp(sub->container, "SCRIPT") == 0 ? "scripting"
-	                  : sub->container[0] == 'C' && strcmp(sub->container, "CONFIG") != 0 ? "connection"
-	                                                                                      : "";
+	                  : strcmp(sub->container, "CLIENT") == 0 ? "connection"
+	                  : strcmp(sub->container, "COMMAND") == 0 ? "connection"
+	                                                           : "";
 
 	reply_array(reply, 10);
 	put_lower(reply, sub->container, sub->name);

@@ -308,6 +308,14 @@ static void tell_memory_help(struct reply *r)
 {
 	static const char *const lines[] = {
 		"MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+		"DOCTOR",
+		"    Tell where to look: INFO memory.",
+		"MALLOC-STATS",
+		"    Nothing of this allocator.",
+		"PURGE",
+		"    Nothing is done: memory that is free goes back by itself.",
+		"STATS",
+		"    Return the numbers of INFO memory.",
 		"USAGE <key> [SAMPLES <count>]",
 		"    Return the bytes that <key> and its value take in the database, before",
 		"    compression. What memory holds is in INFO memory.",
@@ -325,6 +333,10 @@ int memory_command(struct command_call *call)
 
 	if (argument_is(call, 1, "HELP")) {
 		tell_memory_help(call->reply);
+		return 0;
+	}
+	if (!argument_is(call, 1, "USAGE")) {
+		reply_error(call->reply, "ERR this subcommand of MEMORY tells of a node, not of the data: ask a node");
 		return 0;
 	}
 	if (!samples_make_sense(call)) {

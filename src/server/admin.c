@@ -302,6 +302,8 @@ static const struct setting settings[] = {
 	{"cluster-enabled", NULL, "no"},
 	{"databases", NULL, "16"},
 	{"dir", print_dir, NULL},
+	{"latency-monitor-threshold", NULL, "0"},
+	{"latency-tracking", NULL, "no"},
 	{"maxclients", print_max_clients, NULL},
 	{"maxmemory", print_memory, NULL},
 	{"maxmemory-policy", NULL, "noeviction"},

@@ -238,6 +238,42 @@ void info_command(struct local_call *call)
 	buf_fini(&out);
 }
 
+/* A line of INFO is `name:number`; other lines are for people. */
+static bool read_fact(struct slice *lines, struct slice *name, int64_t *number)
+{
+	const uint8_t *end = memchr(lines->data, '\r', lines->len);
+	const uint8_t *colon = memchr(lines->data, ':', lines->len);
+	assert(end != NULL && colon != NULL && colon < end);
+	struct slice value = slice_of(colon + 1, (size_t)(end - colon - 1));
+	*name = slice_of(lines->data, (size_t)(colon - lines->data));
+	*lines = slice_skip(*lines, (size_t)(end - lines->data) + 2);
+	return slice_to_int64(value, number);
+}
+
+void info_memory_stats(struct local_call *call)
+{
+	struct node *node = call->conn->node;
+	struct buf out;
+	struct facts facts = {.node = node, .now_us = env_now_us(node->env), .out = &out};
+	struct slice name;
+	size_t count = 0;
+	int64_t number;
+	buf_init(&out, KIB(64));
+	shard_stats(node->shard, &facts.stats);
+	put_memory(&facts);
+	for (struct slice lines = buf_slice(&out); lines.len > 0;) {
+		count += read_fact(&lines, &name, &number);
+	}
+	reply_map(call->reply, count);
+	for (struct slice lines = buf_slice(&out); lines.len > 0;) {
+		if (read_fact(&lines, &name, &number)) {
+			reply_bulk(call->reply, name);
+			reply_integer(call->reply, number);
+		}
+	}
+	buf_fini(&out);
+}
+
 /* ---- ROLE ---- */
 
 /* "host:port" without the brackets of IPv6; port points behind the last colon. */

@@ -6,6 +6,8 @@
 #include "server/local.h"
 
 void info_command(struct local_call *call);
+/* MEMORY STATS: the numbers of INFO memory as a map. */
+void info_memory_stats(struct local_call *call);
 /* ROLE: who leads is the master, who follows is its slave. */
 void info_role(struct local_call *call);
 

@@ -4,6 +4,7 @@
 #include "server/catalog.h"
 #include "server/client_command.h"
 #include "server/connection.h"
+#include "server/courtesy.h"
 #include "server/info.h"
 
 #include <assert.h>
@@ -61,6 +62,28 @@ static const struct local table[] = {
 	{"SLOWLOG", "RESET", 2, 0, admin_slowlog_reset},
 	{"SLOWLOG", "HELP", 2, 0, admin_slowlog_help},
 	{"DEBUG", NULL, 0, 0, admin_debug},
+	{"LASTSAVE", NULL, 0, 0, lastsave},
+	{"LOLWUT", NULL, 0, 0, lolwut},
+	{"ACL", "CAT", -2, 0, acl_cat},
+	{"ACL", "GETUSER", 3, 0, acl_getuser},
+	{"ACL", "LIST", 2, 0, acl_list},
+	{"ACL", "USERS", 2, 0, acl_users},
+	{"ACL", "WHOAMI", 2, 0, acl_whoami},
+	{"ACL", "HELP", 2, 0, acl_help},
+	{"CLUSTER", NULL, 0, 0, cluster_disabled},
+	{"LATENCY", "DOCTOR", 2, 0, latency_doctor},
+	{"LATENCY", "GRAPH", 3, 0, latency_graph},
+	{"LATENCY", "HISTOGRAM", -2, 0, latency_histogram},
+	{"LATENCY", "HISTORY", 3, 0, latency_empty},
+	{"LATENCY", "LATEST", 2, 0, latency_empty},
+	{"LATENCY", "RESET", -2, 0, latency_reset},
+	{"LATENCY", "HELP", 2, 0, latency_help},
+	{"MEMORY", "DOCTOR", 2, 0, memory_doctor}, /* USAGE and HELP are the leader's */
+	{"MEMORY", "MALLOC-STATS", 2, 0, memory_malloc_stats},
+	{"MEMORY", "PURGE", 2, 0, connection_ok},
+	{"MEMORY", "STATS", 2, 0, info_memory_stats},
+	{"MODULE", "LIST", 2, 0, module_list},
+	{"MODULE", "HELP", 2, 0, module_help},
 	{"TALLY", "STATUS", 2, 0, admin_status},
 	{"TALLY", "HASH", 2, LOCAL_LATER, admin_hash},
 	{"TALLY", "META", 3, 0, admin_meta},

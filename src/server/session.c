@@ -200,6 +200,8 @@ static bool session_check(struct conn *conn, const struct command *command, cons
 		fine = *local != NULL;
 	} else if (fine && (command->flags & COMMAND_LOCAL) != 0) {
 		*local = local_find(command, argv, argc, NULL); /* EXEC and its like are in no table */
+	} else if (fine && (command->flags & COMMAND_CONTAINER) != 0) {
+		*local = local_find(command, argv, argc, NULL); /* some words of MEMORY are this node's */
 	}
 	if (fine) {
 		return true;
