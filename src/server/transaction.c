@@ -9,6 +9,8 @@
 
 #define ARENA_FIRST KIB(4)
 #define SPLICED_MAX MIB(64)
+/* Answers from here alone may share a call with others that were held before them (conn_reply_begin). */
+#define EXEC_HERE_MAX (LIMIT_REPLY / 2)
 
 void transaction_init(struct transaction *transaction)
 {
@@ -239,12 +241,23 @@ static void split_queue(struct conn *conn, struct request *request)
 	request->watch_count = transaction->watch_count;
 }
 
-/* Nothing for the leader to do. */
+_Static_assert(EXEC_HERE_MAX == MIB(4), "the text says so");
+
+/* Nothing for the leader to do. What is too long must not begin as an answer. */
 static void exec_here(struct conn *conn, bool muted)
 {
+	struct buf whole;
+	buf_init(&whole, EXEC_HERE_MAX);
+	struct reply reply = {&whole, conn->session.protocol};
+	if (!splice(conn, SLICE_NONE, &reply)) {
+		buf_reset(&whole);
+		reply_code(&reply, CODE_TOO_LARGE,
+			   "\"reason\":\"the reply is over 4 MiB: ask for less at once\"");
+	}
 	struct conn_reply answer = conn_reply_begin(conn, muted);
-	splice(conn, SLICE_NONE, &answer.reply);
+	buf_append_slice(answer.reply.out, buf_slice(&whole));
 	conn_reply_end(conn, &answer);
+	buf_fini(&whole);
 	transaction_reset(&conn->session.transaction);
 }
 

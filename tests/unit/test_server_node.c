@@ -961,7 +961,8 @@ static void test_role(void)
 	straw.stats.replica.peers[0].match_index = 70;
 	straw.stats.replica.peers[1].id = 3;
 	say(&house, fd, "ROLE\r\n");
-	hear(&house, fd, "*3\r\n$6\r\nmaster\r\n:77\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n7402\r\n$2\r\n70\r\n",
+	hear(&house, fd,
+	     "*3\r\n$6\r\nmaster\r\n:77\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n7402\r\n$2\r\n70\r\n",
 	     "who leads is the master, of those who are connected");
 	set_role(&house, SHARD_FOLLOWS, 3);
 	say(&house, fd, "ROLE\r\n");
@@ -1031,6 +1032,36 @@ static void test_node_requests_gone(void)
 	hear_end(&house, other, "its connection is closed");
 	close(fd);
 	close(other);
+	house_close(&house);
+}
+
+/* A queue that only this node has to do with, behind a request that is under way. */
+static void test_long_queue_here(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	enum { COMMANDS = 1000 };
+	struct buf asked, answered;
+	buf_init(&asked, MIB(1));
+	buf_init(&answered, MIB(1));
+	buf_append_text(&asked, "SET a 1\r\nMULTI\r\n");
+	buf_append_text(&answered, "+OK\r\n+OK\r\n");
+	for (int i = 0; i < COMMANDS; i++) {
+		buf_append_text(&asked, "COMMAND\r\n");
+		buf_append_text(&answered, "+QUEUED\r\n");
+	}
+	buf_append(&asked, "EXEC\r\nPING\r\n", sizeof "EXEC\r\nPING\r\n");
+	buf_append_text(&answered,
+			"-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"the reply is over 4 MiB: "
+			"ask for less at once\"}\r\n+PONG\r\n");
+	buf_append_byte(&answered, '\0');
+	say(&house, fd, (const char *)asked.data);
+	straw_answer(0, "+OK\r\n");
+	hear(&house, fd, (const char *)answered.data, "what a queue answers here is whole, or refused");
+	buf_fini(&asked);
+	buf_fini(&answered);
+	close(fd);
 	house_close(&house);
 }
 
@@ -1153,5 +1184,6 @@ int main(void)
 	test_stop();
 	test_stop_that_hangs();
 	test_node_requests_gone();
+	test_long_queue_here();
 	return tap_done();
 }
