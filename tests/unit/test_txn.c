@@ -424,10 +424,10 @@ static void test_hot_bytes(void)
 {
 	struct world w;
 	world_init(&w);
-	const char *values[] = {
-		"1", "a longer one that does not fit where the first was", "2",
+	const char *longest =
 		"one that does not fit where the second was, for it is more than twice as long as that, "
-		"which had room for twice its length"};
+		"which had room for twice its length";
+	const char *values[] = {"1", "a longer one that does not fit where the first was", "2", longest};
 	for (size_t i = 0; i < 4; i++) {
 		open_batch(&w);
 		put_alone(&w, "row", values[i]);
