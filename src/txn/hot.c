@@ -71,8 +71,8 @@ struct hot_row *hot_add(struct hot_cache *cache, struct slice key, uint64_t hash
 	if (row == NULL) {
 		fatal("out of memory: a hot row of %zu bytes", cap);
 	}
-	*row = (struct hot_row){.key = slice_of(row + 1, key.len), .hash = hash, .cap = cap};
 	memcpy(row + 1, key.data, key.len);
+	*row = (struct hot_row){.key = slice_of(row + 1, key.len), .hash = hash, .cap = cap};
 	row->buffer = behind_key(row);
 	list_append(cache->rows.next, &row->link);
 	cache->count++;
