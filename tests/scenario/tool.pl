@@ -7,6 +7,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Cluster;
 use File::Temp qw(tempdir);
+use IO::Select;
+use IO::Socket::INET;
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(time);
@@ -34,6 +36,32 @@ sub like_tally {
 	my ($got, $text) = tally(@words);
 	ok($got == $code && $text =~ $pattern, $name) or diag("exit $got: $text");
 }
+
+# A leader that takes requests and answers none of them: (its pid, its address).
+sub mute_leader {
+	my $listener = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "listen: $!";
+	my $address = '127.0.0.1:' . $listener->sockport;
+	my $pid = fork // die "fork: $!";
+	return ($pid, $address) if $pid;
+	my $status = "%3\r\n+role\r\n+leader\r\n+term\r\n:1\r\n+leader_client\r\n\$" . length($address) . "\r\n$address\r\n";
+	my $select = IO::Select->new($listener);
+	while (1) {
+		for my $socket ($select->can_read) {
+			if ($socket == $listener) {
+				$select->add($listener->accept);
+			} elsif (!sysread $socket, my $bytes, 65536) {
+				$select->remove($socket);
+				close $socket;
+			} else {
+				syswrite $socket, $1 eq 'HELLO' ? "%1\r\n+proto\r\n:3\r\n" : $status while $bytes =~ /\r\n(HELLO|STATUS)\r\n/g;
+			}
+		}
+	}
+}
+
+# A bench that lasts, meanwhile; its end is waited for below. Nothing of it is measured.
+open my $capacity, '-|', "$build/tally", 'bench', 'flash', '--local', '1', '--seconds', '10', '--connections', '1', '--depth', '1',
+	'--bundle', "$src/commerce", '--unsafe', '--tallyd', '--memory=4GiB --memtable=1GiB --flush-bytes=1GiB' or die "tally: $!";
 
 # ---- keys ----
 like_tally(0, qr/^done in /, 'set says how long it took', 'set', 'word', 'hello world');
@@ -75,6 +103,12 @@ like($json->{meta}{index} // '', qr/^\d+\.\d+$/, 'and its index');
 ($code, $text) = tally('call', 'order.get', 'order_id=nope', '--json');
 is_deeply([$code, (eval { decode_json($text) } // {})->{code}], [3, 'NOT_FOUND'], 'the JSON of a refusal has its code');
 is((run("$build/tally", 'get', 'x', '--servers', '127.0.0.1:1', '--timeout', '200ms'))[0], 5, 'nobody there is exit 5');
+my ($mute, $address) = mute_leader();
+($code, $text) = run("$build/tally", 'set', 'x', 'y', '--servers', $address, '--timeout', '500ms');
+ok($code == 6 && $text =~ /^unknown: .* it may have happened; ask again with the same id$/, 'a write that is never answered is exit 6')
+	or diag("exit $code: $text");
+kill 'KILL', $mute;
+waitpid $mute, 0;
 is((run("$build/tally", '--servers', '127.0.0.1:1', '--timeout=200ms', 'get', 'x'))[0], 5, 'options may stand in front of the command');
 like(`$build/tally bench 2>&1`, qr/^tally: "bench" needs one of: flash, .*restart$/, 'half a command tells the other half');
 like(`$build/tally --nodes n1:7401 status 2>&1`, qr/^tally: --nodes is no flag of every command: /, 'a flag in front that no command knows is named');
@@ -176,6 +210,11 @@ SKIP: {
 	($code, $text) = run('sh', '-c', "'$build/tally' bench kv --local 1 --seconds 1 --dir $memory 2>&1");
 	ok($code == 2 && $text =~ /is on tmpfs, which is no disk/ && !-e $memory, 'a bench refuses a memory file system') or diag("exit $code: $text");
 }
+$text = do { local $/; <$capacity> };
+close $capacity;
+$code = $? >> 8;
+ok($code == 1 && $text =~ /^NO CAPACITY RUN: a node flushed no memtable$/m && $text =~ /^oversold: 0 · lost: 0, of [1-9]/m,
+	'a flash bench of ten seconds in which no memtable was flushed is none') or diag("exit $code: $text");
 ($code, $text) = run("$build/tally", 'bench', 'sale', '--bundle', "$src/commerce", '--local', '3', '--units', '500', '--buyers', '2000', '--kill-leader',
 	'--json', '--unsafe');
 $json = eval { decode_json($text) } // {};
