@@ -125,9 +125,27 @@ void type_describe(const struct type *type, struct buf *out)
 
 /* ---- fields ---- */
 
+static void sort_by_name(struct fields *fields, struct arena *arena)
+{
+	fields->by_name = arena_alloc(arena, fields->count);
+	for (size_t i = 0; i < fields->count; i++) {
+		size_t at = i;
+		for (; at > 0; at--) {
+			size_t before = fields->by_name[at - 1];
+			if (slice_compare(fields->items[before].name, fields->items[i].name) < 0) {
+				break;
+			}
+			fields->by_name[at] = (uint8_t)before;
+		}
+		fields->by_name[at] = (uint8_t)i;
+	}
+}
+
 void fields_index(struct fields *fields, struct arena *arena)
 {
 	size_t room = 4;
+	assert(fields->count <= SCHEMA_FIELDS_MAX);
+	sort_by_name(fields, arena);
 	while (room < 2 * fields->count + 1) {
 		room *= 2;
 	}

@@ -49,6 +49,7 @@ struct field {
 struct fields {
 	struct field *items;
 	size_t count;
+	uint8_t *by_name; /* places in items, in the order of the names */
 	/* Finding a field by its name's address: open addressing, index + 1, 0 is free. */
 	uint8_t *slots;
 	size_t slot_mask;

@@ -348,33 +348,71 @@ bool script_call_keeps_refusals(const struct script_call *call)
 	return call->procedure->keeps_refusals;
 }
 
-/* The procedure's name, then each argument that is there: its place and its cell, or the JSON of a
- * list or record as it was understood. */
+/* With a zero behind it, which no name has. */
+static uint8_t *put_name(uint8_t *out, struct slice name)
+{
+	memcpy(out, name.data, name.len);
+	out[name.len] = 0;
+	return out + name.len + 1;
+}
+
+/* JSON without what may be spelled in several ways: a record's fields come in the order of their names, and
+ * those that are not there not at all. */
+static void put_nested(struct buf *out, const struct type *type, const struct value *value)
+{
+	if (value->kind == VALUE_LIST) {
+		buf_append_byte(out, '[');
+		for (size_t i = 0; i < value->items->count; i++) {
+			put_nested(out, type->item, &value->items->values[i]);
+		}
+		buf_append_byte(out, ']');
+	} else if (value->kind == VALUE_MAP) {
+		buf_append_byte(out, '{');
+		for (size_t i = 0; i < type->fields->count; i++) {
+			const struct field *field = &type->fields->items[type->fields->by_name[i]];
+			const struct value *part = value_find(value, field->name);
+			if (part != NULL && part->kind != VALUE_NOTHING) {
+				buf_append_slice(out, field->name);
+				buf_append_byte(out, ':');
+				put_nested(out, &field->type, part);
+			}
+		}
+		buf_append_byte(out, '}');
+	} else {
+		json_write(out, value);
+		buf_append_byte(out, ',');
+	}
+}
+
+/* The procedure's name, then each argument that is there: its name and its cell, or the text of a list or
+ * record as it was understood. By name, not by place: a bundle in which the procedure has gained an argument,
+ * or declares them in another order, knows a request again. */
 struct chain script_call_fingerprint(const struct script_call *call)
 {
 	const struct fields *fields = &call->procedure->args;
 	const struct slice name = call->procedure->name;
-	size_t room = name.len;
+	size_t room = name.len + 1;
 	struct cell *cells = arena_alloc(call->arena, (fields->count + 1) * sizeof *cells);
 	for (size_t i = 0; i < fields->count; i++) {
 		cells[i] = call->args[i];
 		if (cells[i].kind == CELL_NESTED) {
 			struct buf json;
 			buf_init(&json, 8 * LIMIT_REQUEST_BYTES);
-			json_write(&json, call->values[i]);
+			put_nested(&json, &fields->items[i].type, call->values[i]);
 			cells[i] = cell_text(arena_copy(call->arena, buf_slice(&json)));
 			buf_fini(&json);
 		}
-		room += 1 + cell_bytes_max(&cells[i]);
+		room += fields->items[i].name.len + 1 + cell_bytes_max(&cells[i]);
 	}
-	uint8_t *bytes = arena_alloc(call->arena, room), *out = bytes + name.len;
-	memcpy(bytes, name.data, name.len);
+	uint8_t *bytes = arena_alloc(call->arena, room), *out = put_name(bytes, name);
 	for (size_t i = 0; i < fields->count; i++) {
-		if (cells[i].kind != CELL_NOTHING) {
-			*out++ = (uint8_t)i;
-			out = cell_write(out, &cells[i]);
+		size_t place = fields->by_name[i];
+		if (cells[place].kind != CELL_NOTHING) {
+			out = put_name(out, fields->items[place].name);
+			out = cell_write(out, &cells[place]);
 		}
 	}
+	assert((size_t)(out - bytes) <= room);
 	return checksum128(slice_of(bytes, (size_t)(out - bytes)));
 }
 

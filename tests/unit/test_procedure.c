@@ -566,6 +566,11 @@ static void fingerprints(void)
 	ok(first != 0 && first == fingerprint(two, 4), "a fingerprint does not depend on order and spelling");
 	ok(first != fingerprint(three, 4), "but on a value");
 	ok(first != fingerprint(four, 4), "also inside a list");
+	run_with("args = { r = record { x = int, y = optional(int) } }", "return {}", NULL, NULL);
+	struct slice five[] = {SLICE_LIT("r"), SLICE_LIT("{\"x\":1,\"y\":2}")};
+	struct slice six[] = {SLICE_LIT("r"), SLICE_LIT("{ \"y\": 2, \"x\": 1 }")};
+	first = fingerprint(five, 2);
+	ok(first != 0 && first == fingerprint(six, 2), "nor on the order of a record's fields");
 }
 
 int main(void)

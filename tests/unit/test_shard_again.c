@@ -64,9 +64,42 @@ static void test_sweep_is_lost(void)
 	world_close(&w);
 }
 
+/* The same, and whoever takes may say what for. */
+static const char take_for_lua[] =
+	"procedure { name = 'pool.take', writes = true, once = 'take_id', keep = 'success',\n"
+	"  args = { purpose = optional(id), qty = int(1, 100), sku = id, take_id = id }, result = { left = "
+	"int },\n"
+	"  fails = { SOLD_OUT = 'refused' } }\n"
+	"return function(call)\n"
+	"  local pool = db.pool:need(call.sku)\n"
+	"  if pool.avail < call.qty then fail('SOLD_OUT') end\n"
+	"  db.pool:add(call.sku, { avail = -call.qty })\n"
+	"  return { left = pool.avail - call.qty }\n"
+	"end";
+
+/* Somebody asks again after a push that gave the procedure one more argument, in front of the others. */
+static void test_repeat_after_a_push(void)
+{
+	static const char take[] = "CALL pool.take take_id t1 sku a qty 2";
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	world_bundle(&w, "PUSH", world_take_lua);
+	world_ask(&w, "CALL pool.fill sku a qty 10");
+	is_str(world_ask(&w, take), "%1||$4||left||:8||", "two of ten are taken");
+	ok(strncmp(world_bundle(&w, "PUSH", take_for_lua), "-", 1) != 0, "the procedure gains an argument");
+	is_str(world_ask(&w, take), "%2||$4||left||:8||$8||replayed||#t||",
+	       "whoever asks again is told what happened, not that the id was used for something else");
+	is_str(world_ask(&w, "CALL pool.take take_id t1 sku a qty 2 purpose p"),
+	       "-IDEMPOTENCY_KEY_REUSED {\"outcome\":\"refused\",\"reason\":\"the id was used for another "
+	       "request: make a new id for this one\"}||",
+	       "that is told to who asks for more");
+	world_close(&w);
+}
+
 int main(void)
 {
 	test_deadline_while_parked();
 	test_sweep_is_lost();
+	test_repeat_after_a_push();
 	return tap_done();
 }
