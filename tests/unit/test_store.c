@@ -1,5 +1,5 @@
 /* One RocksDB database: applying, crashing, flushing, walking, hashing, running out of space. */
-#include "store/store.h"
+#include "store/internal.h"
 
 #include <glob.h>
 #include <inttypes.h>
@@ -269,6 +269,8 @@ static void test_corruption(void)
 	ok(strstr(err.text, ".sst") != NULL, "and the damaged file is named: %s", err.text);
 }
 
+#define THREES 17
+
 /* Three long rows, far from each other, that nothing makes shorter: a merge of such files ends in several. */
 static void apply_three(struct store *store, uint64_t index)
 {
@@ -290,6 +292,54 @@ static void apply_three(struct store *store, uint64_t index)
 	struct store_meta meta = meta_at(index);
 	store_apply(store, &view, &meta, NULL);
 	buf_fini(&payload);
+}
+
+static const char *row_of(unsigned number, char key[32])
+{
+	snprintf(key, 32, "%c-%06u", "abc"[number / THREES], number % THREES + 1);
+	return key;
+}
+
+static void write_row(struct store *store, const char *key, bool removal)
+{
+	struct store_meta meta = meta_at(index_of(store) + 1);
+	struct entry_view view;
+	struct buf payload;
+	buf_init(&payload, LIMIT_ENTRY);
+	entry_begin(&payload, ENTRY_BATCH, 2000);
+	if (removal) {
+		entry_delete(&payload, slice_str(key));
+	} else {
+		entry_put(&payload, slice_str(key), SLICE_LIT("v"));
+	}
+	entry_end(&payload);
+	entry_check(buf_slice(&payload), &view);
+	store_apply(store, &view, &meta, NULL);
+	buf_fini(&payload);
+}
+
+/* Takes away one row of apply_three after the other and asks for what would stand before it, so that whoever
+ * looks for the neighbours walks over what is left of it, into the next file if it was a file's last; then
+ * puts it back. How many learned a gap, and in how many of these the next row lies. */
+static unsigned learn_gaps(struct store *store, unsigned *hidden)
+{
+	char row[32], before[32];
+	struct store_pin pin;
+	unsigned learned = 0;
+	for (unsigned i = 0; i + 1 < 3 * THREES; i++) {
+		size_t last = strlen(row_of(i, row)) - 1;
+		snprintf(before, sizeof(before), "%.*s%c~", (int)last, row, row[last] - 1);
+		write_row(store, row, true);
+		store->gaps.count = 0;
+		store->gaps.patience = 1;
+		if (store_get(store, slice_str(before), &pin) == 0) {
+			fatal("%s is there", before);
+		}
+		learned += gaps_have(&store->gaps, slice_str(before));
+		write_row(store, row, false);
+		*hidden += gaps_have(&store->gaps, slice_str(row_of(i + 1, row)));
+	}
+	return learned;
 }
 
 /* Flips a bit in the first block of a file, walks, and flips it back. */
@@ -314,10 +364,14 @@ static void walk_finds_rot(const char *dir, const char *name)
 		if (turn == 1) {
 			break;
 		}
+		unsigned learned = 0, hidden = 0;
 		int status = store_open(&config, &store, &err);
 		if (status == 0) {
 			status = store_hash(store, &hash, &index, &err);
+			learned = learn_gaps(store, &hidden);
 			store_close(store, false);
+			ok(learned > THREES && hidden == 0,
+			   "of %u gaps that are learned beside rot in %s none hides a row", learned, name);
 		}
 		ok(status == ERR_CORRUPT && strstr(err.text, name) != NULL,
 		   "rot in %s is no end of the data: %s", name, err.text);
@@ -346,7 +400,7 @@ static void test_rotten_file_among_others(void)
 	snprintf(dir, sizeof(dir), "%s/several", tap_dir());
 	struct store *store = open_store(dir, NULL);
 	uint64_t durable;
-	for (uint64_t index = 1; index <= 17; index++) {
+	for (uint64_t index = 1; index <= THREES; index++) {
 		apply_three(store, index);
 		store_flush(store, &durable, NULL);
 	}
