@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 uint64_t env_now_us(struct env *env) { return env->ops->now_us(env); }
 uint64_t env_wall_ms(struct env *env) { return env->ops->wall_ms(env); }
@@ -117,6 +118,28 @@ void env_lane_submit(struct env_lane *lane, struct env_work *work)
 
 size_t env_lane_pending(const struct env_lane *lane) { return lane->env->ops->lane_pending(lane); }
 void env_lane_close(struct env_lane *lane) { lane->env->ops->lane_close(lane); }
+
+void env_alarm_open(struct env_alarm *alarm)
+{
+	assert(alarm->rang != NULL && alarm->limit_us >= 1000);
+	assert(alarm->word == 0);
+	alarm->env->ops->alarm_open(alarm);
+}
+
+void env_alarm_close(struct env_alarm *alarm)
+{
+	assert(alarm->word == 0);
+	alarm->env->ops->alarm_close(alarm);
+}
+
+/* What rang() does may take its time; the process ends with it. */
+_Noreturn void env_alarm_hold(struct env_alarm *alarm)
+{
+	(void)alarm;
+	for (;;) {
+		pause();
+	}
+}
 
 bool env_address_split(const char *address, char *host, size_t host_size, unsigned *port)
 {

@@ -4,7 +4,7 @@
  *
  * Threads. An env belongs to one loop thread; every function here is called
  * there, except the file functions, which a work item's run callback may also
- * call on its lane's thread. Callbacks come on the loop thread and never from
+ * call on its lane's thread, and an alarm's on its own. Callbacks come on the loop thread and never from
  * inside the call that started them.
  *
  * A turn of the loop: socket input and finished work first, then expired
@@ -195,5 +195,43 @@ size_t env_lane_pending(const struct env_lane *lane);
 /* Waits for the item that runs; drops the others without done (their owner is
  * closing and knows them). The lane is gone afterwards. */
 void env_lane_close(struct env_lane *lane);
+
+/* ---- an alarm over the loop's thread ---- */
+
+/* For a piece of work on the loop that must not take longer: rings when the loop's thread has used limit_us of
+ * processor time since the alarm was set. Time in which the process is stopped, waits for a disk or gets no
+ * processor is not used. Where processor time is not real (the simulator) an alarm never rings.
+ *
+ *   CLEAR ── set ──> SET ── clear ──> CLEAR
+ *                     └── too much was used: rang() on the alarm's thread ──> RINGING: clear does not return
+ *
+ * So whoever rings finds what was written before the set as it was, and nothing of that work gets out. */
+struct env_alarm {
+	struct env *env;
+	uint64_t limit_us;
+	/* On the alarm's own thread, once: may use files, and must end the process. */
+	void (*rang)(struct env_alarm *alarm);
+	uint64_t word;  /* private to env: 0, which set this is (odd), or ENV_ALARM_RINGING */
+	uint64_t count; /* private to env, the loop's */
+};
+enum { ENV_ALARM_RINGING = 2 };
+/* env, limit_us (at least a millisecond) and rang are filled, the rest is zero. */
+void env_alarm_open(struct env_alarm *alarm);
+/* Not while it is set. */
+void env_alarm_close(struct env_alarm *alarm);
+_Noreturn void env_alarm_hold(struct env_alarm *alarm); /* private to env */
+
+static inline void env_alarm_set(struct env_alarm *alarm)
+{
+	alarm->count += 2;
+	__atomic_store_n(&alarm->word, alarm->count | 1, __ATOMIC_RELEASE);
+}
+
+static inline void env_alarm_clear(struct env_alarm *alarm)
+{
+	if (__atomic_exchange_n(&alarm->word, 0, __ATOMIC_ACQ_REL) == ENV_ALARM_RINGING) {
+		env_alarm_hold(alarm);
+	}
+}
 
 #endif /* ENV_ENV_H */

@@ -68,6 +68,9 @@ struct env_ops {
 	void (*lane_submit)(struct env_lane *lane, struct env_work *work);
 	size_t (*lane_pending)(const struct env_lane *lane);
 	void (*lane_close)(struct env_lane *lane);
+
+	void (*alarm_open)(struct env_alarm *alarm);
+	void (*alarm_close)(struct env_alarm *alarm);
 };
 
 /* ---- schedule.c: timers and turn hooks ---- */

@@ -36,6 +36,8 @@ struct uv_env {
 	uv_async_t work_ready;
 	struct list lanes, finished;
 
+	struct list alarms; /* uv_alarm.c */
+
 	uv_signal_t signals[UV_BODY_SIGNALS];
 	bool signals_on;
 	void (*on_signal)(void *owner, int signum);
@@ -113,5 +115,10 @@ struct env_lane *uv_work_lane_open(struct env *env, const char *name, enum env_l
 void uv_work_lane_submit(struct env_lane *lane, struct env_work *work);
 size_t uv_work_lane_pending(const struct env_lane *lane);
 void uv_work_lane_close(struct env_lane *lane);
+
+/* uv_alarm.c */
+void uv_alarm_open(struct env_alarm *alarm);
+void uv_alarm_close(struct env_alarm *alarm);
+void uv_alarm_close_all(struct uv_env *e);
 
 #endif /* ENV_UV_BODY_H */

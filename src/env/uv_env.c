@@ -128,6 +128,8 @@ const struct env_ops uv_env_ops = {
 	.lane_submit = uv_work_lane_submit,
 	.lane_pending = uv_work_lane_pending,
 	.lane_close = uv_work_lane_close,
+	.alarm_open = uv_alarm_open,
+	.alarm_close = uv_alarm_close,
 };
 
 struct env *uv_env_new(struct uv_loop_s *loop)
@@ -147,6 +149,7 @@ struct env *uv_env_new(struct uv_loop_s *loop)
 	list_init(&e->gone);
 	list_init(&e->lanes);
 	list_init(&e->finished);
+	list_init(&e->alarms);
 	e->own_loop = loop == NULL;
 	e->loop = loop;
 	if (e->own_loop) {
@@ -232,6 +235,7 @@ void uv_env_free(struct env *env, void (*freed)(void *owner), void *owner)
 	e->freed_owner = owner;
 	uv_env_count(e); /* holds the memory until all closing has begun */
 	env->dead = true;
+	uv_alarm_close_all(e);
 	uv_work_close(e);
 	uv_listener_close_all(e);
 	uv_stream_close_all(e);
