@@ -41,6 +41,9 @@
 /* Replies of one connection that it does not take: from here on long ones of reads are answered with retry, and if
  * it is passed all the same, it is closed. */
 #define LIMIT_CONN_OUTPUT MIB(16)
+/* What a client may still send behind a request that ended its connection, and have its error all the same: as much
+ * as the longest value that Redis takes. */
+#define LIMIT_CONN_LINGER MIB(512)
 #define LIMIT_NODE_REQUESTS 131072    /* the same of all connections of a node */
 #define LIMIT_NODE_INPUT MIB(128)     /* unread input of all connections; then those with a long request are closed */
 #define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */

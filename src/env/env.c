@@ -33,6 +33,10 @@ void env_stream_write(struct env_stream *stream, struct env_write *write, const 
 size_t env_stream_unsent(const struct env_stream *stream) { return stream->env->ops->stream_unsent(stream); }
 void env_stream_pause(struct env_stream *stream) { stream->env->ops->stream_pause(stream); }
 void env_stream_resume(struct env_stream *stream) { stream->env->ops->stream_resume(stream); }
+bool env_stream_finish(struct env_stream *stream)
+{
+	return stream->env->ops->stream_finish != NULL && stream->env->ops->stream_finish(stream);
+}
 void env_stream_close(struct env_stream *stream) { stream->env->ops->stream_close(stream); }
 const char *env_stream_peer(const struct env_stream *stream) { return stream->env->ops->stream_peer(stream); }
 

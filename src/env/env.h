@@ -120,6 +120,9 @@ size_t env_stream_unsent(const struct env_stream *stream);
 /* Stops and starts the data events (backpressure). Streams start reading. */
 void env_stream_pause(struct env_stream *stream);
 void env_stream_resume(struct env_stream *stream);
+/* Ends our half, when every write has been called back: the peer reads an end of stream, and what it still sends arrives
+ * until it ends or breaks. False when this body has no halves: then close. */
+bool env_stream_finish(struct env_stream *stream);
 /* Closes, dropping what is unsent; writes end with ERR_CANCELLED, then closed comes. Idempotent. */
 void env_stream_close(struct env_stream *stream);
 /* "host:port" of the far side, valid while the stream is. */

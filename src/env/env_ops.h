@@ -38,6 +38,7 @@ struct env_ops {
 	size_t (*stream_unsent)(const struct env_stream *stream);
 	void (*stream_pause)(struct env_stream *stream);
 	void (*stream_resume)(struct env_stream *stream);
+	bool (*stream_finish)(struct env_stream *stream); /* optional */
 	void (*stream_close)(struct env_stream *stream);
 	const char *(*stream_peer)(const struct env_stream *stream);
 	struct env_listener *(*listen)(struct env *env, const char *address,

@@ -74,6 +74,7 @@ void uv_stream_write(struct env_stream *stream, struct env_write *write, const s
 size_t uv_stream_unsent(const struct env_stream *stream);
 void uv_stream_pause(struct env_stream *stream);
 void uv_stream_resume(struct env_stream *stream);
+bool uv_stream_finish(struct env_stream *stream);
 void uv_stream_close_now(struct env_stream *stream);
 const char *uv_stream_peer(const struct env_stream *stream);
 /* Calls what is due: write callbacks, then closed events. False when there was nothing. */

@@ -103,6 +103,7 @@ const struct env_ops uv_env_ops = {
 	.stream_unsent = uv_stream_unsent,
 	.stream_pause = uv_stream_pause,
 	.stream_resume = uv_stream_resume,
+	.stream_finish = uv_stream_finish,
 	.stream_close = uv_stream_close_now,
 	.stream_peer = uv_stream_peer,
 	.listen = uv_listener_open,

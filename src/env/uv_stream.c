@@ -511,6 +511,13 @@ void uv_stream_resume(struct env_stream *stream)
 	}
 }
 
+bool uv_stream_finish(struct env_stream *stream)
+{
+	struct uv_stream *s = stream_of(stream);
+	assert(list_empty(&s->queue));
+	return s->state == STREAM_OPEN && shutdown(s->fd, SHUT_WR) == 0;
+}
+
 void uv_stream_close_now(struct env_stream *stream)
 {
 	struct uv_stream *s = stream_of(stream);

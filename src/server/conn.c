@@ -18,6 +18,9 @@
 /* A client that takes no bytes, or does not finish a request, is closed. */
 #define STALL_US ((uint64_t)60 * 1000000)
 #define IDLE_US ((uint64_t)1000000)
+/* One that lingers is closed when nothing came for so long, or after all of it. */
+#define LINGER_IDLE_US ((uint64_t)5 * 1000000)
+#define LINGER_US ((uint64_t)30 * 1000000)
 
 static void conn_read(struct conn *conn);
 static bool conn_may_read(struct conn *conn);
@@ -113,11 +116,31 @@ static bool conn_settled(const struct conn *conn)
 	return list_empty(&conn->calls) && conn->out.len == 0 && !conn->writing;
 }
 
+/* All is sent. */
+static void conn_part(struct conn *conn)
+{
+	assert(conn_settled(conn));
+	bool lingers = conn->broken && !conn->ended && conn->forgotten_bytes <= LIMIT_CONN_LINGER &&
+		       conn->node->state == NODE_SERVING;
+	if (!lingers || !env_stream_finish(conn->stream)) {
+		conn_close(conn);
+		return;
+	}
+	conn->state = CONN_LINGERS;
+	conn->active_us = conn->sent_us = env_now_us(conn->node->env);
+}
+
 static void conn_turn_cb(struct env_turn *turn)
 {
 	struct conn *conn = (struct conn *)((char *)turn - offsetof(struct conn, turn));
 	if (conn->state == CONN_DOOMED) {
 		conn_close(conn);
+		return;
+	}
+	if (conn->state == CONN_LINGERS) {
+		if (conn->ended || conn->forgotten_bytes > LIMIT_CONN_LINGER) {
+			conn_close(conn);
+		}
 		return;
 	}
 	assert(conn->state != CONN_CLOSED);
@@ -129,7 +152,7 @@ static void conn_turn_cb(struct env_turn *turn)
 	bool over = conn->state == CONN_LEAVING ||
 		    (conn->state == CONN_OPEN && conn->ended && conn_may_read(conn));
 	if (over && conn_settled(conn)) {
-		conn_close(conn);
+		conn_part(conn);
 	}
 }
 
@@ -166,7 +189,7 @@ void conn_reply_end(struct conn *conn, struct conn_reply *answer)
 
 /* ---- calls ---- */
 
-_Static_assert(LIMIT_CONN_OUTPUT == MIB(16), "the text says so");
+_Static_assert(LIMIT_CONN_OUTPUT == MIB(16) && LIMIT_REQUEST_BYTES == 1310720, "the texts say so");
 
 /* Answers of other nodes and of walks come longer than was thought when more was read behind them. What was
  * only read can be asked again; nobody's connection is closed for it. */
@@ -263,8 +286,16 @@ static void conn_protocol_error(struct conn *conn, const struct err *err)
 	node->counters.protocol_errors++;
 	listener_log(&node->listener, LOG_INFO, "protocol_error", conn, err->text);
 	struct conn_reply answer = conn_reply_begin(conn, false);
-	reply_error(&answer.reply, "ERR Protocol error: %s", err->text);
+	if (err->code == ERR_TOO_LARGE) {
+		reply_code(&answer.reply, CODE_TOO_LARGE,
+			   "\"reason\":\"the arguments of one request are over 1,310,720 bytes: do it in "
+			   "smaller "
+			   "parts, on a new connection\"");
+	} else {
+		reply_error(&answer.reply, "ERR Protocol error: %s", err->text);
+	}
 	conn_reply_end(conn, &answer);
+	conn->broken = true;
 	conn_leave(conn);
 }
 
@@ -341,7 +372,7 @@ static void conn_keep(struct conn *conn, struct slice rest)
 	bool crowded = conn->node->listener.input_bytes > LIMIT_NODE_INPUT && conn->in.len > KIB(64);
 	if (buf_failed(&conn->in) || crowded) {
 		struct err err;
-		err_set(&err, ERR_TOO_LARGE, "too big request");
+		err_set(&err, ERR_INVALID, "too big request");
 		conn_protocol_error(conn, &err);
 	}
 }
@@ -349,11 +380,15 @@ static void conn_keep(struct conn *conn, struct slice rest)
 static void conn_data_cb(void *owner, struct slice bytes)
 {
 	struct conn *conn = owner;
-	if (conn->state != CONN_OPEN) {
-		return; /* of one that leaves: read and forgotten, so that its end is noticed */
-	}
 	conn->active_us = env_now_us(conn->node->env);
 	conn->node->counters.bytes_in += bytes.len;
+	if (conn->state != CONN_OPEN) { /* read and forgotten, so that its end is noticed */
+		conn->forgotten_bytes += bytes.len;
+		if (conn->state == CONN_LINGERS && conn->forgotten_bytes > LIMIT_CONN_LINGER) {
+			env_turn_arm(&conn->turn);
+		}
+		return;
+	}
 	if (dispatch_defers(&conn->node->dispatch, conn)) {
 		conn_keep(conn, bytes);
 		env_turn_arm(&conn->turn);
@@ -447,6 +482,9 @@ void conn_free(struct conn *conn)
 
 void conn_leave(struct conn *conn)
 {
+	if (conn->state == CONN_LINGERS) {
+		conn_doom(conn);
+	}
 	if (conn->state != CONN_OPEN) {
 		return;
 	}
@@ -514,6 +552,13 @@ void conn_tick(struct conn *conn, uint64_t now_us)
 	}
 	if (now_us - conn->active_us > IDLE_US) {
 		conn_rest(conn);
+	}
+	bool lingered = conn->state == CONN_LINGERS &&
+			(now_us - conn->active_us > LINGER_IDLE_US || now_us - conn->sent_us > LINGER_US);
+	if (lingered) {
+		conn->node->counters.timed_out++;
+		conn_close(conn);
+		return;
 	}
 	bool deaf = conn->writing && now_us - conn->sent_us > STALL_US;
 	bool mute = conn->in.len > 0 && !conn->paused && now_us - conn->begun_us > STALL_US;

@@ -6,11 +6,15 @@
  *                       │  or its end of stream and all answered
  *                       ├────────────────────> LEAVING ─────> CLOSED ── closed event ──> (freed)
  *                       │                      what is owed is sent ▲
+ *                       │          LEAVING ── it may be sending ──> LINGERS
+ *                       │                                           │ its end, a bound or a time
  *                       ├── output bound, KILL ──> DOOMED ──────────┤ at the end of the turn
  *                       └── time-out, stream lost ──────────────────┘
  *
  *   OPEN     requests are read, unless blocked (a WATCH is under way) or full
  *   LEAVING  no more input; answers up to the last are sent
+ *   LINGERS  our half is ended, what it sends is read and forgotten: closing with unread input would
+ *            reset the connection, and the error that it was sent with it
  *   CLOSED   nothing is sent; waits for the stream's closed event
  *
  * Input is parsed where it lies; only an unfinished request is copied. Answers
@@ -31,7 +35,7 @@
 struct call;
 struct node;
 
-enum conn_state { CONN_OPEN, CONN_LEAVING, CONN_DOOMED, CONN_CLOSED };
+enum conn_state { CONN_OPEN, CONN_LEAVING, CONN_LINGERS, CONN_DOOMED, CONN_CLOSED };
 
 struct conn {
 	struct list link;    /* in listener.conns */
@@ -50,6 +54,8 @@ struct conn {
 	bool writing, paused;
 	bool blocked; /* not read until a call of its own is answered (WATCH) */
 	bool ended;   /* the client's end of stream came */
+	bool broken;  /* its framing is lost: it lingers before it is closed */
+	size_t forgotten_bytes;
 	bool hasty;   /* a refusal waits: sent when the input is read, not when all others' is */
 	size_t counted_input;
 

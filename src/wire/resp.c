@@ -37,6 +37,9 @@ static void rewind_state(struct resp_request_state *state)
 
 /* ---- multibulk ---- */
 
+/* proto-max-bulk-len of Redis: a longer one is no length there either. */
+#define REDIS_BULK_MAX ((int64_t)MIB(512))
+
 /* The number of a head that begins at data[at] (behind its type byte). 0 and *next behind
  * CR LF; ERR_MORE; ERR_TOO_LARGE without a CR in a whole inline limit; ERR_INVALID. */
 static int take_number(struct slice input, size_t at, int64_t *number, size_t *next)
@@ -84,7 +87,7 @@ static int take_header(struct resp_request_state *state, struct slice input, str
 		return rc;
 	}
 	if (rc == ERR_TOO_LARGE) {
-		return err_set(err, rc, "too big mbulk count string");
+		return err_set(err, ERR_INVALID, "too big mbulk count string");
 	}
 	if (rc != 0 || count > (int64_t)LIMIT_RESP_ARGS) {
 		return err_set(err, ERR_INVALID, "invalid multibulk length");
@@ -128,16 +131,13 @@ static int take_bulk(struct resp_request_state *state, struct slice input, struc
 		return rc;
 	}
 	if (rc == ERR_TOO_LARGE) {
-		return err_set(err, rc, "too big bulk count string");
+		return err_set(err, ERR_INVALID, "too big bulk count string");
 	}
 	if (input.data[state->at] != '$') {
 		return err_set(err, ERR_INVALID, "expected '$', got '%c'", input.data[state->at]);
 	}
-	if (rc != 0 || len < 0) {
+	if (rc != 0 || len < 0 || len > REDIS_BULK_MAX) {
 		return err_set(err, ERR_INVALID, "invalid bulk length");
-	}
-	if ((uint64_t)len > LIMIT_REQUEST_BYTES) {
-		return err_set(err, ERR_TOO_LARGE, "invalid bulk length");
 	}
 	if (state->bytes + (size_t)len > LIMIT_REQUEST_BYTES) {
 		return err_set(err, ERR_TOO_LARGE, "too big request");
@@ -300,7 +300,7 @@ static int parse_inline(struct slice input, struct arena *arena, struct slice **
 	uint8_t *bytes;
 
 	if (len > LIMIT_RESP_INLINE) {
-		return err_set(err, ERR_TOO_LARGE, "too big inline request");
+		return err_set(err, ERR_INVALID, "too big inline request");
 	}
 	if (newline == NULL) {
 		return ERR_MORE;

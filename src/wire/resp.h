@@ -28,8 +28,9 @@ void resp_request_fini(struct resp_request_state *state);
 /* Takes one request, multibulk or inline, from the front of input. On 0:
  * *argv (from arena, its slices borrowed from input), *argc (0 for an empty
  * line or *0: skip it) and *used are set and the state is at a boundary again.
- * ERR_MORE: call again with the same start and more bytes behind it. ERR_INVALID or
- * ERR_TOO_LARGE: err has the text after "-ERR Protocol error: " or the like; framing is lost. */
+ * ERR_MORE: call again with the same start and more bytes behind it. ERR_INVALID:
+ * err has the text after "-ERR Protocol error: ". ERR_TOO_LARGE: a request that Redis would take is over
+ * LIMIT_REQUEST_BYTES; that is known before its bytes are there. After both framing is lost. */
 int resp_request_parse(struct resp_request_state *state, struct slice input, struct arena *arena,
                        struct slice **argv, size_t *argc, size_t *used, struct err *err);
 

@@ -59,6 +59,16 @@ sub answers_then_closes {
 		return $got eq $want ? '' : 'said ' . substr($got, 0, 200) =~ s/\r?\n/|/gr;
 	};
 }
+# As a client that reads nothing before it has sent all.
+sub lets_finish_then_closes {
+	my ($bytes, $want) = @_;
+	return sub {
+		my $s = conn();
+		eval { $s->raw($bytes); 1 } or return "was cut off: $@";
+		my $got = $s->rest(30) // return 'was not closed';
+		return $got eq $want ? '' : 'said ' . substr($got, 0, 200) =~ s/\r?\n/|/gr;
+	};
+}
 sub closes { return answers_then_closes($_[0], '') }
 sub keeps {
 	my ($bytes, $want) = @_;
@@ -89,6 +99,8 @@ sub throws {
 }
 
 my $proto = '-ERR Protocol error: ';
+my $too_large = '-TOO_LARGE {"outcome":"refused","reason":"the arguments of one request are over 1,310,720 bytes: do it in ' .
+	'smaller parts, on a new connection"}' . "\r\n";
 my $max = 1048576;
 
 sub random_bytes { return join '', map { chr int rand 256 } 1 .. $_[0] }
@@ -127,9 +139,12 @@ my @rows = (
 		my $said = conn()->cmd('SET', 'big', 'v' x ($max + 1));
 		return $said =~ /^-TOO_LARGE \{"outcome":"refused"/ ? '' : "said $said";
 	}, 8 * $RSS_KIB],
-	['8 a bulk length over the bound', answers_then_closes("*2\r\n\$3\r\nGET\r\n\$1310721\r\n", "${proto}invalid bulk length\r\n")],
+	['8 a bulk length over the bound', answers_then_closes("*2\r\n\$3\r\nGET\r\n\$1310721\r\n", $too_large)],
 	['8 words that are too much together', answers_then_closes("*3\r\n\$3\r\nSET\r\n\$1310700\r\n" . 'x' x 1310700 . "\r\n\$1000\r\n",
-		"${proto}too big request\r\n"), 8 * $RSS_KIB],
+		$too_large), 8 * $RSS_KIB],
+	['8 a value of 40 MiB, sent whole', lets_finish_then_closes(bulk('SET', 'big', 'v' x (40 << 20)), $too_large), 8 * $RSS_KIB],
+	['8 a value of 12 MiB in a pipeline', lets_finish_then_closes(bulk('SET', 'p', 1) . bulk('SET', 'big', 'v' x (12 << 20)) . bulk('GET', 'p') x 50000,
+		"+OK\r\n$too_large"), 8 * $RSS_KIB],
 	(map { my $n = $_; ["9 bulk length $n", answers_then_closes("*1\r\n\$$n\r\n", "${proto}invalid bulk length\r\n")] }
 		'-1', '-2', '2147483647', '2147483648', '4294967295', '9223372036854775807', '9223372036854775808',
 		'18446744073709551616', '1e3', '+1', '0x10', ' 1', ''),

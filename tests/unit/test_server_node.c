@@ -261,6 +261,46 @@ static void test_protocol_error(void)
 	house_close(&house);
 }
 
+/* What is sent behind a broken request is read and forgotten: a reset would take the error with it. */
+static int lingering_client(struct house *house)
+{
+	int fd = client_open(house);
+	say(house, fd, "*1\r\n:5\r\n");
+	hear(house, fd, "-ERR Protocol error: expected '$', got ':'\r\n", "a broken request");
+	hear_end(house, fd, "ends the node's half");
+	return fd;
+}
+
+static void test_lingering(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = lingering_client(&house);
+	say(&house, fd, "SET a 1\r\n");
+	turns(&house);
+	is_int(house.node->listener.count, 1, "the client may go on sending");
+	is_int(straw.count, 0, "and nothing of it is run");
+	close(fd);
+	await_clients(&house, 0);
+	fd = lingering_client(&house);
+	listener_tick(&house.node->listener, env_now_us(house.node->env) + 6000000);
+	await_clients(&house, 0);
+	is_int(house.node->counters.timed_out, 1, "one that says nothing for seconds is closed");
+	close(fd);
+	fd = lingering_client(&house);
+	list_entry(house.node->listener.conns.next, struct conn, link)->forgotten_bytes = LIMIT_CONN_LINGER;
+	say(&house, fd, "x");
+	await_clients(&house, 0);
+	is_int(house.node->counters.timed_out, 1, "one that sends without end is closed before that");
+	close(fd);
+	fd = lingering_client(&house);
+	listener_leave(&house.node->listener);
+	await_clients(&house, 0);
+	is_int(house.node->counters.timed_out, 1, "and one that is there when the node stops");
+	close(fd);
+	house_close(&house);
+}
+
 static void test_client_leaves(void)
 {
 	struct house house;
@@ -1155,6 +1195,7 @@ int main(void)
 	test_order();
 	test_pieces();
 	test_protocol_error();
+	test_lingering();
 	test_client_leaves();
 	test_silence();
 	test_kill();
