@@ -96,10 +96,60 @@ static void test_repeat_after_a_push(void)
 	world_close(&w);
 }
 
+struct told {
+	unsigned count;
+	int status;
+	uint64_t least; /* index */
+};
+
+static void told_cb(void *owner, int status, struct chain hash, uint64_t index)
+{
+	struct told *told = owner;
+	(void)hash;
+	told->least = told->count == 0 || index < told->least ? index : told->least;
+	told->status = status != 0 ? status : told->status;
+	told->count++;
+}
+
+static bool are_told(void *owner)
+{
+	return ((struct told *)owner)->count == 20;
+}
+
+static bool has_applied_two(void *owner)
+{
+	return ((struct world *)owner)->shard->apply.index == 2;
+}
+
+/* A walk over a large database takes minutes, and any client may ask for one. */
+static void test_many_hashes(void)
+{
+	struct world w;
+	struct told told = {0};
+	size_t walks = 0;
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, has_applied_two, &w, WAIT_MS);
+	for (int i = 0; i < 20; i++) {
+		shard_hash(w.shard, told_cb, &told);
+	}
+	list_for_each (link, &w.shard->hashes) {
+		walks++;
+	}
+	ok(walks == 2, "who asks for a hash while one is made shares the next one: %zu", walks);
+	uv_env_run_until(w.env, are_told, &told, WAIT_MS);
+	ok(are_told(&told) && told.status == 0 && told.least == 2, "and all are told");
+	shard_hash(w.shard, told_cb, &told);
+	shard_hash(w.shard, told_cb, &told);
+	world_close(&w);
+	is_int(told.count, 22, "who still waits at the end is told so");
+}
+
 int main(void)
 {
 	test_deadline_while_parked();
 	test_sweep_is_lost();
 	test_repeat_after_a_push();
+	test_many_hashes();
 	return tap_done();
 }
