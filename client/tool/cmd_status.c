@@ -59,6 +59,16 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	       print_duration((uint64_t)int_of(status, "uptime_ms"), uptime, sizeof(uptime)));
 }
 
+/* An exit code. */
+static int find_nodes(struct tool *tool, struct node_list *nodes)
+{
+	if (tool_client(tool) == NULL) {
+		return TOOL_USAGE; /* what is wrong with the addresses was told */
+	}
+	return nodes_find(tool, nodes) ? TOOL_DONE
+				       : tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
+}
+
 int cmd_status(struct tool *tool, int argc, char **argv)
 {
 	int status = options_only(tool, NULL, 0, argc, argv);
@@ -67,8 +77,8 @@ int cmd_status(struct tool *tool, int argc, char **argv)
 	}
 	struct node_list nodes;
 	struct status_report report = {.tool = tool};
-	if (!nodes_find(tool, &nodes)) {
-		return tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
+	if ((status = find_nodes(tool, &nodes)) != TOOL_DONE) {
+		return status;
 	}
 	buf_init(&report.json, SIZE_MAX / 4);
 	buf_append_byte(&report.json, '[');
@@ -103,8 +113,8 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 	}
 	struct node_list nodes;
 	struct node_hash hashes[NODES_MAX];
-	if (!nodes_find(tool, &nodes)) {
-		return tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
+	if ((status = find_nodes(tool, &nodes)) != TOOL_DONE) {
+		return status;
 	}
 	bool equal = nodes_hash(&nodes, (unsigned)tool->timeout_ms, hashes);
 	struct buf json;

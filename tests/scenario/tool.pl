@@ -103,6 +103,11 @@ like($json->{meta}{index} // '', qr/^\d+\.\d+$/, 'and its index');
 ($code, $text) = tally('call', 'order.get', 'order_id=nope', '--json');
 is_deeply([$code, (eval { decode_json($text) } // {})->{code}], [3, 'NOT_FOUND'], 'the JSON of a refusal has its code');
 is((run("$build/tally", 'get', 'x', '--servers', '127.0.0.1:1', '--timeout', '200ms'))[0], 5, 'nobody there is exit 5');
+for my $command ('get x', 'status', 'hash') {
+	my ($name) = split / /, $command;
+	my $said = `$build/tally --servers foo $command 2>&1`;
+	is_deeply([$? >> 8, $said], [2, qq(tally $name: --servers: "foo" is not host:port\n)], "addresses that make no sense are exit 2: $name");
+}
 my ($mute, $address) = mute_leader();
 ($code, $text) = run("$build/tally", 'set', 'x', 'y', '--servers', $address, '--timeout', '500ms');
 ok($code == 6 && $text =~ /^unknown: .* it may have happened; ask again with the same id$/, 'a write that is never answered is exit 6')
