@@ -58,7 +58,6 @@ void replica_fail(struct replica *r, const char *format, ...)
 	vsnprintf(r->stop_line, sizeof(r->stop_line), format, args);
 	va_end(args);
 	r->stopped = true;
-	log_event(r->log, LOG_ERROR, "replica_stopped", "%s", r->stop_line);
 	/* What is put together must not leave any more. */
 	transport_hold(r->transport, true);
 	replica_wake(r);

@@ -113,6 +113,55 @@ static enum link_verdict judge_them(struct transport *transport, struct link *li
 	return lives_remember(transport->lives, hello->from_id, hello->life) ? LINK_WAITS : LINK_REFUSED;
 }
 
+/* ---- what is said of those who may not ---- */
+
+/* The one for this refusal, or the one to write it over. */
+static struct refusal *refusal_find(struct transport *transport, const struct hello *hello, const char *why)
+{
+	struct refusal *oldest = &transport->refusals[0];
+	for (size_t i = 0; i < REFUSALS_KEPT; i++) {
+		struct refusal *refusal = &transport->refusals[i];
+		if (refusal->why == why && refusal->cluster_id == hello->cluster_id &&
+		    refusal->from_id == hello->from_id) {
+			return refusal;
+		}
+		oldest = refusal->said_us < oldest->said_us ? refusal : oldest;
+	}
+	*oldest = (struct refusal){.cluster_id = hello->cluster_id, .from_id = hello->from_id};
+	return oldest;
+}
+
+/* It came in: the next refusal is news. */
+static void refusals_forget(struct transport *transport, const struct hello *hello)
+{
+	for (size_t i = 0; i < REFUSALS_KEPT; i++) {
+		if (transport->refusals[i].from_id == hello->from_id &&
+		    transport->refusals[i].cluster_id == hello->cluster_id) {
+			transport->refusals[i] = (struct refusal){0};
+		}
+	}
+}
+
+static void say_refused(struct transport *transport, const struct link *link, const struct hello *hello,
+			const char *why)
+{
+	uint64_t now_us = env_now_us(transport->config.env);
+	struct refusal *refusal = refusal_find(transport, hello, why);
+	bool due = refusal->why == NULL || now_us - refusal->said_us >= REFUSAL_AGAIN_US;
+	if (!due || !transport_may_say(transport)) {
+		refusal->silent++;
+		return;
+	}
+	log_event(transport->config.log, LOG_WARN, "peer_refused",
+		  "address=%s cluster=%llx from=%llu to=%llu kind=%u start=%llu again=%llu %s",
+		  env_stream_peer(link->stream), (unsigned long long)hello->cluster_id,
+		  (unsigned long long)hello->from_id, (unsigned long long)hello->to_id, hello->kind,
+		  (unsigned long long)hello->life.start, (unsigned long long)refusal->silent, why);
+	refusal->why = why;
+	refusal->said_us = now_us;
+	refusal->silent = 0;
+}
+
 enum link_verdict transport_greeted(struct link *link, const struct hello *hello)
 {
 	struct transport *transport = link->owner;
@@ -127,19 +176,17 @@ enum link_verdict transport_greeted(struct link *link, const struct hello *hello
 			link->dialed ? judge_us(transport, link, hello) : judge_them(transport, link, hello);
 	}
 	if (verdict != LINK_REFUSED) {
+		refusals_forget(transport, hello);
 		return verdict;
 	}
 	transport->stats.frames_bad++;
-	bool said = expected && link->dialed && transport_find(transport, link->peer_id)->too_old_said;
-	if (!said && transport_may_say(transport)) {
-		log_event(transport->config.log, LOG_WARN, "peer_refused",
-			  "address=%s cluster=%llx from=%llu to=%llu kind=%u start=%llu%s",
-			  env_stream_peer(link->stream), (unsigned long long)hello->cluster_id,
-			  (unsigned long long)hello->from_id, (unsigned long long)hello->to_id, hello->kind,
-			  (unsigned long long)hello->life.start,
-			  !expected ? " it is not who belongs here"
-			  : alike   ? " its lives do not fit"
-				    : " its member lines are not ours: they must be the same on every node");
+	/* What another remembers of us was said where it was judged. */
+	bool said = expected && alike && link->dialed && hello->seen.start != 0;
+	if (!said) {
+		say_refused(transport, link, hello,
+			    !expected ? "it is not who belongs here"
+			    : alike   ? "its lives do not fit"
+				      : "its member lines are not ours: they must be the same on every node");
 	}
 	return LINK_REFUSED;
 }

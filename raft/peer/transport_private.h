@@ -12,6 +12,16 @@ struct peer {
 	bool too_old_said;
 };
 
+/* A connection that was refused, and the line about it. */
+struct refusal {
+	uint64_t cluster_id, from_id;
+	const char *why;          /* NULL: none */
+	uint64_t said_us, silent; /* how often since then without a line */
+};
+#define REFUSALS_KEPT 16
+/* Who is set wrong knocks for days: so long one line is enough. */
+#define REFUSAL_AGAIN_US ((uint64_t)600 * 1000000)
+
 struct transport {
 	struct transport_config config;
 	char listen[128];
@@ -28,6 +38,7 @@ struct transport {
 	uint64_t released_us; /* held until then */
 	unsigned lines, ticks;
 	uint64_t lines_dropped;
+	struct refusal refusals[REFUSALS_KEPT];
 	void (*closed)(void *owner);
 	struct transport_stats stats;
 };

@@ -75,7 +75,8 @@ void shard_fail(struct shard *shard, const char *line)
 	if (shard->phase == PHASE_FAILED || shard->phase == PHASE_CLOSED) {
 		return;
 	}
-	log_event(shard->log, LOG_ERROR, "stopped", "reason=\"%s\"", line);
+	/* The reason is the process's last line. */
+	log_event(shard->log, LOG_ERROR, "stopped", "applied=%llu", (unsigned long long)shard->apply.index);
 	release_lost(shard, CODE_LEADER_LOST);
 	propose_drop(shard);
 	shard_move(shard, PHASE_FAILED);

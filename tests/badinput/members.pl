@@ -28,8 +28,11 @@ my $ends = sub {
 	my $from = -s $c->logfile(3);
 	eval { $c->start(3) };
 	is($ends->($c, 3), 1, 'a node whose directory was emptied ends with 1: it is no crash');
-	my @fatal = grep {/^fatal: /} split /\n/, Cluster::read_from($c->logfile(3), $from);
+	my $said = Cluster::read_from($c->logfile(3), $from);
+	my @fatal = grep {/^fatal: /} split /\n/, $said;
 	is(scalar @fatal, 1, 'with one last line');
+	is(scalar(() = $said =~ /memory is gone/g), 1, 'which says it once');
+	unlike($said, qr/peer_refused/, 'and blames nobody else');
 	like($fatal[0] // '', qr/memory is gone.*docs\/operations\.md/, 'that says why, and where to read on');
 }
 
@@ -46,6 +49,10 @@ my $ends = sub {
 	ok(Cluster::wait_for(sub { Cluster::read_from($c->logfile(3), 0) =~ /peer_refused .* its member lines are not ours/ }),
 		'the third says that its member lines are not theirs');
 	ok($c->runs($_), "and node $_ lives") for $c->ids;
+	for my $i (1, 2) {
+		is(scalar(() = Cluster::read_from($c->logfile($i), 0) =~ /peer_refused .*from=3/g), 1,
+			"node $i says once that it lets it not in, however often it dials");
+	}
 	$c->kill9(3);
 
 	# Its log begins with what it was told.

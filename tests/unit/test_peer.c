@@ -580,6 +580,9 @@ static void test_other_members(void)
 {
 	struct pair *pair = pair_new(10);
 	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	struct lines lines = {0};
+	struct log log = {.sink = count_lines, .owner = &lines};
+	pair->log = &log;
 	pair->members[0] = 7;
 	pair->members[1] = 8;
 	start(pair, 0, CLUSTER);
@@ -588,11 +591,21 @@ static void test_other_members(void)
 	ok(a->connected == 0 && b->connected == 0, "members that were set differently do not meet");
 	ok(lives_of(a->lives, 2).start == 0 && lives_of(b->lives, 1).start == 0,
 	   "and remember nothing of each other, so that one may begin again");
+	run_ms(pair, 500000);
+	ok(bad_frames(a) > 100 && lines.all == 2, "both say so once, however often they dial (%u lines for %llu)",
+	   lines.all, (unsigned long long)bad_frames(a));
+	run_ms(pair, 100000);
+	is_int(lines.all, 4, "and again after ten minutes");
 	stop(pair, 1, SIM_KILL_PROCESS);
 	pair->members[1] = 7;
 	start(pair, 1, CLUSTER);
 	run_ms(pair, 1000);
 	ok(met(pair), "with the same members they do");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	pair->members[1] = 8;
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	is_int(lines.all, 6, "and when they are set differently again, that is news");
 	pair_free(pair);
 }
 
