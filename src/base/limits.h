@@ -46,6 +46,9 @@
 #define LIMIT_CONN_LINGER MIB(512)
 #define LIMIT_NODE_REQUESTS 131072    /* the same of all connections of a node */
 #define LIMIT_NODE_INPUT MIB(128)     /* unread input of all connections; then those with a long request are closed */
+/* Replies of all connections that were not taken yet; then long ones of reads are answered with retry, and who
+ * takes none is not read. */
+#define LIMIT_NODE_OUTPUT MIB(128)
 #define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
@@ -91,6 +94,7 @@ _Static_assert(LIMIT_REQUEST_BYTES + KIB(64) <= LIMIT_FRAME, "a request can be p
 _Static_assert(LIMIT_REPLY + KIB(64) <= LIMIT_FRAME, "so can its reply");
 _Static_assert(2 * LIMIT_VALUE < LIMIT_REPLY && LIMIT_REPLY < LIMIT_CONN_OUTPUT, "what was written can be read");
 _Static_assert(LIMIT_REPLY_SHORT < LIMIT_REPLY, "a short reply is not the longest");
+_Static_assert(LIMIT_CONN_OUTPUT < LIMIT_NODE_OUTPUT, "one connection is not all");
 _Static_assert(LIMIT_FRAME < LIMIT_PEER_QUEUE, "a frame fits the queue");
 _Static_assert(LIMIT_BATCH_SEAL <= LIMIT_ENTRY, "a sealed batch fits an entry");
 _Static_assert(LIMIT_OVERLOAD_REQUESTS <= LIMIT_TURN_REQUESTS && LIMIT_OVERLOAD_TURN_US < LIMIT_TURN_MS * 1000,

@@ -32,6 +32,14 @@ size_t conn_unsent(const struct conn *conn)
 	return conn->out.len + conn->sending.len;
 }
 
+/* Keeps the sum over all connections. */
+static void conn_count_output(struct conn *conn)
+{
+	size_t bytes = conn_unsent(conn) + conn->held_bytes;
+	conn->node->listener.output_bytes += bytes - conn->counted_output;
+	conn->counted_output = bytes;
+}
+
 static void conn_write_cb(struct env_write *write, int status)
 {
 	struct conn *conn = (struct conn *)((char *)write - offsetof(struct conn, write));
@@ -39,6 +47,7 @@ static void conn_write_cb(struct env_write *write, int status)
 	conn->writing = false;
 	conn->node->counters.bytes_out += status == 0 ? conn->sending.len : 0;
 	buf_reset(&conn->sending);
+	conn_count_output(conn);
 	if (status != 0) {
 		conn_close(conn);
 		return;
@@ -102,6 +111,7 @@ static void conn_collect(struct conn *conn)
 		conn->call_count--;
 		call_release(call);
 	}
+	conn_count_output(conn);
 	if (conn->state != CONN_DOOMED && (buf_failed(&conn->out) || conn_unsent(conn) > LIMIT_CONN_OUTPUT)) {
 		conn->node->counters.output_closed++;
 		listener_log(&conn->node->listener, LOG_WARN, "client_closed", conn, "output_limit");
@@ -189,18 +199,26 @@ void conn_reply_end(struct conn *conn, struct conn_reply *answer)
 
 /* ---- calls ---- */
 
-_Static_assert(LIMIT_CONN_OUTPUT == MIB(16) && LIMIT_REQUEST_BYTES == 1310720, "the texts say so");
+_Static_assert(LIMIT_CONN_OUTPUT == MIB(16) && LIMIT_NODE_OUTPUT == MIB(128) &&
+		       LIMIT_REQUEST_BYTES == 1310720,
+	       "the texts say so");
 
 /* Answers of other nodes and of walks come longer than was thought when more was read behind them. What was
  * only read can be asked again; nobody's connection is closed for it. */
 static void conn_fit(struct conn *conn, struct call *call)
 {
 	size_t len = call->request.reply.len, others = conn->held_bytes - call->held_bytes;
-	if (len > LIMIT_REPLY_SHORT && !call->request.wrote &&
-	    conn_unsent(conn) + others + len > LIMIT_CONN_OUTPUT) {
+	if (len <= LIMIT_REPLY_SHORT || call->request.wrote) {
+		return;
+	}
+	if (conn_unsent(conn) + others + len > LIMIT_CONN_OUTPUT) {
 		call_replace(call, CODE_OVERLOADED,
 			     "\"reason\":\"replies of this connection that were not taken yet are over 16 "
 			     "MiB: read them, then ask again\"");
+	} else if (conn->node->listener.output_bytes - call->held_bytes + len > LIMIT_NODE_OUTPUT) {
+		call_replace(call, CODE_OVERLOADED,
+			     "\"reason\":\"replies that clients of this node did not take yet are over 128 "
+			     "MiB: ask again a little later\"");
 	}
 }
 
@@ -243,6 +261,7 @@ void conn_count_held(struct conn *conn, struct call *call)
 	}
 	conn->held_bytes += held - call->held_bytes;
 	call->held_bytes = held;
+	conn_count_output(conn);
 }
 
 /* The client is gone: nobody waits for these answers. */
@@ -277,7 +296,8 @@ static bool conn_may_read(struct conn *conn)
 		}
 		return false;
 	}
-	return conn_unsent(conn) + conn->held_bytes < OUTPUT_FULL;
+	bool crowded = conn->node->listener.output_bytes > LIMIT_NODE_OUTPUT;
+	return conn_unsent(conn) + conn->held_bytes < (crowded ? LIMIT_REPLY_SHORT : OUTPUT_FULL);
 }
 
 static void conn_protocol_error(struct conn *conn, const struct err *err)
@@ -474,6 +494,7 @@ void conn_free(struct conn *conn)
 	buf_fini(&conn->in);
 	buf_fini(&conn->out);
 	buf_fini(&conn->sending);
+	conn_count_output(conn);
 	free(conn);
 	if (node->state == NODE_STOPPING) {
 		node_stop_step(node);

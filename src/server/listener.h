@@ -12,7 +12,8 @@ struct listener {
 	struct list conns;   /* in the order of their ids */
 	struct list starved; /* not read because the whole node has too much under way */
 	size_t count;
-	size_t input_bytes; /* unread input of all of them */
+	size_t input_bytes;  /* unread input of all of them */
+	size_t output_bytes; /* answers of all of them that are held or not taken yet */
 	uint64_t next_id;
 	unsigned port;
 	unsigned lines; /* log lines about clients since the last tick */

@@ -961,6 +961,47 @@ static void test_slow_reader(void)
 	house_close(&house);
 }
 
+/* Many clients do not take their replies: each is within its own bound. */
+static void test_slow_readers(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int slow = client_open(&house), fd = client_open(&house);
+	char *big = long_reply(2 * LIMIT_REPLY_SHORT), *bigger = long_reply(MIB(6));
+	say(&house, slow, "GET a\r\nGET b\r\n");
+	straw_answer(0, bigger);
+	turns(&house);
+	straw_answer(1, big);
+	ok(house.node->listener.output_bytes > MIB(1), "what a client does not take is counted");
+	house.node->listener.output_bytes += LIMIT_NODE_OUTPUT;
+	say(&house, fd, "GET a\r\n");
+	straw_answer(2, big);
+	hear(&house, fd,
+	     "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"replies that clients of this node did not take "
+	     "yet are over 128 MiB: ask again a little later\"}\r\n",
+	     "when it is too much a long reply of a read is answered with retry");
+	say(&house, fd, "GET a\r\n");
+	straw_answer(3, "$1\r\n1\r\n");
+	hear(&house, fd, "$1\r\n1\r\n", "a short one is given");
+	house.node->listener.output_bytes -= LIMIT_NODE_OUTPUT;
+	say(&house, fd, "SET a 1\r\nGET a\r\n");
+	straw_answer(5, big);
+	house.node->listener.output_bytes += LIMIT_NODE_OUTPUT;
+	say(&house, fd, "GET b\r\n");
+	is_int(straw.count, 6, "of whom a long one waits nothing more is read");
+	house.node->listener.output_bytes -= LIMIT_NODE_OUTPUT;
+	straw_answer(4, "+OK\r\n");
+	turns(&house);
+	is_int(straw.count, 7, "until it is gone");
+	close(slow);
+	close(fd);
+	await_clients(&house, 0);
+	is_int(house.node->listener.output_bytes, 0, "what a client that went did not take counts no longer");
+	free(big);
+	free(bigger);
+	house_close(&house);
+}
+
 static void test_max_clients(void)
 {
 	struct house house;
@@ -1226,5 +1267,6 @@ int main(void)
 	test_stop_that_hangs();
 	test_node_requests_gone();
 	test_long_queue_here();
+	test_slow_readers();
 	return tap_done();
 }
