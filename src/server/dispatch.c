@@ -4,6 +4,8 @@
 #include "server/node_private.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 /* Parked calls are looked at this often: for deadlines, and for nodes that were not connected. */
 #define TICK_MS 10
@@ -167,6 +169,26 @@ static uint64_t leader_of(const struct node *node)
 	return 0;
 }
 
+/* Nobody leads for as long as a request may wait: one that names no deadline is told so instead of waiting
+ * in its turn. Who names one waits for it: libtally always does. */
+static bool is_weary(const struct node *node, const struct call *call, uint64_t now_us)
+{
+	return call->request.envelope.deadline_ms == 0 && node->leaderless_us != 0 &&
+	       now_us >= node->leaderless_us + node->config.default_deadline_ms * 1000;
+}
+
+static void dispatch_refuse_leaderless(struct call *call, uint64_t now_us)
+{
+	char details[192];
+	snprintf(details, sizeof details,
+		 "\"leaderless_ms\":%" PRIu64
+		 ",\"reason\":\"this node knows no leader: a majority of the %zu "
+		 "members must be up and reach each other; ask again soon, or another node\"",
+		 (now_us - call->node->leaderless_us) / 1000, call->node->config.member_count);
+	dispatch_unroute(call);
+	call_answer_code(call, CODE_NOT_LEADER, details);
+}
+
 /* Nothing of the client's is under way elsewhere. */
 static bool way_is_free(const struct conn *conn, uint64_t to_id)
 {
@@ -213,6 +235,12 @@ static void dispatch_walk(struct dispatch *dispatch)
 		struct call *call = list_entry(link, struct call, parked);
 		struct conn *conn = call->conn;
 		next = link->next;
+		if (to_id == 0 && is_weary(node, call, now_us)) {
+			node->counters.parked_expired++;
+			dispatch_unpark(dispatch, call);
+			dispatch_refuse_leaderless(call, now_us);
+			continue;
+		}
 		if (now_us >= call->deadline_us) {
 			node->counters.parked_expired++;
 			dispatch_unpark(dispatch, call);
@@ -282,11 +310,15 @@ bool dispatch_call(struct dispatch *dispatch, struct call *call)
 		dispatch_submit(dispatch, call);
 		return true;
 	}
+	uint64_t now_us = env_now_us(node->env);
+	if (to_id == 0 && is_weary(node, call, now_us)) {
+		dispatch_refuse_leaderless(call, now_us);
+		return false;
+	}
 	uint64_t limit_ms = request->envelope.deadline_ms != 0 ? request->envelope.deadline_ms
 							       : node->config.default_deadline_ms;
 	call->deadline_us = request->arrived_us + limit_ms * 1000;
 	call->mutates = request_mutates(request);
-	uint64_t now_us = env_now_us(node->env);
 	if (!forward_encode(&call->frame, request, left_ms(call, now_us))) {
 		dispatch_refuse(call, CODE_TOO_LARGE);
 		return false;

@@ -39,6 +39,10 @@ static void node_role_cb(void *owner, enum replica_role role, uint64_t leader_id
 	}
 	node->role = role;
 	node->leader_id = leader_id;
+	bool known = shard_role(node->shard, &leader_id) != SHARD_UNKNOWN;
+	node->leaderless_us = known                      ? 0
+			      : node->leaderless_us == 0 ? env_now_us(node->env)
+							 : node->leaderless_us;
 	dispatch_kick(&node->dispatch);
 }
 
@@ -112,7 +116,7 @@ int node_open(struct env *env, const struct node_config *config, struct log *log
 	node->env = env;
 	node->log = log;
 	node->config = *config;
-	node->started_us = env_now_us(env);
+	node->started_us = node->leaderless_us = env_now_us(env);
 	call_pool_init(&node->calls);
 	listener_init(&node->listener, node);
 	dispatch_init(&node->dispatch, node);

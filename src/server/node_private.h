@@ -47,6 +47,7 @@ struct node {
 	uint64_t started_us;
 	enum replica_role role;
 	uint64_t leader_id;
+	uint64_t leaderless_us; /* since when nobody is known to lead; 0: somebody is */
 
 	struct env_timer tick, stop_timer;
 	void (*stopped)(void *owner);

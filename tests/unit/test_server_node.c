@@ -765,7 +765,7 @@ static void test_parked_deadline(void)
 	struct house house;
 	house_open_as(&house, SHARD_UNKNOWN, 0, 40);
 	int fd = client_open(&house);
-	say(&house, fd, "SET a 1\r\nPING\r\n");
+	say(&house, fd, "DEADLINE 40 SET a 1\r\nPING\r\n");
 	hear(&house, fd,
 	     "-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"this node does not lead and knows no leader "
 	     "yet: ask again soon, or another node\"}\r\n+PONG\r\n",
