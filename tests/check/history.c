@@ -289,6 +289,9 @@ static int read_end(struct history *history, const json_t *line, int outcome)
 	struct history_op *op = &history->ops[get_int(line, "op")];
 	const json_t *t = json_object_get(line, "t_us");
 	op->returned_us = t != NULL ? (uint64_t)json_integer_value(t) : HISTORY_NEVER;
+	if (op->returned_us < op->invoked_us) {
+		return ERR_INVALID;
+	}
 	op->outcome = (enum history_outcome)outcome;
 	op->value = get_int(line, "value");
 	op->node = (uint32_t)get_int(line, "node");
@@ -379,5 +382,10 @@ int history_read(struct history *history, FILE *in, struct err *err)
 		json_decref(line);
 	}
 	free(text);
+	for (size_t i = 0; rc == 0 && i < history->count; i++) {
+		if (history->ops[i].invoked_us == HISTORY_NEVER) {
+			rc = err_set(err, ERR_INVALID, "operation %zu has no line: the history is cut", i);
+		}
+	}
 	return rc;
 }

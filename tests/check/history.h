@@ -113,7 +113,8 @@ void history_add_hash(struct history *history, const struct history_hash *hash);
 const char *history_function_name(enum history_function function);
 /* Writes JSON lines. ERR_IO. */
 int history_write(const struct history *history, FILE *out);
-/* Reads what history_write wrote into an initialised history. ERR_INVALID with the line's number in err. */
+/* Reads what history_write wrote into an initialised history. ERR_INVALID with the line's number in err, or
+ * that of an operation without one. */
 int history_read(struct history *history, FILE *in, struct err *err);
 
 #endif /* TESTS_CHECK_HISTORY_H */

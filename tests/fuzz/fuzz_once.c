@@ -1,8 +1,12 @@
-/* Once records and the ids of requests: a record that is taken encodes to the same bytes; an id that carries
- * a time may run at that time and not after its retention. */
+/* Once records and the ids of requests: a record that is taken encodes to the same bytes; a kept reply is
+ * told to whoever asks now as one whole reply, or is none; an id that carries a time may run at that time and
+ * not after its retention. */
 #include <assert.h>
 
+#include "command/command.h"
 #include "engine/once.h"
+#include "engine/replay.h"
+#include "wire/resp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,6 +22,36 @@ static void fuzz_record(struct slice value)
 	arena_init(&arena, 4096);
 	assert(slice_equal(once_encode(&record, &arena), value));
 	arena_fini(&arena);
+}
+
+/* To an asker of RESP2, of whom the answer is never copied as it stands; and marked, as CALL's is. */
+static void fuzz_replay(struct slice kept)
+{
+	const struct command *call = command_find(SLICE_LIT("CALL"));
+	const struct request_command one = {.command = call},
+				     plain = {.command = command_find(SLICE_LIT("GET"))};
+	for (unsigned way = 0; way < 8 && kept.len > 0; way++) {
+		const struct replay replay = {.kept = kept,
+					      .commands = (way & 1) != 0 ? &one : &plain,
+					      .command_count = 1,
+					      .exec = (way & 2) != 0,
+					      .call = call,
+					      .mark = (way & 1) != 0};
+		struct arena arena;
+		struct buf out;
+		size_t used = 0;
+		arena_init(&arena, 4096);
+		buf_init(&out, MIB(16));
+		struct reply reply = {.out = &out, .protocol = (way & 4) != 0 && replay.mark ? 3 : 2};
+		int status = replay_write(&replay, &arena, &reply);
+		assert(status == 0 || (status == ERR_CORRUPT && out.len == 0));
+		if (status == 0) {
+			status = resp_reply_measure(buf_slice(&out), MIB(16), &used);
+			assert(status == 0 && used == out.len);
+		}
+		buf_fini(&out);
+		arena_fini(&arena);
+	}
 }
 
 static void fuzz_id(struct slice id)
@@ -43,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t key[ONCE_KEY_MAX];
 	fuzz_record(slice_of(data, size));
+	fuzz_replay(slice_of(data, size));
 	fuzz_id(slice_of(data, size));
 	if (size > 1 && size - 1 <= LIMIT_REQUEST_ID) {
 		struct slice user = slice_of(data + 1, data[0] % size), id = slice_of(data + 1, size - 1);
