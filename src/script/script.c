@@ -162,16 +162,6 @@ struct chain script_bundle_hash(const struct script_bundle *bundle)
 	return bundle->hash;
 }
 
-struct script_bundle *host_find(struct script_host *host, struct chain hash)
-{
-	for (struct script_bundle *bundle = host->bundles; bundle != NULL; bundle = bundle->next) {
-		if (chain_equal(bundle->hash, hash)) {
-			return bundle;
-		}
-	}
-	return NULL;
-}
-
 /* The same files may come in another order. */
 struct script_bundle *host_find_files(struct script_host *host, struct slice name,
 				      const struct script_file *files, size_t count)
@@ -183,48 +173,6 @@ struct script_bundle *host_find_files(struct script_host *host, struct slice nam
 	memcpy(sorted, files, count * sizeof *files);
 	qsort(sorted, count, sizeof *sorted, compare_files);
 	return host_find(host, hash_files(name, sorted, count));
-}
-
-/* Frees the bundle that was used longest ago, when there are too many. */
-static void evict(struct script_host *host)
-{
-	size_t count = 0;
-	struct script_bundle **oldest = &host->bundles;
-	for (struct script_bundle **at = &host->bundles; *at != NULL; at = &(*at)->next) {
-		count++;
-		if ((*at)->used < (*oldest)->used) {
-			oldest = at;
-		}
-	}
-	if (count > HOST_BUNDLES) {
-		struct script_bundle *gone = *oldest;
-		*oldest = gone->next;
-		if (host->active == gone) {
-			host->active = NULL;
-			host->active_row_len = 0;
-		}
-		script_bundle_free(gone);
-	}
-}
-
-void script_install(struct script_host *host, struct script_bundle *bundle)
-{
-	host->stats.compiled++;
-	struct script_bundle *same = host_find(host, bundle->hash);
-	if (same != NULL) {
-		same->used = ++host->uses;
-		script_bundle_free(bundle);
-		return;
-	}
-	bundle->used = ++host->uses;
-	bundle->next = host->bundles;
-	host->bundles = bundle;
-	evict(host);
-}
-
-bool script_installed(const struct script_host *host, struct chain hash)
-{
-	return host_find((struct script_host *)(uintptr_t)host, hash) != NULL;
 }
 
 /* ---- preparing a call ---- */
