@@ -76,6 +76,7 @@
 #define LIMIT_SCRIPT_STEPS 5000000 /* VM instructions, and charges by size of library calls */
 #define LIMIT_SCRIPTS_CACHED 4096 /* scripts of EVAL and SCRIPT LOAD that a node keeps; then the longest unused goes */
 #define LIMIT_LIBRARIES_CACHED 256 /* compiled libraries of FUNCTION LOAD; then the longest unused is compiled again */
+#define LIMIT_REFUSED 64 /* scripts that a node refuses (script/refused.h); then the oldest is forgotten */
 #define LIMIT_BUNDLE_FILES 256
 #define LIMIT_BUNDLE_BYTES KIB(768) /* must fit one transaction */
 #define LIMIT_VALUE_DEPTH 32        /* nesting of arguments, results and JSON */

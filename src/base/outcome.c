@@ -11,6 +11,7 @@ static const struct {
 #undef X
 };
 #define CODE_COUNT (sizeof(codes) / sizeof(codes[0]))
+_Static_assert(CODE_COUNT == CODE_LAST + 1, "the last code is the last of the table");
 
 static const char *const outcome_names[] = {"done", "refused", "conflict", "retry", "unknown"};
 

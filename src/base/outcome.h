@@ -18,7 +18,7 @@
 enum outcome { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_CONFLICT, OUTCOME_RETRY, OUTCOME_UNKNOWN };
 
 /* X(name, outcome, what happened: what to do), for JSON as it is. A reply that has nothing better to say says
- * this. */
+ * this. Nodes tell each other a code by its place: new ones stand at the end. */
 #define OUTCOME_CODES(X)                                                                                     \
 	X(VALIDATION, REFUSED, "an argument is missing, unknown or of the wrong kind: correct the call")     \
 	X(NOT_FOUND, REFUSED,                                                                                \
@@ -53,13 +53,17 @@ enum outcome { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_CONFLICT, OUTCOME_RETRY, O
 	X(NO_SPACE, RETRY, "the disk is nearly full, reads go on: free space, and writes are taken again")   \
 	X(STOPPING, RETRY, "the node is stopping: ask another")                                              \
 	X(OUTCOME_UNKNOWN, UNKNOWN,                                                                          \
-	  "it may have happened: ask again with the same id, or without one read first")
+	  "it may have happened: ask again with the same id, or without one read first")                     \
+	X(SCRIPT_REFUSED, REFUSED,                                                                           \
+	  "a call of this script did not come back and ended this node: push a changed source (its hash "    \
+	  "differs), or remove the file refused in the node's directory and restart it")
 
 enum code {
 	CODE_NONE,
 #define X(name, outcome, text) CODE_##name,
 	OUTCOME_CODES(X)
 #undef X
+	CODE_LAST = CODE_SCRIPT_REFUSED
 };
 
 const char *code_name(enum code code); /* "OVERLOADED" */

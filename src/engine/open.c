@@ -28,7 +28,7 @@ static void keep_config(struct shard *shard, const struct shard_config *config)
 {
 	struct shard_config *c = &shard->config;
 	*c = *config;
-	size_t bytes = text_size(c->log_dir) + text_size(c->store_dir) + text_size(c->peer_listen);
+	size_t bytes = text_size(c->dir) + text_size(c->log_dir) + text_size(c->store_dir) + text_size(c->peer_listen);
 	for (size_t i = 0; i < c->member_count; i++) {
 		bytes += text_size(c->members[i].address);
 	}
@@ -37,6 +37,7 @@ static void keep_config(struct shard *shard, const struct shard_config *config)
 	if (shard->strings == NULL || shard->members == NULL) {
 		fatal("out of memory: a shard's configuration");
 	}
+	c->dir = keep_text(&at, c->dir);
 	c->log_dir = keep_text(&at, c->log_dir);
 	c->store_dir = keep_text(&at, c->store_dir);
 	c->peer_listen = keep_text(&at, c->peer_listen);
@@ -138,6 +139,14 @@ static int open_replica(struct shard *shard, const struct store_meta *meta, stru
 	return replica_open(&config, &applied, &shard->replica, err);
 }
 
+static int open_watchdog(struct shard *shard, struct err *err)
+{
+	const struct shard_config *c = &shard->config;
+	return c->script_limit_ms == 0
+		       ? 0
+		       : watchdog_open(c->env, c->log, c->dir, c->script_limit_ms, &shard->watchdog, err);
+}
+
 int shard_open(const struct shard_config *config, struct shard **out, struct err *err)
 {
 	struct store_meta meta = {0};
@@ -148,7 +157,10 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	survey_init(shard);
 	apply_init(shard);
 	env_timer_init(shard->env, &shard->tick, shard_tick_cb);
-	int rc = open_store(shard, &meta, err);
+	int rc = open_watchdog(shard, err);
+	if (rc == 0) {
+		rc = open_store(shard, &meta, err);
+	}
 	if (rc == 0) {
 		rc = open_replica(shard, &meta, err);
 	}
@@ -160,6 +172,10 @@ int shard_open(const struct shard_config *config, struct shard **out, struct err
 	shard->commit_index = meta.index;
 	shard->overlay = overlay_new(shard->store, shard->config.row_cache_bytes, shard->hash_seed);
 	shard->host = script_host_new(shard->log);
+	if (shard->watchdog != NULL) {
+		struct script_watch watch = watchdog_watch(shard->watchdog);
+		script_host_watch(shard->host, &watch);
+	}
 	shard->compile_lane = env_lane_open(shard->env, "compile", ENV_LANE_LOW);
 	apply_open(shard, &meta);
 	survey_open(shard);

@@ -292,6 +292,7 @@ void shard_free(struct shard *shard)
 	propose_fini(shard);
 	overlay_free(shard->overlay);
 	script_host_free(shard->host);
+	watchdog_close(shard->watchdog);
 	store_close(shard->store, false);
 	buf_fini(&shard->once_reply[0]);
 	buf_fini(&shard->once_reply[1]);

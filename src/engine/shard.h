@@ -32,6 +32,9 @@ struct shard_config {
 	uint64_t once_retention_ms;   /* 7 days */
 	uint64_t event_retention;     /* event blocks kept, in entries; 0: for ever */
 	uint64_t space_reserve_bytes; /* free space below which writes answer NO_SPACE; 256 MiB */
+	uint64_t script_limit_ms; /* processor time of one script's call, then the process ends
+				     (engine/watchdog.h); 0: nothing is watched or refused */
+	const char *dir;          /* of the file of refused scripts, there already */
 
 	/* A node that leads or is led changed: parked requests may be sent on. */
 	void (*on_role)(void *owner, enum replica_role role, uint64_t leader_id);

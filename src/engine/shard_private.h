@@ -22,6 +22,7 @@
 #include "engine/once.h"
 #include "engine/shard.h"
 #include "engine/stamp.h"
+#include "engine/watchdog.h"
 #include "store/keys.h"
 #include "env/env.h"
 #include "txn/overlay.h"
@@ -162,6 +163,7 @@ struct shard {
 	struct replica *replica;
 	struct overlay *overlay;
 	struct script_host *host;
+	struct watchdog *watchdog; /* NULL: none */
 
 	enum phase phase;
 	bool failed; /* truth is lost: nothing more is written */

@@ -33,7 +33,6 @@ struct budget_slab {
 static void count_hook(lua_State *L, lua_Debug *where)
 {
 	struct budget *b = budget_of(L);
-	b->ticks++;
 	b->left -= (int64_t)((size_t)lua_gethookcount(L) * (1 + b->longest / LONG_STRING));
 	if (b->left < 0 && b->active) {
 		budget_spent(L);

@@ -9,8 +9,8 @@
  * xpcall and coroutines of the sandbox raise again whatever they catch, so no script can
  * go on. The state's extra space holds the budget: budget_of(L) works on every thread.
  *
- * Last resort (not built here): the hook runs every HOOK steps; a watchdog thread that sees no
- * progress of `ticks` within a second ends the process, which the cluster survives. */
+ * The last resort is not here, and trusts nothing that is: engine/watchdog.h ends the process when a call has
+ * used a second of processor time all the same, and the script is refused afterwards (script/refused.h). */
 #ifndef SCRIPT_BUDGET_H
 #define SCRIPT_BUDGET_H
 
@@ -40,7 +40,6 @@ struct budget {
 	bool active;   /* between budget_start and budget_stop */
 	bool counting; /* the count hook is armed */
 	enum budget_end end;
-	uint64_t ticks;   /* hook calls, for a watchdog */
 	size_t footprint; /* bytes taken from the system */
 	size_t footprint_max;
 	size_t live;         /* bytes in use by Lua */

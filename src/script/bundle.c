@@ -6,6 +6,8 @@
 #include "script/internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <lauxlib.h>
@@ -406,6 +408,24 @@ static int tell_where(const struct build *build, const char *text, struct err *e
 	return err_set(err, ERR_INVALID, "%s%s%s", told ? "" : build->file, told ? "" : ": ", text);
 }
 
+/* Over all that a procedure's call may run: its source and the libraries, in the order of their names. */
+static void hash_procedures(struct script_bundle *bundle)
+{
+	struct chain shared = {0, 0};
+	for (size_t i = 0; i < bundle->library_count; i++) {
+		const struct library *library = &bundle->libraries[i];
+		shared = chain_next(shared, library->name.len, 0, 0, library->name);
+		shared = chain_next(shared, library->source.text.len, 0, 0, library->source.text);
+	}
+	for (size_t i = 0; i < bundle->procedure_count; i++) {
+		struct procedure *procedure = &bundle->procedures[i];
+		struct chain hash = chain_next(shared, procedure->name.len, 0, 1, procedure->name);
+		hash = chain_next(hash, procedure->source.text.len, 0, 1, procedure->source.text);
+		snprintf(procedure->hash, sizeof procedure->hash, "%016" PRIx64 "%016" PRIx64, hash.high,
+			 hash.low);
+	}
+}
+
 int bundle_build(struct script_bundle *bundle, struct err *err)
 {
 	struct build build = {.bundle = bundle};
@@ -440,6 +460,7 @@ int bundle_build(struct script_bundle *bundle, struct err *err)
 	}
 	bundle->lookups = arena_zalloc(&bundle->arena, (bundle->table_count + 1) * sizeof *bundle->lookups);
 	bundle->spoiled = false;
+	hash_procedures(bundle);
 	budget_settle(&bundle->budget);
 	return 0;
 }

@@ -22,6 +22,7 @@ struct script_host {
 	uint8_t active_row[256];
 	size_t active_row_len;
 	struct script_stats stats;
+	struct script_watch watch; /* zeroes: none */
 	/* EVAL and FUNCTION keep theirs here: made on first use, freed with the host. */
 	void *redis;
 	void (*redis_free)(void *redis);
@@ -42,5 +43,10 @@ struct script_bundle *host_find(struct script_host *host, struct chain hash);
 /* The active bundle, compiled and ready: 0, ERR_NOT_FOUND (none), ERR_BUSY (not compiled here), store errors.
  */
 int host_active(struct script_host *host, struct txn *txn, struct script_bundle **bundle, uint64_t *version);
+
+/* Around what runs a script. False: this node refuses it, the reply is written, and there is no end. */
+bool host_begin(struct script_host *host, const struct script_identity *running, struct arena *arena,
+		struct reply *reply);
+void host_end(struct script_host *host);
 
 #endif /* SCRIPT_HOST_H */

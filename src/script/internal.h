@@ -29,6 +29,7 @@ struct emitted {
 struct procedure {
 	struct slice name; /* "order.flash_buy" */
 	struct source source;
+	char hash[33]; /* as script/refused.h says */
 	bool writes, keeps_refusals;
 	int once; /* place of the argument, or -1 */
 	struct fields args, results;

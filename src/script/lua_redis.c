@@ -12,13 +12,14 @@
 
 /* ---- life ---- */
 
-struct redis_machine *redis_machine_new(struct script_stats *stats)
+struct redis_machine *redis_machine_new(struct script_host *host)
 {
 	struct redis_machine *m = calloc(1, sizeof(*m));
 	if (m == NULL) {
 		fatal("out of memory: the machine of EVAL");
 	}
-	m->stats = stats;
+	m->host = host;
+	m->stats = &host->stats;
 	map_init(&m->by_body);
 	map_init(&m->by_sha);
 	list_init(&m->scripts);
@@ -261,15 +262,18 @@ static void tidy(struct redis_machine *m)
 	}
 }
 
-int machine_protect(struct redis_machine *m, struct script_redis *call, const char *name,
-		    const char *chunk_name, machine_body *body, void *job)
+int machine_protect(struct redis_machine *m, struct script_redis *call, const struct script_identity *script,
+		    const char *name, const char *chunk_name, machine_body *body, void *job)
 {
-	m->stats->calls++;
 	if (m->budget.state == NULL && !open_state(m)) {
 		reply_code(call->reply, CODE_MEMORY_EXCEEDED, NULL);
 		return ERR_DENIED;
 	}
+	if (!host_begin(m->host, script, call->arena, call->reply)) {
+		return ERR_DENIED;
+	}
 	lua_State *L = m->budget.state;
+	m->stats->calls++;
 	m->call = call;
 	m->name = name;
 	m->chunk_name = chunk_name;
@@ -288,6 +292,7 @@ int machine_protect(struct redis_machine *m, struct script_redis *call, const ch
 	lua_pushcfunction(L, run_body);
 	lua_pushlightuserdata(L, &p);
 	int lua_status = lua_pcall(L, 1, 0, 1);
+	host_end(m->host);
 	m->stats->steps += (uint64_t)budget_stop(&m->budget);
 	int status = p.status;
 	if (lua_status != LUA_OK) {
@@ -385,7 +390,7 @@ int script_redis_run(struct script_redis *call)
 {
 	struct script_host *host = call->host;
 	if (host->redis == NULL) {
-		host->redis = redis_machine_new(&host->stats);
+		host->redis = redis_machine_new(host);
 		host->redis_free = free_machine;
 	}
 	return redis_machine_run(host->redis, call);

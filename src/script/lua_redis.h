@@ -37,6 +37,7 @@ struct redis_script {
 struct redis_chunk {
 	struct list link;
 	struct slice code;
+	char sha[SHA1_HEX + 1];
 	int ref;
 };
 
@@ -95,6 +96,7 @@ struct redis_machine {
 	struct buf bytes;   /* the reply of a command */
 	struct arena arena; /* for one command */
 
+	struct script_host *host;
 	struct script_stats *stats; /* the host's */
 };
 static inline struct redis_machine *machine_of(lua_State *L)
@@ -104,7 +106,7 @@ static inline struct redis_machine *machine_of(lua_State *L)
 
 /* ---- the door for the rest of the room ---- */
 
-struct redis_machine *redis_machine_new(struct script_stats *stats);
+struct redis_machine *redis_machine_new(struct script_host *host);
 void redis_machine_free(struct redis_machine *m);
 /* Runs one of EVAL, EVALSHA, EVAL_RO, EVALSHA_RO, SCRIPT, FUNCTION, FCALL, FCALL_RO; as script_redis_run. */
 int redis_machine_run(struct redis_machine *m, struct script_redis *call);
@@ -114,10 +116,11 @@ int redis_machine_run(struct redis_machine *m, struct script_redis *call);
 /* What a call does inside Lua: everything that can raise. Returns 0 or ERR_DENIED when it wrote an error
  * reply itself. */
 typedef int machine_body(struct redis_machine *m, void *job);
-/* Runs body within a budget, below lua_pcall. name and chunk_name are for messages. Whatever it raises
- * becomes the reply. 0, ERR_DENIED, or the status of the store: as script_redis_run. */
-int machine_protect(struct redis_machine *m, struct script_redis *call, const char *name,
-		    const char *chunk_name, machine_body *body, void *job);
+/* Runs body, which runs code of this script, within a budget, below lua_pcall. name and chunk_name are for
+ * messages. Whatever it raises becomes the reply. 0, ERR_DENIED (also: the script is refused), or the status of
+ * the store: as script_redis_run. */
+int machine_protect(struct redis_machine *m, struct script_redis *call, const struct script_identity *script,
+		    const char *name, const char *chunk_name, machine_body *body, void *job);
 /* Inside a body: compiles source (of 5.1) and leaves the chunk, keeping it as *ref; LUA_NOREF before. False:
  * leaves the compiler's message. */
 bool machine_compile(struct redis_machine *m, struct slice source, int *ref);

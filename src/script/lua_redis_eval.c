@@ -212,6 +212,12 @@ bool eval_key_count(struct script_redis *call, size_t *count)
 	return true;
 }
 
+static int protect(struct redis_machine *m, struct script_redis *call, machine_body *body, struct eval_job *job)
+{
+	const struct script_identity identity = {SCRIPT_EVAL, SLICE_LIT("-"), job->script->sha};
+	return machine_protect(m, call, &identity, job->script->sha, CHUNK_NAME, body, job);
+}
+
 /* The script of this body: from the cache, or new and compiled. NULL: the error is written, *status set. */
 static struct redis_script *find_or_add(struct redis_machine *m, struct script_redis *call, struct slice body,
 					int *status)
@@ -233,7 +239,7 @@ static struct redis_script *find_or_add(struct redis_machine *m, struct script_r
 	}
 	job.script = script = cache_add(m, body);
 	script->read_only = read_only;
-	*status = machine_protect(m, call, script->sha, CHUNK_NAME, compile_body, &job);
+	*status = protect(m, call, compile_body, &job);
 	if (*status != 0) {
 		cache_remove(m, script);
 		return NULL;
@@ -267,7 +273,7 @@ int eval_run(struct redis_machine *m, struct script_redis *call, bool by_sha, bo
 		return ERR_DENIED;
 	}
 	m->read_only = read_only || job.script->read_only;
-	return machine_protect(m, call, job.script->sha, CHUNK_NAME, eval_body, &job);
+	return protect(m, call, eval_body, &job);
 }
 
 /* ---- SCRIPT ---- */

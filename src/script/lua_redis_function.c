@@ -45,6 +45,7 @@ static struct redis_chunk *chunk_get(struct redis_machine *m, struct slice code)
 	memcpy(copy, code.data, code.len);
 	chunk->code = slice_of(copy, code.len);
 	chunk->ref = LUA_NOREF;
+	sha1_hex(code, chunk->sha);
 	map_put(&m->by_code, chunk->code, chunk);
 	list_append(m->chunks.next, &chunk->link);
 	return chunk;
@@ -108,7 +109,7 @@ static bool run_chunk(struct redis_machine *m, struct redis_loading *loading)
 }
 
 struct load_job {
-	struct slice code;
+	struct redis_chunk *chunk;
 	struct redis_loading *loading;
 };
 
@@ -116,10 +117,8 @@ static int load_body(struct redis_machine *m, void *data)
 {
 	struct load_job *job = data;
 	lua_State *L = m->budget.state;
-	struct redis_chunk *chunk = chunk_get(m, job->code);
-	if (!machine_compile(m, without_first_line(job->code), &chunk->ref)) {
+	if (!machine_compile(m, without_first_line(job->chunk->code), &job->chunk->ref)) {
 		reply_error(m->call->reply, "ERR Error compiling function: %s", lua_tostring(L, -1));
-		chunk_remove(m, chunk);
 		return ERR_DENIED;
 	}
 	if (!run_chunk(m, job->loading)) {
@@ -234,11 +233,15 @@ int function_load(struct redis_machine *m, struct script_redis *call, struct sli
 		return ERR_DENIED;
 	}
 	struct redis_loading *loading = workspace(m);
-	struct load_job job = {code, loading};
+	struct load_job job = {chunk_get(m, code), loading};
+	const struct script_identity identity = {SCRIPT_LIBRARY, library.name, job.chunk->sha};
 	const char *text = (const char *)arena_copy(call->arena, library.name).data;
 	m->read_only = true;
-	status = machine_protect(m, call, text, CHUNK_NAME, load_body, &job);
+	status = machine_protect(m, call, &identity, text, CHUNK_NAME, load_body, &job);
 	if (status != 0) {
+		if (job.chunk->ref == LUA_NOREF) {
+			chunk_remove(m, job.chunk); /* it does not compile, or is refused */
+		}
 		return status;
 	}
 	if (loading->count == 0) {
@@ -254,7 +257,7 @@ int function_load(struct redis_machine *m, struct script_redis *call, struct sli
 /* ---- FCALL ---- */
 
 struct call_job {
-	struct slice code;
+	struct redis_chunk *chunk;
 	struct redis_loading *loading;
 	const struct slice *argv; /* behind numkeys */
 	size_t key_count, arg_count;
@@ -264,14 +267,13 @@ static int call_body(struct redis_machine *m, void *data)
 {
 	struct call_job *job = data;
 	lua_State *L = m->budget.state;
-	struct redis_chunk *chunk = chunk_get(m, job->code);
 	lua_pushnil(L);
 	machine_set_global(m, "KEYS");
 	lua_pushnil(L);
 	machine_set_global(m, "ARGV");
 	lua_pushnil(L);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, job->loading);
-	if (!machine_compile(m, without_first_line(job->code), &chunk->ref) || !run_chunk(m, job->loading)) {
+	if (!machine_compile(m, without_first_line(job->chunk->code), &job->chunk->ref) || !run_chunk(m, job->loading)) {
 		reply_error(m->call->reply, "ERR the library does not load any more: %s",
 			    lua_tostring(L, -1));
 		return ERR_DENIED;
@@ -328,7 +330,7 @@ int function_call(struct redis_machine *m, struct script_redis *call, bool read_
 	if (function == NULL) {
 		return ERR_CORRUPT; /* its name's row says it is there */
 	}
-	struct call_job job = {.code = library.code, .argv = call->argv + 3};
+	struct call_job job = {.argv = call->argv + 3};
 	if (!read_key_count(call, &job.key_count)) {
 		return ERR_DENIED;
 	}
@@ -338,8 +340,10 @@ int function_call(struct redis_machine *m, struct script_redis *call, bool read_
 		reply_error(call->reply, "ERR Can not execute a script with write flag using *_ro command.");
 		return ERR_DENIED;
 	}
+	job.chunk = chunk_get(m, library.code);
 	job.loading = workspace(m);
 	job.loading->wanted = name;
 	m->read_only = no_writes;
-	return machine_protect(m, call, (const char *)name.data, CHUNK_NAME, call_body, &job);
+	const struct script_identity identity = {SCRIPT_LIBRARY, library_name, job.chunk->sha};
+	return machine_protect(m, call, &identity, (const char *)name.data, CHUNK_NAME, call_body, &job);
 }

@@ -41,6 +41,7 @@ void script_host_free(struct script_host *host)
 void script_stats(const struct script_host *host, struct script_stats *stats)
 {
 	*stats = host->stats;
+	stats->refused = host->watch.refused == NULL ? 0 : host->watch.refused->count;
 }
 
 /* ---- bundles ---- */
@@ -520,6 +521,11 @@ int script_run(struct script_call *call, struct reply *reply, enum outcome *outc
 	size_t begin = reply->out->len;
 	assert(bundle->call == NULL && lua_gettop(L) == 0);
 
+	const struct script_identity running = {SCRIPT_PROCEDURE, call->procedure->name, call->procedure->hash};
+	if (!host_begin(call->host, &running, call->arena, reply)) {
+		*outcome = OUTCOME_REFUSED;
+		return ERR_DENIED;
+	}
 	bundle->call = call;
 	call->reply = reply;
 	call->id = ++bundle->calls;
@@ -528,6 +534,7 @@ int script_run(struct script_call *call, struct reply *reply, enum outcome *outc
 	lua_pushcfunction(L, run_cb);
 	lua_pushlightuserdata(L, call);
 	int lua_status = lua_pcall(L, 1, 0, 0);
+	host_end(call->host);
 	budget_ended(L, lua_status);
 	call->host->stats.steps += (uint64_t)budget_stop(&bundle->budget);
 	db_close_cursors(call);

@@ -18,12 +18,24 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/outcome.h"
+#include "script/refused.h"
 #include "txn/txn.h"
 #include "wire/reply.h"
 
 struct script_host;
 struct script_host *script_host_new(struct log *log);
 void script_host_free(struct script_host *host);
+
+/* Who watches over the calls: is told of each, what is refused aside, right before its script runs and right
+ * behind. What `running` points to stays as it is in between. */
+struct script_watch {
+	const struct refused *refused; /* answered with SCRIPT_REFUSED. Borrowed, as owner, by the host */
+	void (*begin)(void *owner, const struct script_identity *running);
+	void (*end)(void *owner);
+	void *owner;
+};
+/* Before the first call; without one nothing is refused. */
+void script_host_watch(struct script_host *host, const struct script_watch *watch);
 
 /* ---- bundles ---- */
 
@@ -107,6 +119,7 @@ int script_redis_run(struct script_redis *call);
 
 struct script_stats {
 	uint64_t calls, failures, steps, budget_exceeded, memory_exceeded, compiled, scripts_cached;
+	uint64_t refused, refused_calls; /* scripts on the list; calls of them */
 };
 void script_stats(const struct script_host *host, struct script_stats *stats);
 

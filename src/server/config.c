@@ -73,6 +73,8 @@ static const struct key keys[] = {
 	 "of a request that names none (5s)"},
 	{"once-retention", KIND_MS, FIELD(once_retention_ms), 1000, 3650 * DAY_MS, "TIME",
 	 "how long a request id is remembered (7d)"},
+	{"script-limit", KIND_MS, FIELD(script_limit_ms), 0, 3600000, "TIME",
+	 "processor time of one script's call, then the node ends and refuses it (1s; 0ms: no limit)"},
 	{"slowlog-slower-than", KIND_US, FIELD(slowlog_us), 0, 60000000, "TIME",
 	 "run time from which a command is kept in SLOWLOG (10ms)"},
 	{"slowlog-max-len", KIND_INT, FIELD(slowlog_max), 0, 1024, "N", "entries kept there (128)"},
@@ -107,6 +109,7 @@ void config_defaults(struct node_config *config)
 	config->default_deadline_ms = 5000;
 	config->once_retention_ms = 7 * DAY_MS;
 	config->space_reserve_bytes = MIB(256);
+	config->script_limit_ms = 1000;
 	config->slowlog_us = 10000;
 	config->slowlog_max = 128;
 	config->log_level = LOG_INFO;

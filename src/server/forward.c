@@ -238,7 +238,7 @@ int forward_decode_answer(struct slice frame, struct request *request)
 	uint32_t ordinal = 0;
 	uint64_t index = 0;
 	if (frame.len <= ANSWER_HEAD || frame.data[0] != VERSION || frame.data[1] > OUTCOME_UNKNOWN ||
-	    frame.data[2] > CODE_OUTCOME_UNKNOWN || frame.data[3] > (ANSWER_WROTE | ANSWER_REPLAYED)) {
+	    frame.data[2] > CODE_LAST || frame.data[3] > (ANSWER_WROTE | ANSWER_REPLAYED)) {
 		return ERR_INVALID;
 	}
 	if (!slice_take(&frame, 4, &head) || !slice_take_u32(&frame, &ordinal) ||

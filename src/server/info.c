@@ -173,6 +173,8 @@ static void put_tally(struct facts *facts)
 	put(facts, "script_calls", stats->script.calls);
 	put(facts, "script_failures", stats->script.failures);
 	put(facts, "script_budget_exceeded", stats->script.budget_exceeded);
+	put(facts, "scripts_refused", stats->script.refused);
+	put(facts, "script_refused_calls", stats->script.refused_calls);
 }
 
 /* As Redis: databases without keys are left out. */

@@ -98,6 +98,8 @@ static int node_open_shard(struct node *node, struct err *err)
 		.default_deadline_ms = config->default_deadline_ms,
 		.once_retention_ms = config->once_retention_ms,
 		.space_reserve_bytes = config->space_reserve_bytes,
+		.script_limit_ms = config->script_limit_ms,
+		.dir = config->dir,
 		.on_role = node_role_cb,
 		.on_forwarded = node_forwarded_cb,
 		.on_stopped = node_truth_lost_cb,

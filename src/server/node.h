@@ -19,7 +19,7 @@ struct node_member {
 /* Filled by config_defaults and then a file and flags (server/config.h).
  * node_open takes it after config_finish. */
 struct node_config {
-	char dir[512]; /* data directory: lock, identity, log/, db/ */
+	char dir[512]; /* data directory: lock, identity, refused, log/, db/ */
 	uint64_t id;
 	char name[64];       /* "n1": in log lines and replies */
 	uint64_t cluster_id; /* derived from cluster name when 0 */
@@ -35,6 +35,7 @@ struct node_config {
 	uint64_t max_clients;
 	uint64_t default_deadline_ms, once_retention_ms;
 	uint64_t space_reserve_bytes;
+	uint64_t script_limit_ms; /* processor time of one script's call; 0: without a bound */
 	uint64_t slowlog_us, slowlog_max;
 	enum log_level log_level;
 	bool bootstrap;          /* default true: an empty directory may be a new node's */

@@ -51,7 +51,7 @@ static void fuzz_answer(struct slice frame)
 	buf_init(&request.reply, LIMIT_FRAME);
 	if (forward_decode_answer(frame, &request) == 0) {
 		assert(request.reply.len + ANSWER_HEAD == frame.len);
-		assert(request.outcome <= OUTCOME_UNKNOWN && request.code <= CODE_OUTCOME_UNKNOWN);
+		assert(request.outcome <= OUTCOME_UNKNOWN && request.code <= CODE_LAST);
 	}
 	buf_fini(&request.reply);
 }

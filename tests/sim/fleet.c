@@ -291,6 +291,7 @@ static void member_config(struct member *m)
 	config->flush_bytes = MIB(1);
 	config->keep_bytes = MIB(512); /* there is no other way to catch up yet */
 	config->space_reserve_bytes = KIB(64);
+	config->script_limit_ms = 0; /* there is no processor time here */
 	config->log_level = LOG_DEBUG;
 	config->disk = m->disk;
 	struct err err = {0};

@@ -1,4 +1,5 @@
-/* What is refused when a bundle is pushed, with file and line; how tables may change. */
+/* What is refused when a bundle is pushed, with file and line; how tables may change; by what a procedure is
+ * known to who watches its calls. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,6 +235,61 @@ static void migration(void)
 	   "an old row has the new columns");
 }
 
+/* ---- who watches ---- */
+
+struct watcher {
+	char name[32], hash[41];
+	unsigned begun, ended;
+};
+
+static void watch_begin(void *owner, const struct script_identity *running)
+{
+	struct watcher *watcher = owner;
+	watcher->begun++;
+	snprintf(watcher->name, sizeof watcher->name, "%.*s", (int)running->name.len,
+		 (const char *)running->name.data);
+	snprintf(watcher->hash, sizeof watcher->hash, "%s", running->hash);
+}
+
+static void watch_end(void *owner)
+{
+	((struct watcher *)owner)->ended++;
+}
+
+/* What p, which imports lib.a, is known by. */
+static void hash_of_p(struct watcher *watcher, const char *p, const char *lib, const char *other)
+{
+	const char *files[] = {"tables.lua", TABLES, "p.lua", p, "lib/a.lua", lib, "q.lua", other, NULL};
+	struct err err = {0};
+	watcher->hash[0] = '\0';
+	if (world_push(&w, files, &err) != 0) {
+		printf("# %s\n", err.text);
+	}
+	world_call(&w, "p", NULL);
+}
+
+#define P PROC("local a = import 'lib.a' return function() return { v = a.one() } end")
+#define Q(n) "procedure { name = 'q', result = { v = int } }\nreturn function() return { v = " #n " } end"
+#define A(n) "return { one = function() return " #n " end }"
+
+static void watching(void)
+{
+	struct watcher first = {.begun = 0}, second = {.begun = 0};
+	struct refused refused = {.count = 0};
+	struct script_watch watch = {&refused, watch_begin, watch_end, &first};
+	script_host_watch(w.host, &watch);
+	hash_of_p(&first, P, A(1), Q(1));
+	ok(first.begun == 1 && first.ended == 1 && strcmp(first.name, "p") == 0 && strlen(first.hash) == 32,
+	   "who watches is told of a call and of its end, once");
+	second = first;
+	hash_of_p(&first, P, A(1), Q(2));
+	is_str(first.hash, second.hash, "a change of another procedure leaves the hash as it is");
+	hash_of_p(&first, P "\n", A(1), Q(2));
+	ok(strcmp(first.hash, second.hash) != 0, "one of its own source does not");
+	hash_of_p(&first, P, A(2), Q(2));
+	ok(strcmp(first.hash, second.hash) != 0, "nor one of a library's");
+}
+
 int main(void)
 {
 	world_open(&w);
@@ -242,6 +298,9 @@ int main(void)
 	world_close(&w);
 	world_open(&w);
 	migration();
+	world_close(&w);
+	world_open(&w);
+	watching();
 	world_close(&w);
 	return tap_done();
 }

@@ -203,6 +203,13 @@ static void test_answers(void)
 	ok(slice_equal(buf_slice(&out.reply), SLICE_LIT("+OK\r\n")), "and its bytes");
 	is_int(forward_decode_answer(slice_of(frame.data, 16), &out), ERR_INVALID,
 	       "an answer without a reply is refused");
+	size_t taken = 0;
+	for (unsigned code = 0; code < 256; code++) {
+		frame.data[2] = (uint8_t)code;
+		taken += forward_decode_answer(buf_slice(&frame), &out) == 0 && out.code == (enum code)code;
+	}
+	is_int(taken, CODE_LAST + 1, "every code passes, and nothing behind the last");
+	frame.data[2] = CODE_NONE;
 	frame.data[1] = OUTCOME_UNKNOWN + 1;
 	is_int(forward_decode_answer(buf_slice(&frame), &out), ERR_INVALID, "so is an outcome that is none");
 	request_fini(&in);

@@ -1,0 +1,28 @@
+/* What ends the process when a script's call does not come back: the last resort behind the budgets, for
+ * whatever they do not see. A call that used limit_ms of the loop's processor time is written to the file
+ * `refused` (script/refused.h), and the process ends with status 1 and a line that names it. The other
+ * members elect a leader, and this one refuses the script from its next start on.
+ *
+ * Each member learns for itself: a client that repeats an unknown outcome brings the call to the next leader,
+ * which ends as well. So the worst that one script can do is to end each member once. */
+#ifndef ENGINE_WATCHDOG_H
+#define ENGINE_WATCHDOG_H
+
+#include "base/log.h"
+#include "env/env.h"
+#include "script/script.h"
+
+struct watchdog;
+
+/* Reads dir's file `refused`. One that is damaged is set aside as `refused.damaged` with a line in the log,
+ * and the list is empty: a script that is forgotten so can end this node once more, and is then known again,
+ * but a node that does not start protects nobody. Files that cannot be read or moved: err, as any other of
+ * the disk. */
+int watchdog_open(struct env *env, struct log *log, const char *dir, uint64_t limit_ms,
+		  struct watchdog **watchdog, struct err *err);
+/* NULL ok; not inside a call. */
+void watchdog_close(struct watchdog *watchdog);
+/* What a host is to be watched with; the watchdog must outlive it. */
+struct script_watch watchdog_watch(struct watchdog *watchdog);
+
+#endif /* ENGINE_WATCHDOG_H */

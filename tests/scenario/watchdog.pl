@@ -1,0 +1,45 @@
+#!/usr/bin/env perl
+# A script that does not come back within its limit (here one that its budget of steps would end later): the node
+# that ran it ends, the others go on, and it refuses the script when it is there again.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Cluster;
+use Test::More;
+
+my $spin = 'local n = 1 while true do n = n % 7 + n % 5 end';
+my $c = Cluster->new(nodes => 3);
+$c->start($_, '--script-limit', '8ms') for $c->ids;
+my $first = $c->leader;
+is($c->patient($first, 'SET', 'stick', 'notched'), 'OK', 'three nodes serve');
+
+# Until it is caught: it may come back just in time on a machine that gives the watchdog no processor.
+sub spin_at {
+	my ($i) = @_;
+	return Cluster::wait_for(sub { eval { $c->client($i, timeout => 10)->cmd('EVAL', $spin, 0) }; $c->reap($i) });
+}
+ok(spin_at($first), 'the leader ends when a script does not come back');
+is($c->{status}{$first}, 1 << 8, 'with status 1 and without a core');
+my $said = Cluster::read_from($c->logfile($first), 0);
+like($said, qr{^fatal: a call of eval - \(hash [0-9a-f]{40}\) used more than 8 ms of processor time and did not come back; .*\Q${\$c->dir($first)}\E/refused: start the node again}m,
+	'its last line says why and what to do');
+
+my $second = $c->leader;
+isnt($second, $first, 'another one leads');
+is($c->patient($second, 'GET', 'stick'), 'notched', 'and serves what was written');
+
+$c->start($first, '--script-limit', '8ms');
+like(Cluster::read_from($c->logfile($first), length $said), qr/ warn script_refused eval=- hash=[0-9a-f]{40}\n/, 'it starts again and tells what it refuses');
+like($c->patient($first, 'INFO', 'tally'), qr/^scripts_refused:1\r$/m, 'so does its INFO');
+ok(Cluster::wait_for(sub {
+	my $leader = $c->leader;
+	return 1 if $leader == $first;
+	$c->client($leader, timeout => 10)->cmd('TALLY', 'TRANSFER', $first);
+	return;
+}), 'it leads again');
+like($c->patient($first, 'EVAL', $spin, 0), qr/^-SCRIPT_REFUSED \{"outcome":"refused","eval":"-","hash":"[0-9a-f]{40}","reason":"a call of this script did not come back/,
+	'and refuses the script');
+is($c->patient($first, 'EVAL', 'return 2', 0), 2, 'no other');
+ok($c->runs($_), "node $_ runs") for $c->ids;
+done_testing();
