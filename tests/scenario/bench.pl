@@ -39,7 +39,8 @@ for my $mode (qw(kill transfer restart)) {
 	cmp_ok($json->{min_ms}, '>', 0, 'a killed leader is missed for a while') if $mode eq 'kill';
 }
 
-my $flash = bench('flash', 'flash', '--seconds', '2', '--bundle', "$src/commerce", '--tallyd', '--flush-entries=100');
+# Entries are few and large where the machine is busy: 79 for 14,294 sales were seen.
+my $flash = bench('flash', 'flash', '--seconds', '2', '--bundle', "$src/commerce", '--tallyd', '--flush-entries=10');
 cmp_ok($flash->{sales_per_s}, '>', 0, 'flash sells');
 is(sprintf('%.0f', 1000 * ($flash->{p50_ms} // 0)), $flash->{p50_us}, 'and tells milliseconds with their fractions');
 is_deeply([@$flash{qw(oversold lost)}], [0, 0], 'what was acknowledged is what the stock lacks');
