@@ -52,6 +52,8 @@
 #define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
+#define LIMIT_QUEUED_BYTES MIB(8)     /* memory they take, of one connection; watched keys as much again */
+#define LIMIT_NODE_QUEUED MIB(64)     /* both of all connections of a node; then who has more than a little gets retry */
 #define LIMIT_ADMISSION_BYTES MIB(32) /* requests admitted and not yet answered; beyond: retry, at once */
 /* A turn of the loop that took so many requests and so long answers the rest of its input with retry, and so does
  * a leader where so many requests wait for their commit and the oldest of them for so long. Either shows more load

@@ -40,6 +40,13 @@ static void conn_count_output(struct conn *conn)
 	conn->counted_output = bytes;
 }
 
+static void conn_count_queued(struct conn *conn)
+{
+	size_t bytes = transaction_memory(&conn->session.transaction);
+	conn->node->listener.queued_bytes += bytes - conn->counted_queued;
+	conn->counted_queued = bytes;
+}
+
 static void conn_write_cb(struct env_write *write, int status)
 {
 	struct conn *conn = (struct conn *)((char *)write - offsetof(struct conn, write));
@@ -154,6 +161,7 @@ static void conn_turn_cb(struct env_turn *turn)
 		return;
 	}
 	assert(conn->state != CONN_CLOSED);
+	conn_count_queued(conn); /* a queue may have ended with its answer */
 	conn_flush(conn);
 	if (conn->state == CONN_OPEN && (conn->in.len > 0 || conn->paused)) {
 		conn_read(conn);
@@ -340,6 +348,7 @@ static size_t conn_parse(struct conn *conn, struct slice input)
 		}
 		if (argc > 0) {
 			session_request(conn, argv, argc);
+			conn_count_queued(conn);
 		}
 		input = slice_skip(input, used);
 		arena_reset(&node->arena);
@@ -490,6 +499,7 @@ void conn_free(struct conn *conn)
 	list_remove(&conn->link);
 	node->listener.count--;
 	session_fini(&conn->session);
+	conn_count_queued(conn);
 	resp_request_fini(&conn->reading);
 	buf_fini(&conn->in);
 	buf_fini(&conn->out);

@@ -57,7 +57,7 @@ struct conn {
 	bool broken;  /* its framing is lost: it lingers before it is closed */
 	size_t forgotten_bytes;
 	bool hasty;   /* a refusal waits: sent when the input is read, not when all others' is */
-	size_t counted_input, counted_output;
+	size_t counted_input, counted_output, counted_queued;
 
 	struct list calls; /* in the order of asking */
 	size_t call_count;

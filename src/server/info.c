@@ -64,7 +64,8 @@ static void put_memory(struct facts *facts)
 	const struct node *node = facts->node;
 	uint64_t resident = node->config.resident_bytes == NULL ? 0 : node->config.resident_bytes();
 	uint64_t used = facts->stats.overlay_bytes + facts->stats.admitted_bytes +
-			node->listener.input_bytes + node->listener.output_bytes;
+			node->listener.input_bytes + node->listener.output_bytes +
+			node->listener.queued_bytes;
 	put(facts, "used_memory", resident != 0 ? resident : used);
 	put_human(facts, "used_memory_human", resident != 0 ? resident : used);
 	put(facts, "used_memory_rss", resident);
@@ -80,6 +81,7 @@ static void put_memory(struct facts *facts)
 	put(facts, "admitted_bytes", facts->stats.admitted_bytes);
 	put(facts, "input_bytes", node->listener.input_bytes);
 	put(facts, "output_bytes", node->listener.output_bytes);
+	put(facts, "queued_bytes", node->listener.queued_bytes);
 	put(facts, "parked_bytes", node->dispatch.parked_bytes);
 }
 

@@ -14,6 +14,7 @@ struct listener {
 	size_t count;
 	size_t input_bytes;  /* unread input of all of them */
 	size_t output_bytes; /* answers of all of them that are held or not taken yet */
+	size_t queued_bytes; /* queues of MULTI and watched keys of all of them */
 	uint64_t next_id;
 	unsigned port;
 	unsigned lines; /* log lines about clients since the last tick */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define ARENA_FIRST KIB(4)
+/* A connection may hold so much however much all others hold. */
+#define QUEUED_LITTLE KIB(16)
 #define SPLICED_MAX MIB(64)
 /* Answers from here alone may share a call with others that were held before them (conn_reply_begin). */
 #define EXEC_HERE_MAX (LIMIT_REPLY / 2)
@@ -89,17 +91,45 @@ void transaction_unwatch(struct conn *conn)
 
 /* ---- the queue ---- */
 
-static bool queue_has_room(struct transaction *transaction, const struct slice *argv, size_t argc)
+size_t transaction_memory(const struct transaction *transaction)
 {
-	size_t bytes = transaction->bytes;
+	return transaction->arena.used + transaction->watch_arena.used;
+}
+
+/* What copies of the words take at most. */
+static size_t words_memory(const struct slice *argv, size_t argc)
+{
+	size_t bytes = argc * (sizeof(struct slice) + 32);
 	for (size_t i = 0; i < argc; i++) {
 		bytes += argv[i].len;
 	}
-	if (transaction->count >= LIMIT_QUEUED_COMMANDS || bytes > LIMIT_REQUEST_BYTES) {
-		return false;
+	return bytes;
+}
+
+/* All connections of the node hold too much, and this one more than a little of it. */
+static bool node_is_full(const struct conn *conn, size_t more)
+{
+	return conn->node->listener.queued_bytes + more > LIMIT_NODE_QUEUED &&
+	       transaction_memory(&conn->session.transaction) + more > QUEUED_LITTLE;
+}
+
+/* CODE_NONE when it may be queued, and then it is counted. */
+static enum code queue_refuses(struct conn *conn, const struct slice *argv, size_t argc)
+{
+	struct transaction *transaction = &conn->session.transaction;
+	size_t bytes = transaction->bytes, memory = words_memory(argv, argc);
+	for (size_t i = 0; i < argc; i++) {
+		bytes += argv[i].len;
+	}
+	if (transaction->count >= LIMIT_QUEUED_COMMANDS || bytes > LIMIT_REQUEST_BYTES ||
+	    transaction->arena.used + memory > LIMIT_QUEUED_BYTES) {
+		return CODE_TOO_LARGE;
+	}
+	if (node_is_full(conn, memory)) {
+		return CODE_OVERLOADED;
 	}
 	transaction->bytes = bytes;
-	return true;
+	return CODE_NONE;
 }
 
 void transaction_queue(struct conn *conn, const struct command *command, const struct local *local,
@@ -107,10 +137,13 @@ void transaction_queue(struct conn *conn, const struct command *command, const s
 {
 	struct transaction *transaction = &conn->session.transaction;
 	assert(transaction->open);
-	if (!queue_has_room(transaction, argv, argc)) {
+	enum code code = queue_refuses(conn, argv, argc);
+	if (code != CODE_NONE) {
 		transaction->dirty = true;
-		reply_code(reply, CODE_TOO_LARGE,
-			   "\"reason\":\"the transaction has too many commands or bytes\"");
+		reply_code(reply, code,
+			   code == CODE_TOO_LARGE
+				   ? "\"reason\":\"the transaction has too many commands or bytes\""
+				   : NULL);
 		return;
 	}
 	transaction->queue =
@@ -388,6 +421,15 @@ void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc,
 	}
 	if (before + argc > LIMIT_QUEUED_COMMANDS) {
 		watch_answer(conn, muted, "ERR too many keys are watched");
+		return;
+	}
+	size_t memory = words_memory(argv, argc);
+	if (transaction->watch_arena.used + memory > LIMIT_QUEUED_BYTES) {
+		watch_answer(conn, muted, "ERR the watched keys are too long together");
+		return;
+	}
+	if (node_is_full(conn, memory)) {
+		watch_answer(conn, muted, "ERR too much is watched and queued on this node, come back later");
 		return;
 	}
 	if (transaction->watch_arena.first == NULL) {

@@ -34,6 +34,9 @@ void transaction_fini(struct transaction *transaction);
 /* No MULTI, nothing watched. */
 void transaction_reset(struct transaction *transaction);
 
+/* What its queue and its watched keys take. */
+size_t transaction_memory(const struct transaction *transaction);
+
 void transaction_multi(struct conn *conn, struct reply *reply);
 void transaction_discard(struct conn *conn, struct reply *reply);
 void transaction_unwatch(struct conn *conn);

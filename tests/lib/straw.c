@@ -55,7 +55,8 @@ void shard_submit(struct shard *shard, struct request *request)
 		}
 	}
 	for (size_t i = 0; i < request->watch_count && strlen(at) < 40; i++) {
-		sprintf(at + strlen(at), " @%.*s=%llu", (int)request->watches[i].key.len,
+		sprintf(at + strlen(at), " @%.*s=%llu",
+			(int)(request->watches[i].key.len > 16 ? 16 : request->watches[i].key.len),
 			(const char *)request->watches[i].key.data,
 			(unsigned long long)request->watches[i].version);
 	}

@@ -1002,6 +1002,73 @@ static void test_slow_readers(void)
 	house_close(&house);
 }
 
+/* Longer than the socket takes at once. */
+static void say_long(struct house *house, int fd, const struct buf *text)
+{
+	size_t sent = 0;
+	for (int i = 0; i < HEAR_MS && sent < text->len; i++) {
+		ssize_t n = write(fd, text->data + sent, text->len - sent);
+		sent += n > 0 ? (size_t)n : 0;
+		turns(house);
+	}
+}
+
+/* A queue of empty words has no bytes, and a watched key any number of them. */
+static void test_queues_take_memory(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house), other = client_open(&house);
+	const size_t *queued = &house.node->listener.queued_bytes;
+	struct buf empty, key;
+	buf_init(&empty, MIB(2));
+	buf_init(&key, MIB(2));
+	buf_append_text(&empty, "*120001\r\n$6\r\nEXISTS\r\n");
+	for (int i = 0; i < 120000; i++) {
+		buf_append_text(&empty, "$0\r\n\r\n");
+	}
+	say(&house, fd, "MULTI\r\n");
+	say_long(&house, fd, &empty);
+	hear(&house, fd, "+OK\r\n+QUEUED\r\n", "many empty words are queued");
+	ok(*queued > MIB(3), "what they take is counted");
+	say_long(&house, fd, &empty);
+	say(&house, fd, "EXEC\r\n");
+	hear(&house, fd,
+	     "-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"the transaction has too many commands or "
+	     "bytes\"}\r\n-EXECABORT Transaction discarded because of previous errors.\r\n",
+	     "as many again are not");
+	buf_append_text(&key, "*2\r\n$5\r\nWATCH\r\n$1048576\r\n");
+	memset(buf_reserve(&key, MIB(1)), 'k', MIB(1));
+	key.len += MIB(1);
+	buf_append_text(&key, "\r\n");
+	for (int i = 0; i < 7; i++) {
+		key.data[40] = (uint8_t)('a' + i);
+		say_long(&house, fd, &key);
+		straw_answer(straw.count - 1, "*1\r\n:0\r\n");
+	}
+	hear(&house, fd, "+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n",
+	     "seven keys of a mebibyte are watched");
+	key.data[40] = 'z';
+	say_long(&house, fd, &key);
+	hear(&house, fd, "-ERR the watched keys are too long together\r\n", "an eighth is not");
+	house.node->listener.queued_bytes += LIMIT_NODE_QUEUED;
+	say(&house, other, "MULTI\r\nSET a 1\r\n");
+	hear(&house, other, "+OK\r\n+QUEUED\r\n", "when all queues take too much a short one is taken");
+	say_long(&house, other, &empty);
+	hear(&house, other,
+	     "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	     "later\"}\r\n",
+	     "a long one is not");
+	house.node->listener.queued_bytes -= LIMIT_NODE_QUEUED;
+	close(fd);
+	close(other);
+	await_clients(&house, 0);
+	is_int(*queued, 0, "what a client that went had queued counts no longer");
+	buf_fini(&empty);
+	buf_fini(&key);
+	house_close(&house);
+}
+
 static void test_max_clients(void)
 {
 	struct house house;
@@ -1268,5 +1335,6 @@ int main(void)
 	test_node_requests_gone();
 	test_long_queue_here();
 	test_slow_readers();
+	test_queues_take_memory();
 	return tap_done();
 }
