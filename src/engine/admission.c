@@ -84,10 +84,11 @@ static void space_judge(struct shard *shard)
 {
 	struct space *space = &shard->space;
 	uint64_t reserve = shard->config.space_reserve_bytes;
-	if (space->status != 0) {
+	if (space->status != 0 && !shard->apply.waits) {
 		return; /* not knowing is no reason to refuse; the log itself finds out */
 	}
-	bool low = space->free_bytes < (space->low ? reserve + reserve / 2 : reserve);
+	/* What is free may be over the reserve and less than the database asks for at once. */
+	bool low = shard->apply.waits || space->free_bytes < (space->low ? reserve + reserve / 2 : reserve);
 	if (low != space->low) {
 		log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back",
 			  "free=%llu reserve=%llu dir=%s", (unsigned long long)space->free_bytes,
@@ -114,6 +115,7 @@ void admission_space_open(struct shard *shard)
 
 void admission_space_gone(struct shard *shard)
 {
+	space_judge(shard);
 	shard->space.checked_us = 0;
 	admission_space(shard);
 }

@@ -218,12 +218,19 @@ static void apply_done(struct env_work *work)
 	memmove(apply->items, apply->items + done, rest * sizeof(struct entry *));
 	apply->item_count = rest;
 	apply->item_done = 0;
-	if (apply->status == ERR_NO_SPACE) {
-		log_event(shard->log, LOG_WARN, "apply_waits", "reason=\"no space left\" index=%llu",
-			  (unsigned long long)apply->index + 1);
+	bool waited = apply->waits;
+	apply->waits = apply->status == ERR_NO_SPACE;
+	if (apply->waits) {
+		if (!waited) {
+			log_event(shard->log, LOG_WARN, "apply_waits", "reason=\"no space left\" index=%llu",
+				  (unsigned long long)apply->index + 1);
+		}
 		env_timer_start(&apply->retry, APPLY_RETRY_MS);
 		admission_space_gone(shard);
 		return;
+	}
+	if (waited) {
+		admission_space_gone(shard);
 	}
 	if (apply->status != 0) {
 		shard_fail(shard, apply->err.text);

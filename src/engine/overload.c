@@ -77,10 +77,11 @@ void overload_turn_end(struct shard *shard)
 	overload->turn_full = overload->shed = false;
 }
 
-/* Under overload the door closes long before LIMIT_APPLY_LAG, beyond which scripts have run in vain. */
+/* Under overload the door closes long before LIMIT_APPLY_LAG, beyond which scripts have run in vain. Without
+ * space nobody's patience helps, and NO_SPACE says so. */
 bool overload_lags(const struct shard *shard)
 {
-	return shard->overload.on && shard->apply.bytes > LIMIT_APPLY_LAG / 2;
+	return shard->overload.on && !shard->space.low && shard->apply.bytes > LIMIT_APPLY_LAG / 2;
 }
 
 /* The answers of a connection come in order: a refusal behind requests that are executed waits for their

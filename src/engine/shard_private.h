@@ -82,6 +82,7 @@ struct apply {
 	struct env_work work;
 	struct env_timer retry;
 	bool running, closing;
+	bool waits;   /* the database found no space: the item is tried again */
 	bool telling; /* what was applied is being told: nothing is proposed from inside */
 	/* Committed and not yet given to the lane: a ring. */
 	struct entry **queue;
@@ -270,7 +271,7 @@ enum code admission_check(struct shard *shard, const struct request *request, ui
 /* What a transaction that wrote still has to pass: CODE_NONE, NO_SPACE or OVERLOADED. */
 enum code admission_write(struct shard *shard);
 void admission_space(struct shard *shard);
-/* Something found no space: asked at once. */
+/* Something found no space, or has found it again: asked at once. */
 void admission_space_gone(struct shard *shard);
 void admission_space_open(struct shard *shard);
 
