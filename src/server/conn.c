@@ -13,14 +13,6 @@
 #define AWAY_BYTES KIB(4)
 /* An unfinished request: arguments of LIMIT_REQUEST_BYTES, and the heads of LIMIT_RESP_ARGS of them. */
 #define INPUT_MAX (LIMIT_REQUEST_BYTES + LIMIT_RESP_ARGS * 10 + KIB(256))
-/* Buffers above this are given back when a connection is idle. */
-#define KEEP_BYTES KIB(4)
-/* A client that takes no bytes, or does not finish a request, is closed. */
-#define STALL_US ((uint64_t)60 * 1000000)
-#define IDLE_US ((uint64_t)1000000)
-/* One that lingers is closed when nothing came for so long, or after all of it. */
-#define LINGER_IDLE_US ((uint64_t)5 * 1000000)
-#define LINGER_US ((uint64_t)30 * 1000000)
 
 static void conn_read(struct conn *conn);
 static bool conn_may_read(struct conn *conn);
@@ -551,52 +543,4 @@ void conn_close(struct conn *conn)
 	conn_drop_calls(conn);
 	env_turn_cancel(&conn->turn);
 	env_stream_close(conn->stream);
-}
-
-static void conn_trim(struct buf *buf)
-{
-	if (buf->len == 0 && buf->cap > KEEP_BYTES) {
-		size_t max = buf->max;
-		buf_fini(buf);
-		buf_init(buf, max);
-	}
-}
-
-/* Memory of one that is idle now. */
-static void conn_rest(struct conn *conn)
-{
-	conn_trim(&conn->in);
-	conn_trim(&conn->out);
-	if (!conn->writing) {
-		conn_trim(&conn->sending);
-	}
-	if (conn->in.len == 0 && conn->reading.bounds_cap > 64) {
-		resp_request_fini(&conn->reading);
-		resp_request_init(&conn->reading);
-	}
-}
-
-void conn_tick(struct conn *conn, uint64_t now_us)
-{
-	if (conn->state == CONN_CLOSED) {
-		return;
-	}
-	if (now_us - conn->active_us > IDLE_US) {
-		conn_rest(conn);
-	}
-	bool lingered = conn->state == CONN_LINGERS &&
-			(now_us - conn->active_us > LINGER_IDLE_US || now_us - conn->sent_us > LINGER_US);
-	if (lingered) {
-		conn->node->counters.timed_out++;
-		conn_close(conn);
-		return;
-	}
-	bool deaf = conn->writing && now_us - conn->sent_us > STALL_US;
-	bool mute = conn->in.len > 0 && !conn->paused && now_us - conn->begun_us > STALL_US;
-	if (deaf || mute) {
-		conn->node->counters.timed_out++;
-		listener_log(&conn->node->listener, LOG_INFO, "client_closed", conn,
-			     deaf ? "takes_no_answers" : "unfinished_request");
-		conn_close(conn);
-	}
 }
