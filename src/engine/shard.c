@@ -402,6 +402,14 @@ void shard_stats(const struct shard *shard, struct shard_stats *stats)
 	stats->row_cache_bytes = overlay_hot_bytes(shard->overlay);
 }
 
+void shard_store_sizes(const struct shard *shard, struct store_sizes *sizes)
+{
+	*sizes = (struct store_sizes){0};
+	if (shard->store != NULL) {
+		store_sizes(shard->store, sizes);
+	}
+}
+
 struct shard_position shard_position(const struct shard *shard)
 {
 	return (struct shard_position){replica_position(shard->replica), shard->apply.index};

@@ -97,6 +97,8 @@ struct shard_stats {
 	uint64_t expired, once_expired;
 };
 void shard_stats(const struct shard *shard, struct shard_stats *stats);
+/* The database's; zeros before it is open. Dearer than all of shard_stats. */
+void shard_store_sizes(const struct shard *shard, struct store_sizes *sizes);
 /* The little of it that may be asked all the time. */
 struct shard_position {
 	struct replica_position replica;

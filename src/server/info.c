@@ -62,6 +62,8 @@ static void put_clients(struct facts *facts)
 static void put_memory(struct facts *facts)
 {
 	const struct node *node = facts->node;
+	struct store_sizes sizes;
+	shard_store_sizes(node->shard, &sizes);
 	uint64_t resident = node->config.resident_bytes == NULL ? 0 : node->config.resident_bytes();
 	uint64_t used = facts->stats.overlay_bytes + facts->stats.admitted_bytes +
 			node->listener.input_bytes + node->listener.output_bytes +
@@ -73,11 +75,11 @@ static void put_memory(struct facts *facts)
 	put_human(facts, "maxmemory_human", node->config.memory_bytes);
 	put_text(facts, "maxmemory_policy", "noeviction");
 	put(facts, "overlay_bytes", facts->stats.overlay_bytes);
-	put(facts, "memtable_bytes", facts->stats.store.memtable_bytes);
-	put(facts, "memtable_all_bytes", facts->stats.store.memtable_all_bytes);
-	put(facts, "cache_bytes", facts->stats.store.cache_bytes);
+	put(facts, "memtable_bytes", sizes.memtable_bytes);
+	put(facts, "memtable_all_bytes", sizes.memtable_all_bytes);
+	put(facts, "cache_bytes", sizes.cache_bytes);
 	put(facts, "row_cache_bytes", facts->stats.row_cache_bytes);
-	put(facts, "reader_bytes", facts->stats.store.reader_bytes);
+	put(facts, "reader_bytes", sizes.reader_bytes);
 	put(facts, "admitted_bytes", facts->stats.admitted_bytes);
 	put(facts, "input_bytes", node->listener.input_bytes);
 	put(facts, "output_bytes", node->listener.output_bytes);

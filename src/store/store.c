@@ -272,6 +272,16 @@ int store_apply(struct store *store, const struct entry_view *view, const struct
 	return 0;
 }
 
+/* On a real disk RocksDB comes to it by itself, some time. */
+static void merge_young(struct store *store)
+{
+	char *count = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
+	if (count != NULL && strtoul(count, NULL, 10) >= YOUNG_FILES) {
+		rocksdb_compact_range(store->db, NULL, 0, NULL, 0);
+	}
+	rocksdb_free(count);
+}
+
 int store_flush(struct store *store, uint64_t *index, struct err *err)
 {
 	uint64_t applied = __atomic_load_n(&store->applied_index, __ATOMIC_ACQUIRE);
@@ -286,11 +296,26 @@ int store_flush(struct store *store, uint64_t *index, struct err *err)
 		return code;
 	}
 	__atomic_add_fetch(&store->flushes, 1, __ATOMIC_RELAXED);
+	if (!store->owns_env) {
+		merge_young(store);
+	}
 	*index = applied;
 	return 0;
 }
 
 /* ---- figures ---- */
+
+void store_stats(const struct store *store, struct store_stats *stats)
+{
+	*stats = (struct store_stats){
+		.flushes = __atomic_load_n(&store->flushes, __ATOMIC_RELAXED),
+		.applied = __atomic_load_n(&store->applied, __ATOMIC_RELAXED),
+		.gets = store->gets,
+		.gets_missed = store->gets_missed,
+		.gets_in_gap = store->gets_in_gap,
+		.no_space = __atomic_load_n(&store->no_space, __ATOMIC_RELAXED),
+	};
+}
 
 static uint64_t property(const struct store *store, const char *name)
 {
@@ -299,20 +324,12 @@ static uint64_t property(const struct store *store, const char *name)
 	return value;
 }
 
-void store_stats(struct store *store, struct store_stats *stats)
+void store_sizes(struct store *store, struct store_sizes *sizes)
 {
-	*stats = (struct store_stats){
-		.keys_estimate = property(store, "rocksdb.estimate-num-keys"),
+	*sizes = (struct store_sizes){
 		.memtable_bytes = property(store, "rocksdb.cur-size-all-mem-tables"),
 		.memtable_all_bytes = property(store, "rocksdb.size-all-mem-tables"),
 		.cache_bytes = property(store, "rocksdb.block-cache-usage"),
 		.reader_bytes = property(store, "rocksdb.estimate-table-readers-mem"),
-		.sst_bytes = property(store, "rocksdb.total-sst-files-size"),
-		.flushes = __atomic_load_n(&store->flushes, __ATOMIC_RELAXED),
-		.applied = __atomic_load_n(&store->applied, __ATOMIC_RELAXED),
-		.gets = store->gets,
-		.gets_missed = store->gets_missed,
-		.gets_in_gap = store->gets_in_gap,
-		.no_space = __atomic_load_n(&store->no_space, __ATOMIC_RELAXED),
 	};
 }

@@ -2,8 +2,8 @@
  * own, one-byte tables in front of the keys (store/keys.h). It is at all times
  * exactly the state after one log index, which its meta record names (D5).
  *
- * Threads: store_get on the loop; a cursor is opened there and used by one thread at a time; store_apply on the apply lane;
- * store_flush and store_checkpoint on the flush lane. RocksDB allows these side by side.
+ * Threads: store_get on the loop; a cursor is opened there and used by one thread at a time; store_apply on
+ * the apply lane; store_flush and store_checkpoint on the flush lane. RocksDB allows these side by side.
  *
  * A background error of RocksDB other than "no space" is truth lost: the next
  * apply or flush answers ERR_CORRUPT or ERR_IO and the owner stops. */
@@ -23,9 +23,9 @@ struct store_disk *store_disk_new(void);
 void store_disk_free(struct store_disk *disk);
 
 struct store_config {
-	const char *dir; /* made if absent; its parent is synced */
-	struct store_disk
-		*disk; /* NULL: the real one. Else also: no automatic flush or compaction, no statistics */
+	const char *dir;         /* made if absent; its parent is synced */
+	struct store_disk *disk; /* NULL: the real one. Else also: no automatic flush or compaction, no
+				    statistics; a flush merges young files itself */
 	uint64_t memtable_bytes; /* 64 MiB */
 	uint64_t cache_bytes;    /* block cache, 64 MiB */
 };
@@ -54,7 +54,8 @@ struct store_pin {
 };
 /* 0, ERR_NOT_FOUND, ERR_IO or ERR_CORRUPT. */
 int store_get(struct store *store, struct slice key, struct store_pin *pin);
-/* What RocksDB said of the first read that failed, with the file it names; "" while none has. For any thread. */
+/* What RocksDB said of the first read that failed, with the file it names; "" while none has. For any thread.
+ */
 const char *store_why(const struct store *store);
 void store_unpin(struct store_pin *pin);
 
@@ -82,12 +83,18 @@ void store_cursor_close(struct store_cursor *cursor);
 int store_hash(struct store *store, struct chain *hash, uint64_t *index, struct err *err);
 
 struct store_stats {
-	uint64_t keys_estimate, memtable_bytes, sst_bytes, flushes, applied;
+	uint64_t flushes, applied;
 	uint64_t gets, gets_missed, gets_in_gap; /* in_gap: missed without asking RocksDB (store/gap.h) */
-	uint64_t memtable_all_bytes; /* with those that were written out and are still read */
-	uint64_t cache_bytes, reader_bytes; /* what the cache holds; what open files need beside it */
 	bool no_space;
 };
-void store_stats(struct store *store, struct store_stats *stats);
+void store_stats(const struct store *store, struct store_stats *stats);
+
+/* What it needs of memory. RocksDB asks each open file for it: not to be asked all the time. */
+struct store_sizes {
+	uint64_t memtable_bytes;
+	uint64_t memtable_all_bytes;        /* with those that were written out and are still read */
+	uint64_t cache_bytes, reader_bytes; /* what the cache holds; what open files need beside it */
+};
+void store_sizes(struct store *store, struct store_sizes *sizes);
 
 #endif /* STORE_STORE_H */

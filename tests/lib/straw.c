@@ -122,6 +122,11 @@ void shard_stats(const struct shard *shard, struct shard_stats *stats)
 {
 	*stats = shard->stats;
 }
+
+void shard_store_sizes(const struct shard *shard, struct store_sizes *sizes)
+{
+	*sizes = (struct store_sizes){0};
+}
 void shard_hash(struct shard *shard, void (*cb)(void *owner, int status, struct chain hash, uint64_t index),
 		void *owner)
 {
