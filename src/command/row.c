@@ -65,7 +65,7 @@ int space_get(struct txn *txn, unsigned db, struct space *space)
 		.swept_to = slice_skip(value, SPACE_BYTES),
 		.stored = true,
 	};
-	return 0;
+	return space->swept <= space->generation ? 0 : ERR_CORRUPT;
 }
 
 int space_put(struct txn *txn, unsigned db, const struct space *space)

@@ -82,6 +82,9 @@ static int delete_block(struct txn *txn, struct slice key, struct slice ids, siz
 	struct slice id;
 	size_t count = 0;
 	while (take_id(&ids, &id)) {
+		if (id.len == 0 || id.len > ONCE_KEY_MAX || id.data[0] != TABLE_ONCE) {
+			return ERR_CORRUPT;
+		}
 		int rc = txn_delete(txn, id);
 		if (rc != 0) {
 			return rc;

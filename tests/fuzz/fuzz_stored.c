@@ -1,0 +1,170 @@
+/* Rows of the database that others than their writer read: byte 0 says which row gets the rest as its value.
+ * Whoever reads it is asked then, each in a transaction of its own: there is a whole reply, or an error that
+ * ends the transaction. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "command/command.h"
+#include "engine/once.h"
+#include "script/host.h"
+#include "store/keys.h"
+#include "store/store.h"
+#include "txn/overlay.h"
+#include "wire/resp.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define REPLY_MAX MIB(16)
+#define WORDS_MAX 5
+#define NOW_MS 1700000000123
+/* The first step of scan 1 (command/scan.c). */
+#define SCAN_ON "SCAN 1048577"
+
+static const struct slice rows[] = {
+	SLICE_LIT("k\0\0\0\0\0k"),                          /* a string */
+	SLICE_LIT("g\0"),                                   /* what stands for database 0 */
+	SLICE_LIT("g\xfd"),                                 /* the newest scan */
+	SLICE_LIT("g\xfe\0\1"),                             /* scan 1 */
+	SLICE_LIT("g\xff"),                                 /* how far the expiry index is worked off */
+	SLICE_LIT("fllib"),                                 /* a library */
+	SLICE_LIT("fnf"),                                   /* whose function f is */
+	SLICE_LIT("ba"),                                    /* the active bundle */
+	SLICE_LIT("q\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0"), /* ids of a batch */
+};
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static const char *const lines[] = {
+	"GET k",           "OBJECT ENCODING k",   "PTTL k",     "SETRANGE k 3 x", "INCR k",
+	"SET k v KEEPTTL", "EXPIRE k 10",         "RENAME k l", "SCAN 0 COUNT 1", SCAN_ON,
+	"DBSIZE",          "RANDOMKEY",           "SWAPDB 0 1", "FLUSHDB",        "FUNCTION LIST WITHCODE",
+	"FUNCTION DUMP",   "FUNCTION DELETE lib", "FCALL f 0",
+};
+
+struct world {
+	struct store_disk *disk;
+	struct overlay *overlay;
+	struct script_host *host;
+	struct arena arena;
+	struct buf reply;
+};
+
+/* One for all inputs: a store takes too long to open for each. */
+static struct world *world(void)
+{
+	static struct world *kept;
+	static struct world room;
+	if (kept == NULL) {
+		room.disk = store_disk_new();
+		struct store_config config = {.dir = "/db", .disk = room.disk};
+		struct store *store;
+		struct err err = {0};
+		int status = store_open(&config, &store, &err);
+		assert(status == 0);
+		kept = &room;
+		kept->overlay = overlay_new(store, MIB(8), 1);
+		kept->host = script_host_new(NULL);
+		arena_init(&kept->arena, KIB(64));
+		buf_init(&kept->reply, REPLY_MAX);
+		overlay_open(kept->overlay, 1, NOW_MS);
+	}
+	return kept;
+}
+
+/* With the row in it; NULL when it is larger than a row may be. */
+static struct txn *begin(struct world *w, struct slice row, struct slice value)
+{
+	arena_reset(&w->arena);
+	buf_reset(&w->reply);
+	struct txn *txn = txn_begin(w->overlay, &w->arena);
+	if (txn_put(txn, row, value) != 0) {
+		txn_abort(txn);
+		return NULL;
+	}
+	return txn;
+}
+
+static int run(struct world *w, struct txn *txn, const char *line)
+{
+	struct slice argv[WORDS_MAX];
+	size_t argc = 0;
+	struct reply reply = {.out = &w->reply, .protocol = 3};
+	for (; *line != '\0'; argc++) {
+		size_t len = strcspn(line, " ");
+		argv[argc] = slice_of(line, len);
+		line += len + (line[len] == ' ');
+	}
+	const struct command *command = command_find(argv[0]);
+	bool fine = command_check(command, argv, argc, &reply);
+	assert(fine);
+	if ((command->flags & COMMAND_SCRIPT) != 0) {
+		struct script_redis call = {.host = w->host,
+					    .txn = txn,
+					    .arena = &w->arena,
+					    .argv = argv,
+					    .argc = argc,
+					    .reply = &reply,
+					    .random = 1};
+		return script_redis_run(&call);
+	}
+	struct command_call call = {.command = command,
+				    .txn = txn,
+				    .arena = &w->arena,
+				    .argv = argv,
+				    .argc = argc,
+				    .reply = &reply,
+				    .random = 1};
+	return command_run(&call);
+}
+
+static void ask(struct world *w, struct slice row, struct slice value, const char *line)
+{
+	struct txn *txn = begin(w, row, value);
+	if (txn == NULL) {
+		return;
+	}
+	size_t used = 0;
+	if (run(w, txn, line) == 0) {
+		int whole = resp_reply_measure(buf_slice(&w->reply), REPLY_MAX, &used);
+		assert(whole == 0 && used == w->reply.len);
+	}
+	txn_abort(txn);
+}
+
+/* What nobody asks for: it runs in the background. */
+static void work(struct world *w, struct slice row, struct slice value, unsigned which)
+{
+	struct txn *txn = begin(w, row, value);
+	if (txn == NULL) {
+		return;
+	}
+	uint8_t from[ONCE_AGE_KEY] = {0};
+	struct script_bundle *bundle;
+	struct script_active active;
+	uint64_t version;
+	size_t deleted = 0;
+	bool more = false;
+	int status = which == 0   ? command_expire_due(txn, 10, &deleted, &more)
+		     : which == 1 ? command_sweep(txn, 10, &deleted, &more)
+		     : which == 2 ? once_sweep(txn, from, NOW_MS, &deleted, &more)
+		     : which == 3 ? script_active(txn, &w->arena, &active)
+				  : host_active(w->host, txn, &bundle, &version);
+	assert(status <= 0);
+	txn_abort(txn);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0) {
+		return 0;
+	}
+	struct world *w = world();
+	struct slice row = rows[data[0] % ROWS], value = slice_of(data + 1, size - 1);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		ask(w, row, value, lines[i]);
+	}
+	for (unsigned which = 0; which < 5; which++) {
+		work(w, row, value, which);
+	}
+	return 0;
+}
