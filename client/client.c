@@ -74,13 +74,16 @@ static void client_dispatch(struct tally *tally)
 	}
 }
 
+/* Those under way now: what their callbacks start ends at the next alarm. */
 static void client_cancel_all(struct tally *tally)
 {
+	struct list now;
+	list_init(&now);
 	for (size_t i = 0; i < WHEEL_SLOTS; i++) {
-		struct list *slot = &tally->wheel.slots[i];
-		for (struct list *link = list_pop(slot); link != NULL; link = list_pop(slot)) {
-			call_cancel(list_entry(link, struct call, due.link));
-		}
+		list_splice(&now, &tally->wheel.slots[i]);
+	}
+	for (struct list *link = list_pop(&now); link != NULL; link = list_pop(&now)) {
+		call_cancel(list_entry(link, struct call, due.link));
 	}
 }
 

@@ -601,6 +601,57 @@ static void test_close(void)
 	world_end(&world);
 }
 
+#define AGAIN_MAX 100000 /* so many in one turn are endless */
+
+struct tireless {
+	struct env_timer timer;
+	bool rests;
+	unsigned started;
+};
+static struct tireless *tireless_of(struct shop_call *shop);
+
+static void start_again(struct shop_call *shop)
+{
+	struct tireless *tireless = tireless_of(shop);
+	if (!tireless->rests && tireless->started < AGAIN_MAX) {
+		tireless->started++;
+		shop_call(shop->world, shop, "id", 0, PATIENCE_MS);
+	}
+}
+
+struct tireless_shop {
+	struct shop_call shop;
+	struct tireless tireless;
+};
+
+static struct tireless *tireless_of(struct shop_call *shop)
+{
+	return &((struct tireless_shop *)shop)->tireless;
+}
+
+static void rest_cb(struct env_timer *timer)
+{
+	list_entry(timer, struct tireless, timer)->rests = true;
+}
+
+/* A shop sells on until its own timer says that it is enough, also while the client closes. */
+static void test_close_tireless(void)
+{
+	struct world world;
+	struct tireless_shop tireless = {.shop.then = start_again};
+	world_open(&world, 1, 1, 0);
+	env_timer_init(world.env, &tireless.tireless.timer, rest_cb);
+	env_timer_start(&tireless.tireless.timer, 20);
+	world.nodes[0].answer = answer_nothing;
+	shop_call(&world, &tireless.shop, "id", 0, PATIENCE_MS);
+	tally_close(world.tally, world_closed_cb, &world);
+	uv_env_run_until(world.env, world_is_closed, &world, PATIENCE_MS);
+	ok(tireless.tireless.rests && tireless.tireless.started < AGAIN_MAX,
+	   "who starts calls in callbacks while the client closes lets the loop go on");
+	ok(world.closed && world.ended == tireless.tireless.started + 1, "and each of them ends");
+	world_end(&world);
+}
+
 static void test_open(void)
 {
 	char error[256] = "";
@@ -646,5 +697,6 @@ int main(void)
 	test_callback();
 	test_close();
 	test_open();
+	test_close_tireless();
 	return tap_done();
 }
