@@ -1,11 +1,13 @@
 #!/usr/bin/env perl
-# Redis' own tools against leader and follower: redis-cli, redis-benchmark, hiredis.
+# Redis' own tools and clients against leader and follower: redis-cli, redis-benchmark, hiredis, redis-py.
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Cluster;
 use Test::More;
+
+my $PYTHON = '/usr/bin/python3'; # Debian's own: another one does not see Debian's modules
 
 sub has { my ($tool) = @_; return grep { -x "$_/$tool" } split /:/, $ENV{PATH} }
 
@@ -27,7 +29,7 @@ for my $where (['leader', $leader], ['follower', $follower]) {
 	my ($name, $i) = @$where;
 	my $port = $c->{client_port}{$i};
 SKIP: {
-		skip 'redis-cli is not installed', 8 if !has('redis-cli');
+		skip 'redis-cli is not installed', 11 if !has('redis-cli');
 		is(cli($i, 'set', "cli:$name", 'v'), "OK\n", "redis-cli sets at the $name");
 		is(cli($i, 'get', "cli:$name"), "v\n", 'and gets');
 		is(cli($i, '-3', 'get', "cli:$name"), "v\n", 'also in RESP3');
@@ -35,6 +37,10 @@ SKIP: {
 		like(cli($i, 'command', 'docs', 'get'), qr/summary/, 'COMMAND DOCS');
 		like(cli($i, '--scan', '--pattern', 'cli:*'), qr/cli:$name\n/, '--scan');
 		like(cli($i, '--memkeys'), qr/strings with [1-9]\d* bytes/, '--memkeys');
+		like(cli($i, '--bigkeys'), qr/Biggest string found/, '--bigkeys');
+		like(cli($i, 'acl', 'whoami'), qr/^default\n/, 'ACL WHOAMI');
+		my $piped = qx(printf 'SET p 1\r\nINCR p\r\nGET p\r\n' | redis-cli -p $port --pipe 2>&1);
+		like($piped, qr/errors: 0, replies: 3/, '--pipe');
 		like(cli($i, 'role'), $name eq 'leader' ? qr/^master\n/ : qr/^slave\n127\.0\.0\.1\n$c->{client_port}{$leader}\nconnected\n/,
 			"a health check by ROLE at the $name");
 	}
@@ -49,6 +55,16 @@ SKIP: {
 		skip 'hiredis is not installed', 1 if !-x $plain;
 		my $out = qx($plain 127.0.0.1 $port $name 2>&1);
 		is($out, "ok\n", "a plain hiredis program at the $name");
+	}
+SKIP: {
+		skip 'python3-redis is not installed', 1 if system("$PYTHON -c 'import redis' 2>/dev/null") != 0;
+		my ($lines, $plan) = (0, -1);
+		for (qx($PYTHON $FindBin::Bin/redis_py.py $port 2>&1)) {
+			$lines++, ok(!$1, "redis-py at the $name: $2") if /^(not )?ok \d+ - (.*)/;
+			$plan = $1 if /^1\.\.(\d+)/;
+			diag $_ if !/^(?:ok|1\.)/;
+		}
+		is($lines, $plan, "redis-py at the $name comes to its end");
 	}
 }
 done_testing;
