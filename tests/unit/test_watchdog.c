@@ -31,8 +31,9 @@ static const char endless_library[] =
 
 struct scene {
 	struct world world;
-	const char *dir;
-	char said[2048]; /* by whoever ended */
+	char dir[512];
+	int status;      /* exit status of whoever ended */
+	char said[2048]; /* by it, on standard error */
 	struct log log;
 	char line[512]; /* the last of the log */
 };
@@ -84,8 +85,16 @@ static void read_all(const char *path, char *text, size_t size)
 	}
 }
 
-/* The exit status of a process that plays the story on dir; what it said on standard error is in said. */
-static int ends(struct scene *scene, void (*story)(struct world *w))
+static void new_dir(struct scene *scene, const char *name)
+{
+	memset(scene, 0, sizeof *scene);
+	snprintf(scene->dir, sizeof scene->dir, "%s/%s", tap_dir(), name);
+	mkdir(scene->dir, 0700);
+}
+
+/* A process plays the story until it is ended. Before this one has threads: the thread sanitizer forks no
+ * other. */
+static void end(struct scene *scene, void (*story)(struct world *w))
 {
 	char path[600];
 	int status = -1;
@@ -104,14 +113,7 @@ static int ends(struct scene *scene, void (*story)(struct world *w))
 	}
 	waitpid(child, &status, 0);
 	read_all(path, scene->said, sizeof scene->said);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
-static void new_dir(struct scene *scene, char *dir, size_t size, const char *name)
-{
-	snprintf(dir, size, "%s/%s", tap_dir(), name);
-	scene->dir = dir;
-	mkdir(dir, 0700);
+	scene->status = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 /* ---- a procedure ---- */
@@ -124,27 +126,25 @@ static void call_for_ever(struct world *w)
 	world_ask(w, "CALL pool.take take_id t sku s qty 99");
 }
 
-static void test_procedure(void)
+static void test_procedure(struct scene *scene)
 {
-	struct scene scene;
 	struct shard_stats stats;
-	char dir[512], path[600], file[2048];
-	new_dir(&scene, dir, sizeof dir, "procedure");
-	is_int(ends(&scene, call_for_ever), 1, "a call that does not come back ends the process with 1");
-	ok(strstr(scene.said, "fatal: a call of procedure pool.take (hash ") != NULL &&
-		   strstr(scene.said, "/procedure/refused: start the node again; push a changed source\n") !=
+	char path[600], file[2048];
+	is_int(scene->status, 1, "a call that does not come back ends the process with 1");
+	ok(strstr(scene->said, "fatal: a call of procedure pool.take (hash ") != NULL &&
+		   strstr(scene->said, "/procedure/refused: start the node again; push a changed source\n") !=
 			   NULL,
 	   "and a line says what it was, where that is written, and what to do");
-	snprintf(path, sizeof path, "%s/refused", dir);
+	snprintf(path, sizeof path, "%s/refused", scene->dir);
 	read_all(path, file, sizeof file);
 	struct refused refused = {.count = 0};
 	ok(refused_decode(slice_str(file), &refused) == 0 && refused.count == 1 &&
 		   strcmp(refused.scripts[0].name, "pool.take") == 0,
 	   "the file in its directory names the procedure");
 
-	struct world *w = &scene.world;
-	lead(&scene, LONG_MS);
-	ok(strstr(scene.line, "script_refused procedure=pool.take hash=") != NULL,
+	struct world *w = &scene->world;
+	lead(scene, LONG_MS);
+	ok(strstr(scene->line, "script_refused procedure=pool.take hash=") != NULL,
 	   "the log of the next start tells what is refused");
 	ok(strncmp(world_ask(w, "CALL pool.take take_id t sku s qty 99"),
 		   "-SCRIPT_REFUSED {\"outcome\":\"refused\",\"procedure\":\"pool.take\",\"hash\":\"",
@@ -165,7 +165,7 @@ static void test_procedure(void)
 	world_close(w);
 
 	unlink(path);
-	lead(&scene, LONG_MS);
+	lead(scene, LONG_MS);
 	is_int(world_ask(w, "CALL pool.take take_id w sku s qty 1")[0], '%',
 	       "without the file it is as any other");
 	world_close(w);
@@ -179,14 +179,11 @@ static void eval_for_ever(struct world *w)
 	ASK(w, "EVAL", endless_eval, "0", "99");
 }
 
-static void test_eval(void)
+static void test_eval(struct scene *scene)
 {
-	struct scene scene;
-	char dir[512];
-	new_dir(&scene, dir, sizeof dir, "eval");
-	is_int(ends(&scene, eval_for_ever), 1, "EVAL is watched as well");
-	struct world *w = &scene.world;
-	lead(&scene, LONG_MS);
+	is_int(scene->status, 1, "EVAL is watched as well");
+	struct world *w = &scene->world;
+	lead(scene, LONG_MS);
 	ok(strncmp(ASK(w, "EVAL", endless_eval, "0", "1"), "-SCRIPT_REFUSED ", 16) == 0,
 	   "and refused afterwards");
 	ok(strncmp(ASK(w, "SCRIPT", "LOAD", endless_eval), "-SCRIPT_REFUSED ", 16) == 0,
@@ -204,15 +201,12 @@ static void fcall_for_ever(struct world *w)
 	ASK(w, "FCALL", "spin", "0", "99");
 }
 
-static void test_function(void)
+static void test_function(struct scene *scene)
 {
-	struct scene scene;
-	char dir[512];
-	new_dir(&scene, dir, sizeof dir, "function");
-	is_int(ends(&scene, fcall_for_ever), 1, "FCALL too");
-	ok(strstr(scene.said, "a call of library slow (hash ") != NULL, "it is its library that is named");
-	struct world *w = &scene.world;
-	lead(&scene, LONG_MS);
+	is_int(scene->status, 1, "FCALL too");
+	ok(strstr(scene->said, "a call of library slow (hash ") != NULL, "it is its library that is named");
+	struct world *w = &scene->world;
+	lead(scene, LONG_MS);
 	ok(strncmp(ASK(w, "FCALL", "spin", "0", "1"), "-SCRIPT_REFUSED ", 16) == 0 &&
 		   strncmp(ASK(w, "FUNCTION", "LOAD", "REPLACE", endless_library), "-SCRIPT_REFUSED ", 16) ==
 			   0,
@@ -223,15 +217,11 @@ static void test_function(void)
 
 /* ---- the file ---- */
 
-static void test_second_entry(void)
+static void test_second_entry(struct scene *scene)
 {
-	struct scene scene;
-	char dir[512];
-	new_dir(&scene, dir, sizeof dir, "second");
-	ends(&scene, eval_for_ever);
-	is_int(ends(&scene, call_for_ever), 1, "a second script ends the process once as well");
-	struct world *w = &scene.world;
-	lead(&scene, LONG_MS);
+	is_int(scene->status, 1, "a second script ends the process once as well");
+	struct world *w = &scene->world;
+	lead(scene, LONG_MS);
 	ok(strncmp(ASK(w, "EVAL", endless_eval, "0", "1"), "-SCRIPT_REFUSED ", 16) == 0 &&
 		   strncmp(world_ask(w, "CALL pool.take take_id t sku s qty 1"), "-SCRIPT_REFUSED ", 16) == 0,
 	   "then both are refused");
@@ -242,9 +232,9 @@ static void test_second_entry(void)
 static void damaged(const char *name, const char *text, const char *sentence)
 {
 	struct scene scene;
-	char dir[512], path[600], kept[2048];
-	new_dir(&scene, dir, sizeof dir, name);
-	snprintf(path, sizeof path, "%s/refused", dir);
+	char path[600], kept[2048];
+	new_dir(&scene, name);
+	snprintf(path, sizeof path, "%s/refused", scene.dir);
 	FILE *out = fopen(path, "w");
 	fputs(text, out);
 	fclose(out);
@@ -253,7 +243,7 @@ static void damaged(const char *name, const char *text, const char *sentence)
 	bool serves = strcmp(ASK(&scene.world, "EVAL", "return 2", "0"), ":2||") == 0;
 	world_close(&scene.world);
 	bool gone = access(path, F_OK) != 0;
-	snprintf(path, sizeof path, "%s/refused.damaged", dir);
+	snprintf(path, sizeof path, "%s/refused.damaged", scene.dir);
 	snprintf(kept, sizeof kept, "no such file");
 	read_all(path, kept, sizeof kept);
 	if (!ok(told && serves && gone && strcmp(kept, text) == 0 && access(path, F_OK) == 0, "%s",
@@ -270,24 +260,42 @@ static void test_damaged(void)
 	damaged("newer", "tally-refused 2\n", "and one of another format");
 }
 
-static void test_unwritable(void)
+static void test_unwritable(const struct scene *scene)
 {
-	struct scene scene;
-	char dir[512], path[600];
-	new_dir(&scene, dir, sizeof dir, "unwritable");
-	snprintf(path, sizeof path, "%s/refused.new", dir);
+	is_int(scene->status, 1, "a list that cannot be written does not keep a node alive");
+	ok(strstr(scene->said, "it could not be written to ") != NULL, "the line says so");
+}
+
+/* ---- all of it ---- */
+
+static void end_all(struct scene *procedure, struct scene *eval, struct scene *function, struct scene *second,
+		    struct scene *unwritable)
+{
+	char path[600];
+	new_dir(procedure, "procedure");
+	end(procedure, call_for_ever);
+	new_dir(eval, "eval");
+	end(eval, eval_for_ever);
+	new_dir(function, "function");
+	end(function, fcall_for_ever);
+	new_dir(second, "second");
+	end(second, eval_for_ever);
+	end(second, call_for_ever);
+	new_dir(unwritable, "unwritable");
+	snprintf(path, sizeof path, "%s/refused.new", unwritable->dir);
 	mkdir(path, 0700);
-	is_int(ends(&scene, eval_for_ever), 1, "a list that cannot be written does not keep a node alive");
-	ok(strstr(scene.said, "it could not be written to ") != NULL, "the line says so");
+	end(unwritable, eval_for_ever);
 }
 
 int main(void)
 {
-	test_procedure();
-	test_eval();
-	test_function();
-	test_second_entry();
+	struct scene procedure, eval, function, second, unwritable;
+	end_all(&procedure, &eval, &function, &second, &unwritable);
+	test_procedure(&procedure);
+	test_eval(&eval);
+	test_function(&function);
+	test_second_entry(&second);
 	test_damaged();
-	test_unwritable();
+	test_unwritable(&unwritable);
 	return tap_done();
 }
