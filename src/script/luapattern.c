@@ -84,6 +84,9 @@ static bool in_class(uint8_t c, uint8_t class)
 	case 'x':
 		in = is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 		break;
+	case 'z': /* of Lua 5.1, and still there */
+		in = c == 0;
+		break;
 	default:
 		return class == c; /* an escaped character */
 	}
@@ -305,7 +308,10 @@ static int back_reference(struct matcher *m)
 		p->why_number = n + 1;
 		return invalid(p, "invalid capture index %%%d in pattern");
 	}
-	size_t len = p->captures[n].len < 0 ? 0 : (size_t)p->captures[n].len;
+	if (p->captures[n].len == LUAPATTERN_POSITION) {
+		return 0; /* a number is in no subject */
+	}
+	size_t len = (size_t)p->captures[n].len;
 	p->steps -= (int64_t)len / 16;
 	if (p->subject.len - m->s < len ||
 	    memcmp(p->subject.data + p->captures[n].start, p->subject.data + m->s, len) != 0) {

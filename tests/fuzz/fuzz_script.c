@@ -1,7 +1,10 @@
-/* Sources of scripts: what looks at them before Lua does, and now and then the whole compilation. */
+/* Sources of scripts, of bundles and of EVAL: what looks at them before Lua does, and now and then the whole
+ * compilation. */
 #include <assert.h>
 #include <string.h>
 
+#include "base/limits.h"
+#include "script/lua51.h"
 #include "script/script.h"
 #include "script/site.h"
 
@@ -50,12 +53,23 @@ static void find_sites(const struct source *source, struct arena *arena)
 	assert(lines_of(file.text) == lines_of(source->text));
 }
 
+/* Nor does the translation of EVAL's source. */
+static void translate(struct slice text)
+{
+	struct buf out;
+	buf_init(&out, MIB(8));
+	lua51_translate(text, &out);
+	assert(!buf_failed(&out) && lines_of(buf_slice(&out)) == lines_of(text));
+	buf_fini(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = {"db", "emit", "fail", "import", NULL};
 	struct slice text = slice_of(data, size);
 	struct source source;
 	struct err err = {0};
+	translate(text);
 	if (source_check(&source, SLICE_LIT("p.lua"), text, names, &err) < 0) {
 		assert(err.text[0] != '\0');
 		return 0;
