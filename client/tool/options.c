@@ -11,9 +11,9 @@
 static void options_common(struct tool *tool, struct option common[COMMON])
 {
 	common[0] = (struct option){"servers", OPTION_TEXT, &tool->servers, "HOST:PORT,...",
-				    "client ports, any of the cluster ($TALLY_SERVERS)"};
+				    "client ports, any of the cluster ($TALLY_SERVERS; 127.0.0.1:7401 to 7403)"};
 	common[1] = (struct option){"timeout", OPTION_MS, &tool->timeout_ms, "TIME",
-				    "how long a request may take (5s; hash: 1m)"};
+				    "how long a request may take"};
 	common[2] = (struct option){"json", OPTION_FLAG, &tool->json, NULL, "print JSON for programs"};
 }
 
@@ -22,7 +22,8 @@ static void options_help(const struct tool *tool, const struct option *options, 
 	const struct tool_command *command = tool_command_find(tool->name);
 	struct option common[COMMON];
 	options_common((struct tool *)(uintptr_t)tool, common);
-	printf("usage: tally %s %s\n%s.\n\n", tool->name, command != NULL ? command->usage : "",
+	const char *usage = command != NULL ? command->usage : "";
+	printf("usage: tally %s%s%s [--flag …]\n%s.\n\n", tool->name, *usage != '\0' ? " " : "", usage,
 	       command != NULL ? command->summary : "");
 	for (size_t i = 0; i < count + COMMON; i++) {
 		const struct option *option = i < count ? &options[i] : &common[i - count];
@@ -33,6 +34,8 @@ static void options_help(const struct tool *tool, const struct option *options, 
 		if (option->kind == OPTION_COUNT && strchr(option->meaning, '(') == NULL &&
 		    *(uint64_t *)option->to != 0) {
 			printf(" (%llu)", (unsigned long long)*(uint64_t *)option->to);
+		} else if (option->kind == OPTION_MS) {
+			printf(" (%llus)", (unsigned long long)*(uint64_t *)option->to / 1000);
 		}
 		printf("\n");
 	}

@@ -130,6 +130,9 @@ for my $words (['status', 'please'], ['bench', 'sale', 'kill-leader'], ['bench',
 	($code, $text) = run('sh', '-c', "'$build/tally' @$words 2>&1");
 	ok($code == 2 && $text =~ /^tally [^\n]+\n\z/, "usage in one line, exit 2: @$words") or diag("exit $code: $text");
 }
+like((run("$build/tally", 'status', '--help'))[1], qr/\Ausage: tally status \[--flag …\]\n.*--timeout TIME .*\(5s\)$/ms,
+	'help says what time a command has');
+like((run("$build/tally", 'hash', '--help'))[1], qr/--timeout TIME .*\(60s\)$/m, 'one that takes long says its own');
 like((run("$build/tally", 'bench', 'overload', '--help'))[1], qr/--connections N +to the leader \(64\)$/m, 'help tells the defaults that hold');
 
 # ---- the completion of bash knows every command and every flag of its help ----
