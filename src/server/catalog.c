@@ -1,7 +1,9 @@
 #include "server/catalog.h"
 
+#include "server/manual.h"
 #include "server/node_private.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 
@@ -108,14 +110,26 @@ void catalog_list(struct local_call *call)
 
 static void put_docs(struct reply *reply, const struct command *command)
 {
+	const struct manual_entry *entry = manual_find(command->name);
+	assert(entry != NULL);
 	put_name(reply, command->name);
-	reply_map(reply, 3);
+	reply_map(reply, entry->words[0] != '\0' ? 4 : 3);
 	reply_bulk_text(reply, "summary");
-	reply_bulk_text(reply, "see docs/protocol.md");
+	reply_bulk_text(reply, entry->summary);
 	reply_bulk_text(reply, "since");
 	reply_bulk_text(reply, "1.0.0");
 	reply_bulk_text(reply, "group");
 	reply_bulk_text(reply, command->group == NULL ? "generic" : command->group);
+	if (entry->words[0] != '\0') {
+		/* All of them as one: tools print names as they are. */
+		reply_bulk_text(reply, "arguments");
+		reply_array(reply, 1);
+		reply_map(reply, 2);
+		reply_bulk_text(reply, "name");
+		reply_bulk_text(reply, entry->words);
+		reply_bulk_text(reply, "type");
+		reply_bulk_text(reply, "string");
+	}
 }
 
 void catalog_docs(struct local_call *call)

@@ -29,12 +29,13 @@ for my $where (['leader', $leader], ['follower', $follower]) {
 	my ($name, $i) = @$where;
 	my $port = $c->{client_port}{$i};
 SKIP: {
-		skip 'redis-cli is not installed', 11 if !has('redis-cli');
+		skip 'redis-cli is not installed', 12 if !has('redis-cli');
 		is(cli($i, 'set', "cli:$name", 'v'), "OK\n", "redis-cli sets at the $name");
 		is(cli($i, 'get', "cli:$name"), "v\n", 'and gets');
 		is(cli($i, '-3', 'get', "cli:$name"), "v\n", 'also in RESP3');
 		like(cli($i, 'info', 'server'), qr/redis_version:7\.0\.15\r?\n/, 'INFO');
 		like(cli($i, 'command', 'docs', 'get'), qr/summary/, 'COMMAND DOCS');
+		like(cli($i, 'help', 'once'), qr/ONCE.*id command.*summary:.*happens once/s, 'help tells of our own words');
 		like(cli($i, '--scan', '--pattern', 'cli:*'), qr/cli:$name\n/, '--scan');
 		like(cli($i, '--memkeys'), qr/strings with [1-9]\d* bytes/, '--memkeys');
 		like(cli($i, '--bigkeys'), qr/Biggest string found/, '--bigkeys');

@@ -5,6 +5,7 @@
 #include "env/uv_env.h"
 #include "server/config.h"
 #include "server/forward.h"
+#include "server/manual.h"
 #include "server/node_private.h"
 #include "tests/lib/straw.h"
 #include "tests/lib/tap.h"
@@ -259,6 +260,19 @@ static void test_protocol_error(void)
 	hear_end(&house, fd, "a browser is shown the door");
 	close(fd);
 	house_close(&house);
+}
+
+static void test_manual(void)
+{
+	size_t count = 0, missing = 0;
+	const struct command *commands = command_table(&count);
+	for (size_t i = 0; i < count; i++) {
+		if (manual_find(commands[i].name) == NULL) {
+			tap_note("%s", commands[i].name);
+			missing++;
+		}
+	}
+	is_int(missing, 0, "the manual knows each of the %zu commands", count);
 }
 
 /* What is sent behind a broken request is read and forgotten: a reset would take the error with it. */
@@ -1303,6 +1317,7 @@ int main(void)
 	test_order();
 	test_pieces();
 	test_protocol_error();
+	test_manual();
 	test_lingering();
 	test_client_leaves();
 	test_silence();
