@@ -17,16 +17,6 @@ static bool will_write(const struct request *request)
 	return false;
 }
 
-static bool may_write(const struct request *request)
-{
-	for (size_t i = 0; i < request->command_count; i++) {
-		if ((request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) != 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 enum code admission_write(struct shard *shard)
 {
 	if (shard->space.low) {
@@ -53,7 +43,7 @@ enum code admission_check(struct shard *shard, const struct request *request, ui
 	if (request->user.len > ONCE_USER_MAX) {
 		return CODE_VALIDATION;
 	}
-	bool late = may_write(request) && overload_lags(shard);
+	bool late = request_may_write(request) && overload_lags(shard);
 	enum code code = late || overload_fills(shard, now_us) ? CODE_OVERLOADED : CODE_NONE;
 	if (code == CODE_NONE && will_write(request)) {
 		code = admission_write(shard);

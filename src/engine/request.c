@@ -29,6 +29,16 @@ void request_reset(struct request *request)
 	buf_reset(&request->reply);
 }
 
+bool request_may_write(const struct request *request)
+{
+	for (size_t i = 0; i < request->command_count; i++) {
+		if ((request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) != 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 size_t request_bytes(const struct request *request)
 {
 	size_t bytes = sizeof *request;

@@ -87,6 +87,10 @@ void request_fini(struct request *request);
 /* Ready for the next use; keeps the reply's memory. */
 void request_reset(struct request *request);
 
+/* A command of it is one that writes, or a script: so an answer that does not come is unknown. (Reads delete
+ * what they find expired, which nobody asked for.) */
+bool request_may_write(const struct request *request);
+
 /* Reads the prefixes in front of argv; *skip says how many words they took. On a bad one writes an
  * error reply and returns ERR_INVALID. */
 int request_envelope_parse(const struct slice *argv, size_t argc, struct request_envelope *envelope,

@@ -273,13 +273,10 @@ int run_request(struct execution *x, struct reply *reply, struct verdict *verdic
 	struct guard guard = {.id = request->envelope.once,
 			      .fingerprint = fingerprint(request),
 			      .keeps_refusals = request->envelope.settle,
+			      .may_write = request_may_write(request),
 			      .run = run_body,
 			      .commands = request->commands,
 			      .command_count = request->command_count,
 			      .exec = request->kind == REQUEST_EXEC};
-	for (size_t i = 0; i < request->command_count; i++) {
-		guard.may_write = guard.may_write ||
-				  (request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT));
-	}
 	return guard_run(x, &guard, reply, verdict);
 }

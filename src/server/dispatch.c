@@ -283,16 +283,6 @@ void dispatch_refuse_parked(struct dispatch *dispatch, enum code code)
 
 /* ---- the door ---- */
 
-static bool request_mutates(const struct request *request)
-{
-	for (size_t i = 0; i < request->command_count; i++) {
-		if ((request->commands[i].command->flags & (COMMAND_WRITE | COMMAND_SCRIPT)) != 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 bool dispatch_call(struct dispatch *dispatch, struct call *call)
 {
 	struct node *node = dispatch->node;
@@ -318,7 +308,7 @@ bool dispatch_call(struct dispatch *dispatch, struct call *call)
 	uint64_t limit_ms = request->envelope.deadline_ms != 0 ? request->envelope.deadline_ms
 							       : node->config.default_deadline_ms;
 	call->deadline_us = request->arrived_us + limit_ms * 1000;
-	call->mutates = request_mutates(request);
+	call->mutates = request_may_write(request);
 	if (!forward_encode(&call->frame, request, left_ms(call, now_us))) {
 		dispatch_refuse(call, CODE_TOO_LARGE);
 		return false;
