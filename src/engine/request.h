@@ -5,11 +5,13 @@
  *     ├── refused at the door (overload, deadline, no space) ───────────────┐
  *     ▼                                                                     │
  *   EXECUTED in the open batch, reply written but held                      │
- *     ├── it wrote, or read what is not committed: WAIT_COMMIT index ─┐     │
- *     └── it only read: WAIT_READ (next commit or ReadIndex round) ──┤     │
- *                        leadership lost: retry or unknown ──────────┤     │
- *                                                                    ▼     ▼
- *                                                                     DONE: done() once
+ *     ├── the batch is proposed: waits for its commit ──────────────┐       │
+ *     └── nobody wrote in it: a ReadIndex round, then the commit ───┤       │
+ *         of what it read, if that is still under way               │       │
+ *                        leadership lost: retry or unknown ─────────┤       │
+ *                                                                   ▼       ▼
+ *                                                                  FINISHED: done() once
+ *   In front of that it may be PARKED (nothing can run now), COMPILING or SURVEYING (shard_private.h).
  *
  * The caller embeds and owns the struct; it stays until done. argv and all it points to
  * are borrowed only until shard_submit returns (a request that must wait is

@@ -137,7 +137,7 @@ struct keyspace {
 	struct census_count counts[CENSUS_DATABASES];
 };
 
-/* More load than can be executed (admission.c). */
+/* More load than can be executed (overload.c). */
 struct overload {
 	bool on;
 	bool turn_full;   /* what else comes in this turn is refused */

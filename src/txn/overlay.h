@@ -16,8 +16,8 @@
 #include "base/slice.h"
 #include "txn/txn.h"
 
-/* hot_bytes: of memory for copies of rows that are read often; > 0. seed: of the hash of keys, and secret: who
- * knew it could name keys that all lie behind one another. Nothing else depends on it. */
+/* hot_bytes: of memory for copies of rows that are read often; > 0. seed: of the hash of keys, and secret:
+ * who knew it could name keys that all lie behind one another. Nothing else depends on it. */
 struct overlay *overlay_new(struct store *store, size_t hot_bytes, uint64_t seed);
 void overlay_free(struct overlay *overlay);
 /* What they take now. */
@@ -43,9 +43,9 @@ void overlay_seal(struct overlay *overlay, struct buf *payload);
 void overlay_cancel(struct overlay *overlay);
 /* All layers up to index are applied: forget them. The hot cache keeps what is newest. */
 void overlay_forget(struct overlay *overlay, uint64_t index);
-/* Leadership is lost: every layer goes, and the hot cache. */
+/* Leadership is lost: every layer goes, and the hot cache: followers apply without an overlay, so whoever
+ * becomes leader starts with an empty one. */
 void overlay_drop(struct overlay *overlay);
-/* Followers apply without an overlay; whoever becomes leader starts with an empty hot cache. */
 size_t overlay_layers(const struct overlay *overlay);
 size_t overlay_bytes(const struct overlay *overlay);
 

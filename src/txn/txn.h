@@ -1,9 +1,9 @@
 /* The reads and writes of one request.
  *
  * A transaction reads its own writes, then the overlay (writes of the leader
- * that are not yet applied), then the store. Its writes stay in it until
- * txn_commit moves them, all at once, into the open batch; until then it can
- * be rolled back to a mark or dropped without a trace (D2, D4).
+ * that are not yet applied), then the store. It writes into the open batch at
+ * once and remembers how to take that back (layer.h): until txn_commit it can be
+ * rolled back to a mark or dropped without a trace (D2, D4).
  *
  * One transaction runs at a time on a loop, start to end without waiting
  * (asserted), so it is serial by construction. */
@@ -84,9 +84,9 @@ bool txn_cursor_next(struct txn_cursor *cursor, struct slice *key,
 int txn_cursor_error(const struct txn_cursor *cursor);
 void txn_cursor_close(struct txn_cursor *cursor); /* before the transaction ends */
 
-/* Moves writes and events into the open batch. The caller has checked overlay_fits. txn is over. */
+/* Its writes and events stay in the open batch. The caller has checked overlay_fits. txn is over. */
 void txn_commit(struct txn *txn);
-/* Releases what it pinned. Always called, exactly once, instead of txn_commit. */
+/* They are taken back. One of the two is called, exactly once. */
 void txn_abort(struct txn *txn);
 
 #endif /* TXN_TXN_H */
