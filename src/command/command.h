@@ -54,6 +54,11 @@ struct command_call {
 const struct command *command_find(struct slice name);
 /* All of them, for COMMAND; in alphabetical order. */
 const struct command *command_table(size_t *count);
+/* Whether so many words, names included, are what an arity of the table says. */
+static inline bool arity_fits(int arity, size_t argc)
+{
+	return arity >= 0 ? argc == (size_t)arity : argc >= (size_t)-arity;
+}
 /* Writes the error Redis gives for an unknown command or a wrong number of arguments; false when argv is fine. */
 bool command_check(const struct command *command, const struct slice *argv, size_t argc, struct reply *reply);
 /* What COMMAND INFO tells of it: an array of ten. */

@@ -106,11 +106,6 @@ static void reply_unknown(const struct slice *argv, size_t argc, struct reply *r
 	            shown(argv[0], ERROR_ARGS_MAX), (const char *)argv[0].data, args);
 }
 
-static bool arity_fits(int arity, size_t argc)
-{
-	return arity >= 0 ? argc == (size_t)arity : argc >= (size_t)-arity;
-}
-
 static void lower(char *out, const char *name)
 {
 	while (*name != '\0') {

@@ -63,9 +63,7 @@ static const char *refuse(const struct redis_machine *m, const struct command *c
 	if (command == NULL) {
 		return "ERR Unknown Redis command called from script";
 	}
-	bool arity_fits =
-		command->arity >= 0 ? argc == (size_t)command->arity : argc >= (size_t)-command->arity;
-	if (!arity_fits) {
+	if (!arity_fits(command->arity, argc)) {
 		return "ERR Wrong number of args calling Redis command from script";
 	}
 	bool has_body = command->run != NULL || slice_is_word(argv[0], "SELECT");

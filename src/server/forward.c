@@ -117,11 +117,6 @@ static bool take_head(struct slice *in, struct request *request, bool *once)
 	return true;
 }
 
-static bool arity_fits(const struct command *command, size_t argc)
-{
-	return command->arity >= 0 ? argc == (size_t)command->arity : argc >= (size_t)-command->arity;
-}
-
 static bool take_command(struct slice *in, struct arena *arena, struct request_command *command,
 			 bool *unknown)
 {
@@ -145,7 +140,8 @@ static bool take_command(struct slice *in, struct arena *arena, struct request_c
 		*unknown = true;
 		return true;
 	}
-	return (command->command->flags & COMMAND_LOCAL) == 0 && arity_fits(command->command, command->argc);
+	return (command->command->flags & COMMAND_LOCAL) == 0 &&
+	       arity_fits(command->command->arity, command->argc);
 }
 
 static bool take_commands(struct slice *in, struct arena *arena, struct request *request, bool *unknown)

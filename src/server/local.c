@@ -101,11 +101,6 @@ static void lower(char *out, size_t size, const char *text)
 	out[at] = '\0';
 }
 
-static bool arity_fits(int arity, size_t argc)
-{
-	return arity == 0 || (arity > 0 ? argc == (size_t)arity : argc >= (size_t)-arity);
-}
-
 static void wrong_arity(const struct local *local, struct reply *reply)
 {
 	char name[32], sub[32] = "";
@@ -131,7 +126,7 @@ const struct local *local_find(const struct command *command, const struct slice
 		if (!whole && (local->sub == NULL || argc < 2 || !slice_is_word(argv[1], local->sub))) {
 			continue;
 		}
-		if (arity_fits(local->arity, argc)) {
+		if (local->arity == 0 || arity_fits(local->arity, argc)) {
 			return local;
 		}
 		if (reply != NULL) {
