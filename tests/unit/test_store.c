@@ -252,6 +252,43 @@ static void test_real_disk(void)
 	is_int(store_open(&config, &second, &err), ERR_IO, "a directory that cannot be made is an error");
 }
 
+/* RocksDB takes an option it cannot build (a name it does not know) for none at all and says nothing; what it
+ * really took stands in its OPTIONS file. */
+static void test_options(void)
+{
+	static const char *const taken[] = {
+		"sst_partitioner_factory={id=SstPartitionerFixedPrefixFactory;length=4",
+		"compression_per_level=kNoCompression:kNoCompression:kNoCompression:kLZ4Compression",
+		"memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.1",
+		"avoid_flush_during_shutdown=true",
+		"avoid_unnecessary_blocking_io=true",
+		"allow_concurrent_memtable_write=false",
+		"stats_persist_period_sec=0",
+		"index_type=kTwoLevelIndexSearch",
+		"partition_filters=true",
+		"filter_policy=bloomfilter",
+	};
+	static char text[KIB(64)];
+	char dir[300], pattern[400];
+	snprintf(dir, sizeof(dir), "%s/options", tap_dir());
+	store_close(open_store(dir, NULL), false);
+	snprintf(pattern, sizeof(pattern), "%s/OPTIONS-*", dir);
+	glob_t found;
+	size_t length = 0;
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		FILE *file = fopen(found.gl_pathv[found.gl_pathc - 1], "r");
+		length = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
+		if (file != NULL) {
+			fclose(file);
+		}
+		globfree(&found);
+	}
+	text[length] = '\0';
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+		ok(strstr(text, taken[i]) != NULL, "RocksDB took the option it was given: %s", taken[i]);
+	}
+}
+
 static void test_corruption(void)
 {
 	char dir[300], command[1000];
@@ -517,6 +554,7 @@ int main(void)
 	store_disk_free(NULL);
 	store_close(NULL, true);
 	test_real_disk();
+	test_options();
 	test_corruption();
 	test_rotten_file_among_others();
 	return tap_done();
