@@ -594,6 +594,63 @@ static struct group_member *load_until_other(struct small_world *world, struct g
 	return other.found;
 }
 
+static bool wait_vote_held(struct small_world *world, const struct group_member *member, bool held,
+			   unsigned ms)
+{
+	for (unsigned i = 0; i < ms && member->replica->vote_held != held; i++) {
+		small_world_run(world, 1);
+	}
+	return member->replica->vote_held == held;
+}
+
+/* What was under way is lost. */
+static void mend_anew(struct small_world *world, size_t a, size_t b)
+{
+	sim_links_break(world->sim, world->hosts[a], world->hosts[b]);
+	cut(world, a, b, false);
+}
+
+/* Its vote for itself lies on a disk that stands still for 9.5 s, and what it asks then is lost. Only it can
+ * lead: one is gone, the other has not the newest entries. */
+static bool stands_again(uint64_t seed)
+{
+	struct small_world *world = world_new(seed, 3);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	wait_applied(world, leader->open_index);
+	size_t only = number(world, leader), other = (only + 1) % 3;
+	small_world_end(world, (only + 2) % 3, SIM_KILL_POWER);
+	cut(world, only, other, true);
+	propose(leader, 3, 100);
+	small_world_run(world, 2000);
+	sim_disk_faults(world->hosts[only])->sync_us = 9500000;
+	mend_anew(world, only, other);
+	bool votes = wait_vote_held(world, leader, true, 5000);
+	sim_disk_faults(world->hosts[only])->sync_us = 0;
+	small_world_run(world, 5000);
+	cut(world, only, other, true);
+	bool voted = votes && wait_vote_held(world, leader, false, 10000);
+	small_world_run(world, 100);
+	mend_anew(world, only, other);
+	ok(voted && !leader->open, "a vote of 9.5 s elects nobody, for what it asked is lost");
+	bool stood = false;
+	for (unsigned i = 0; i < 250 && !stood; i++) {
+		small_world_run(world, 100);
+		stood = leader->open;
+	}
+	small_world_free(world);
+	return stood;
+}
+
+static void test_vote_that_stood_still(void)
+{
+	unsigned stood = 0;
+	for (uint64_t seed = 0; seed < 3; seed++) {
+		stood += stands_again(470 + seed);
+	}
+	is_int(stood, 3, "and its candidate leads within 25 s of a quick disk, not after eight times the 9.5");
+}
+
 static void test_full_leader(void)
 {
 	struct small_world *world = world_new(41, 3);
@@ -1017,6 +1074,7 @@ int main(void)
 	test_commit_ahead_of_own_log();
 	test_stalled_disk();
 	test_slow_everywhere();
+	test_vote_that_stood_still();
 	test_full_leader();
 	test_full_owners();
 	test_full_stands_back();
