@@ -19,6 +19,9 @@ static int raise_generation(struct txn *txn, unsigned db)
 	if (!space.stored) {
 		return 0; /* never had a key */
 	}
+	if (space.generation == UINT32_MAX) {
+		return ERR_TOO_LARGE; /* a flush a millisecond for fifty days */
+	}
 	space.generation++;
 	return space_put(txn, db, &space);
 }
