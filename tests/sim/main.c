@@ -131,9 +131,9 @@ static void print_result(const struct plan *plan, uint64_t seed, const struct ru
 {
 	if (!plan->quiet || r->failed) {
 		fprintf(plan->json ? stderr : stdout, "%s seed %" PRIu64 " trace %016" PRIx64 " events %" PRIu64 " acked %" PRIu64 " unknown %" PRIu64
-		       " leaders %" PRIu64 " restarts %" PRIu64 " entries %" PRIu64 " gap %.1fs%s%s\n",
+		       " leaders %" PRIu64 " restarts %" PRIu64 " entries %" PRIu64 " gap %.1fs silence %.1fs%s%s\n",
 		       r->failed ? "FAIL" : "ok", seed, r->trace, r->events, r->acknowledged, r->unknown, r->leader_changes,
-		       r->restarts, r->entries, (double)r->longest_gap_us / 1e6, r->failed ? ": " : r->halted ? " halted" : "", r->failure);
+		       r->restarts, r->entries, (double)r->longest_gap_us / 1e6, (double)r->longest_silence_us / 1e6, r->failed ? ": " : r->halted ? " halted" : "", r->failure);
 	}
 	if (r->failed) {
 		print_command(plan, seed);

@@ -1,5 +1,7 @@
 #include "tests/sim/run.h"
 
+#include "tests/sim/progress.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@ struct run {
 	struct shops shops;
 	struct sale sale;
 	struct nemesis nemesis;
+	struct progress progress;
 	uint64_t closed_us; /* from here on clients ask nothing new; 0: they still do */
 	bool may_halt;
 };
@@ -254,6 +257,7 @@ static void fill_result(struct run *run, struct run_result *result)
 	result->lost = fleet_lost(&run->fleet);
 	result->entries = run->judge.entry_count;
 	result->longest_gap_us = run->shops.longest_gap_us;
+	result->longest_silence_us = run->progress.longest_us;
 	result->sold = run->sale.sold;
 	result->sale_refused = run->sale.refused;
 	result->sale_unknown = run->sale.unknown;
@@ -287,6 +291,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	}
 	run->may_halt = options->halt;
 	nemesis_init(&run->nemesis, &run->fleet, &run->shops, options->only, options->halt ? nodes : 0);
+	progress_init(&run->progress, &run->fleet, &run->shops);
 	safety(run, options);
 	if (!run->judge.failed) {
 		liveness(run);
@@ -308,6 +313,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 	if (run->nemesis.running) {
 		nemesis_stop(&run->nemesis);
 	}
+	progress_fini(&run->progress);
 	sale_fini(&run->sale);
 	shops_fini(&run->shops);
 	fleet_fini(&run->fleet);

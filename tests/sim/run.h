@@ -32,6 +32,7 @@ struct run_result {
 	uint64_t loaded_us; /* of sim_us: while clients asked */
 	uint64_t acknowledged, refused, retried, unknown, started;
 	uint64_t leader_changes, restarts, truth_lost, lost, entries, longest_gap_us;
+	uint64_t longest_silence_us; /* nobody led, though nothing hindered a majority */
 	uint64_t sold, sale_refused, sale_unknown, replayed;
 	uint64_t fired[NEMESIS_KINDS_MAX];
 };

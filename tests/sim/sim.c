@@ -200,6 +200,20 @@ void sim_host_resume(struct sim_host *host)
 	sim_env_schedule(host->env);
 }
 
+static bool disk_sound(const struct sim_disk_faults *faults)
+{
+	uint32_t errors = faults->write_error_per_million | faults->read_error_per_million |
+			  faults->sync_error_per_million | faults->flip_per_million | faults->misdirect_per_million;
+	return faults->op_us == 0 && faults->sync_us == 0 && faults->capacity == 0 && errors == 0;
+}
+
+bool sim_host_sound(const struct sim_host *host)
+{
+	bool runs = host->env != NULL && !host->paused && !host->crashing && host->slow_us == 0 && host->threads_us == 0;
+	bool stalls = host->stalls_until_us > host->sim->now_us;
+	return runs && !stalls && host->clock_rate == CLOCK_TRUE && disk_sound(&host->faults);
+}
+
 void sim_host_wall_jump(struct sim_host *host, int64_t ms)
 {
 	sim_trace(host->sim, host, "wall", slice_of(&ms, sizeof(ms)));

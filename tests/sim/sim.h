@@ -73,6 +73,8 @@ void sim_env_free(struct env *env);
 void sim_host_pause(struct sim_host *host);
 void sim_host_resume(struct sim_host *host);
 bool sim_host_paused(const struct sim_host *host);
+/* Up and hindered by nothing: it runs at its pace, its clock too, its disk is quick, has space and does not fail. */
+bool sim_host_sound(const struct sim_host *host);
 /* Adds to the host's wall clock. */
 void sim_host_wall_jump(struct sim_host *host, int64_t ms);
 /* How fast both its clocks run from now on, in thousandths of the world's: 500 to 2000. */
@@ -97,6 +99,8 @@ struct sim_link {
 	uint32_t replay_per_million; /* with a segment comes an old one of the same two hosts and port, see sim_links_remember */
 };
 struct sim_link *sim_link(struct sim *sim, const struct sim_host *from, const struct sim_host *to);
+/* Nothing is wrong with it, and it is quick. */
+bool sim_link_sound(const struct sim_link *link);
 /* Sets every link to the defaults: 50 us and a bit, no faults. */
 void sim_links_reset(struct sim *sim);
 /* After cut went false on any link: what waited is sent again soon. */

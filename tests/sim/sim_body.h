@@ -45,6 +45,7 @@ struct sim_host {
 	enum sim_disk_nth nth_kind;
 	uint64_t nth;         /* calls of that kind until one fails; 0: none does */
 	uint64_t crash_after; /* disk calls; 0: none planned */
+	uint64_t stalls_until_us; /* a sync takes so long, also when the disk is quick again by then */
 	bool crashing;        /* power is gone; the kill is on its way */
 	struct sim_event crash;
 	bool powered; /* false after a power cut until the next start: packets vanish */
@@ -101,6 +102,7 @@ void sim_net_free(struct sim_env *e);                   /* memory of a dead env 
 void sim_net_fini(struct sim *sim);
 
 /* sim_disk.c */
+void sim_disk_takes(struct sim_env *e, uint64_t us); /* the call that is made now, so long */
 struct sim_disk *sim_disk_new(void);
 void sim_disk_free(struct sim_disk *disk);
 void sim_disk_crash(struct sim_host *host); /* resolves what was not synced */

@@ -101,7 +101,7 @@ int sim_disk_dir_sync(struct env *env, const char *path)
 	}
 	uint32_t sync_us = e->host->faults.sync_us;
 	e->sim->stats.syncs++;
-	e->call_us += sync_us != 0 ? sync_us : DIR_SYNC_US;
+	sim_disk_takes(e, sync_us != 0 ? sync_us : DIR_SYNC_US);
 	/* What is done while it is under way is not part of it. */
 	uint64_t until = dir->ops_over + dir->op_count;
 	sim_inode_ref(dir);

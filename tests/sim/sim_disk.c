@@ -20,6 +20,7 @@
 #define OP_US 3
 #define BYTES_PER_US 1000
 #define SYNC_US 60
+#define STALL_US 100000 /* a sync that takes longer holds up its host */
 #define LONG_US 500 /* after so much a work item's calls take effect later */
 
 struct sim_file {
@@ -59,6 +60,15 @@ int sim_disk_full(struct sim_env *e)
 	sim_trace(e->sim, e->host, "full", SLICE_NONE);
 	e->sim->stats.disk_errors++;
 	return ERR_NO_SPACE;
+}
+
+void sim_disk_takes(struct sim_env *e, uint64_t us)
+{
+	e->call_us += us;
+	uint64_t until_us = e->sim->now_us + e->call_us;
+	if (us > STALL_US && until_us > e->host->stalls_until_us) {
+		e->host->stalls_until_us = until_us;
+	}
 }
 
 /* 0, or ERR_IO when the power went before this call. */
@@ -374,7 +384,7 @@ int sim_disk_sync(struct env_file *base)
 	struct sim_host *host = e->host;
 	e->sim->stats.syncs++;
 	uint32_t usual_us = SYNC_US + (uint32_t)prng_below(&e->sim->prng, 2 * SYNC_US);
-	e->call_us += host->faults.sync_us != 0 ? host->faults.sync_us : usual_us;
+	sim_disk_takes(e, host->faults.sync_us != 0 ? host->faults.sync_us : usual_us);
 	/* What is written while it is under way is not part of it. */
 	uint64_t from = inode->dirty_from, to = inode->dirty_to, size = inode->now.size;
 	inode->dirty_from = inode->dirty_to = 0;

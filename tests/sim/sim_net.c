@@ -293,6 +293,14 @@ struct sim_link *sim_link(struct sim *sim, const struct sim_host *from, const st
 	return &sim->links[from->index][to->index];
 }
 
+bool sim_link_sound(const struct sim_link *link)
+{
+	bool quick = link->delay_us + link->jitter_us < 1000 && link->bytes_per_ms == 0;
+	uint32_t lies = link->reset_per_million | link->flip_per_million | link->split_per_million |
+			link->loss_per_million | link->replay_per_million;
+	return !link->cut && quick && lies == 0;
+}
+
 void sim_links_reset(struct sim *sim)
 {
 	for (size_t from = 0; from < SIM_HOSTS_MAX; from++) {

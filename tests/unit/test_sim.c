@@ -697,6 +697,39 @@ static void test_slow_threads(void)
 	ok(late > 10 && late <= 20, "where threads are slow, work begins late and is done (%d of 20 late)", late);
 }
 
+/* ---- soundness ---- */
+
+static void test_soundness(void)
+{
+	struct sim *sim = sim_new(3);
+	struct sim_host *host = sim_host_new(sim, "n1");
+	ok(!sim_host_sound(host), "a host that is down is not sound");
+	struct env *env = sim_host_start(host);
+	ok(sim_host_sound(host), "one that runs is");
+	sim_host_pause(host);
+	ok(!sim_host_sound(host), "not while it is paused");
+	sim_host_resume(host);
+	sim_host_clock_rate(host, 900);
+	ok(!sim_host_sound(host), "nor with a clock that is wrong");
+	sim_host_clock_rate(host, 1000);
+	struct env_lane *lane = env_lane_open(env, "log", ENV_LANE_NORMAL);
+	struct log_job job = {.work = {.run = log_run, .done = log_done}, .env = env};
+	sim_disk_faults(host)->sync_us = 2000000;
+	ok(!sim_host_sound(host), "nor with a slow disk");
+	env_lane_submit(lane, &job.work);
+	sim_run(sim, 1000000);
+	sim_disk_faults(host)->sync_us = 0;
+	ok(!sim_host_sound(host) && !job.done, "nor while a sync of that time is under way");
+	sim_run(sim, 2000000);
+	ok(sim_host_sound(host) && job.done, "then it is again");
+	struct sim_link link = *sim_link(sim, host, host);
+	bool sound = sim_link_sound(&link);
+	link.loss_per_million = 1;
+	ok(sound && !sim_link_sound(&link), "a link is until it loses something");
+	sim_env_free(env);
+	sim_free(sim);
+}
+
 /* ---- lost and old segments ---- */
 
 static void test_loss(void)
@@ -762,6 +795,7 @@ int main(void)
 	test_death();
 	test_clock_rate();
 	test_slow_threads();
+	test_soundness();
 	test_loss();
 	test_replay();
 	return tap_done();
