@@ -85,8 +85,8 @@ fault name => 'mute', text => 'clients of a node, most often the leader, ask for
 		my ($event) = @_;
 		my $i = victim() or return;
 		visit( $event, 'mute', clients_at($i), MUTES );
-		# Eight that wait for 16 MiB each fill what a node holds for all; the others are told to ask again.
-		felt( $event, sub { return stuck($i) >= MUTES / 4 } ) or return;
+		# Some: when they hold what a node or a link has for all, the others are told to ask again.
+		felt( $event, sub { return stuck($i) > 0 } ) or return;
 		strike( $event, "n$i" );
 	},
 	end => \&leave;
