@@ -79,14 +79,24 @@ sub stuck {
 	return scalar grep { $_ > 64 * 1024 } @waiting;
 }
 
+# Whether nobody takes what a node answers: at the leader half of the connections are full. The leader's link to
+# another node is full with fewer; there the rest are refused, and none of them takes that either.
+sub untaken {
+	my ( $event, $i, $leads ) = @_;
+	my $stuck = stuck($i);
+	return $stuck >= MUTES / 2 if $leads || !$stuck;
+	my @clients = split /^/, capture( 3, in_ns( 'h', qw(ss -Htnp state established dport = :7401) ) );
+	return MUTES == grep { /pid=$event->{visitors}{pid},/ && ( split ' ' )[0] > 0 } @clients;
+}
+
 fault name => 'mute', text => 'clients of a node, most often the leader, ask for gigabytes and read nothing',
 	hold  => [ 3, 5 ],
 	begin => sub {
 		my ($event) = @_;
 		my $i = victim() or return;
+		my $leads = $i == leader();
 		visit( $event, 'mute', clients_at($i), MUTES );
-		# Some: when they hold what a node or a link has for all, the others are told to ask again.
-		felt( $event, sub { return stuck($i) > 0 } ) or return;
+		felt( $event, sub { return untaken( $event, $i, $leads ) } ) or return;
 		strike( $event, "n$i" );
 	},
 	end => \&leave;
