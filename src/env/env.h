@@ -222,7 +222,7 @@ enum { ENV_ALARM_RINGING = 2 };
 void env_alarm_open(struct env_alarm *alarm);
 /* Not while it is set. */
 void env_alarm_close(struct env_alarm *alarm);
-_Noreturn void env_alarm_hold(struct env_alarm *alarm); /* private to env */
+void env_alarm_hold(struct env_alarm *alarm); /* private to env; does not return */
 
 static inline void env_alarm_set(struct env_alarm *alarm)
 {

@@ -72,6 +72,7 @@ struct env_ops {
 
 	void (*alarm_open)(struct env_alarm *alarm);
 	void (*alarm_close)(struct env_alarm *alarm);
+	void (*alarm_hold)(void); /* does not return; NULL where alarms never ring */
 };
 
 /* ---- schedule.c: timers and turn hooks ---- */

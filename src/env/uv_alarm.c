@@ -8,9 +8,9 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOOKS 4 /* a limit */
 #define ALARM_STACK_BYTES (256 * 1024)
@@ -91,18 +91,7 @@ void uv_alarm_open(struct env_alarm *alarm)
 	pthread_mutex_init(&a->mutex, NULL);
 	pthread_cond_init(&a->wanted, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-
-	/* Signals belong to the loop's thread. */
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_attr_t attr;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, ALARM_STACK_BYTES);
-	status = pthread_create(&a->thread, &attr, alarm_main, a);
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (status != 0) {
+	if (uv_work_thread(&a->thread, ALARM_STACK_BYTES, alarm_main, a) != 0) {
 		fatal("cannot start a thread for an alarm; is the limit on processes too low?");
 	}
 	list_append(&e->alarms, &a->link);
@@ -130,6 +119,14 @@ void uv_alarm_close(struct env_alarm *alarm)
 			close_one(a);
 			return;
 		}
+	}
+}
+
+/* What rang() does may take its time; the process ends with it. */
+_Noreturn void uv_alarm_hold(void)
+{
+	for (;;) {
+		pause();
 	}
 }
 

@@ -116,10 +116,13 @@ struct env_lane *uv_work_lane_open(struct env *env, const char *name, enum env_l
 void uv_work_lane_submit(struct env_lane *lane, struct env_work *work);
 size_t uv_work_lane_pending(const struct env_lane *lane);
 void uv_work_lane_close(struct env_lane *lane);
+/* Starts a thread that gets no signals: they belong to the loop's. 0, or what pthread_create says. */
+int uv_work_thread(pthread_t *thread, size_t stack_bytes, void *(*run)(void *arg), void *arg);
 
 /* uv_alarm.c */
 void uv_alarm_open(struct env_alarm *alarm);
 void uv_alarm_close(struct env_alarm *alarm);
 void uv_alarm_close_all(struct uv_env *e);
+_Noreturn void uv_alarm_hold(void);
 
 #endif /* ENV_UV_BODY_H */

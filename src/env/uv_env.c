@@ -131,6 +131,7 @@ const struct env_ops uv_env_ops = {
 	.lane_close = uv_work_lane_close,
 	.alarm_open = uv_alarm_open,
 	.alarm_close = uv_alarm_close,
+	.alarm_hold = uv_alarm_hold,
 };
 
 struct env *uv_env_new(struct uv_loop_s *loop)

@@ -58,6 +58,20 @@ static void *lane_main(void *arg)
 	return NULL;
 }
 
+int uv_work_thread(pthread_t *thread, size_t stack_bytes, void *(*run)(void *arg), void *arg)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, stack_bytes);
+	int status = pthread_create(thread, &attr, run, arg);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return status;
+}
+
 struct env_lane *uv_work_lane_open(struct env *env, const char *name, enum env_lane_priority priority)
 {
 	struct uv_env *e = uv_env_of(env);
@@ -74,17 +88,7 @@ struct env_lane *uv_work_lane_open(struct env *env, const char *name, enum env_l
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->wanted, NULL);
 
-	/* Signals belong to the loop's thread. */
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_attr_t attr;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, LANE_STACK_BYTES);
-	int status = pthread_create(&lane->thread, &attr, lane_main, lane);
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (status != 0) {
+	if (uv_work_thread(&lane->thread, LANE_STACK_BYTES, lane_main, lane) != 0) {
 		fatal("cannot start a thread for lane %s; is the limit on processes too low?", name);
 	}
 	list_append(&e->lanes, &lane->link);

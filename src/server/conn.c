@@ -308,8 +308,7 @@ static void conn_protocol_error(struct conn *conn, const struct err *err)
 	struct conn_reply answer = conn_reply_begin(conn, false);
 	if (err->code == ERR_TOO_LARGE) {
 		reply_code(&answer.reply, CODE_TOO_LARGE,
-			   "\"reason\":\"the arguments of one request are over 1,310,720 bytes: do it in "
-			   "smaller "
+			   "\"reason\":\"the arguments of one request are over 1,310,720 bytes: do it in smaller "
 			   "parts, on a new connection\"");
 	} else {
 		reply_error(&answer.reply, "ERR Protocol error: %s", err->text);

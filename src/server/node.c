@@ -39,10 +39,12 @@ static void node_role_cb(void *owner, enum replica_role role, uint64_t leader_id
 	}
 	node->role = role;
 	node->leader_id = leader_id;
-	bool known = shard_role(node->shard, &leader_id) != SHARD_UNKNOWN;
-	node->leaderless_us = known                      ? 0
-			      : node->leaderless_us == 0 ? env_now_us(node->env)
-							 : node->leaderless_us;
+	uint64_t asked_id;
+	if (shard_role(node->shard, &asked_id) != SHARD_UNKNOWN) {
+		node->leaderless_us = 0;
+	} else if (node->leaderless_us == 0) {
+		node->leaderless_us = env_now_us(node->env);
+	}
 	dispatch_kick(&node->dispatch);
 }
 
