@@ -9,8 +9,7 @@
 #include "engine/once.h"
 #include "script/host.h"
 #include "store/keys.h"
-#include "store/store.h"
-#include "txn/overlay.h"
+#include "tests/unit/script_world.h"
 #include "wire/resp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,34 +40,16 @@ static const char *const lines[] = {
 	"FUNCTION DUMP",   "FUNCTION DELETE lib", "FCALL f 0",
 };
 
-struct world {
-	struct store_disk *disk;
-	struct overlay *overlay;
-	struct script_host *host;
-	struct arena arena;
-	struct buf reply;
-};
-
 /* One for all inputs: a store takes too long to open for each. */
 static struct world *world(void)
 {
-	static struct world *kept;
 	static struct world room;
-	if (kept == NULL) {
-		room.disk = store_disk_new();
-		struct store_config config = {.dir = "/db", .disk = room.disk};
-		struct store *store;
-		struct err err = {0};
-		int status = store_open(&config, &store, &err);
-		assert(status == 0);
-		kept = &room;
-		kept->overlay = overlay_new(store, MIB(8), 1);
-		kept->host = script_host_new(NULL);
-		arena_init(&kept->arena, KIB(64));
-		buf_init(&kept->reply, REPLY_MAX);
-		overlay_open(kept->overlay, 1, NOW_MS);
+	if (room.store == NULL) {
+		world_open(&room);
+		room.now_ms = NOW_MS;
+		world_apply(&room);
 	}
-	return kept;
+	return &room;
 }
 
 /* With the row in it; NULL when it is larger than a row may be. */
@@ -88,33 +69,14 @@ static int run(struct world *w, struct txn *txn, const char *line)
 {
 	struct slice argv[WORDS_MAX];
 	size_t argc = 0;
-	struct reply reply = {.out = &w->reply, .protocol = 3};
 	for (; *line != '\0'; argc++) {
 		size_t len = strcspn(line, " ");
 		argv[argc] = slice_of(line, len);
 		line += len + (line[len] == ' ');
 	}
-	const struct command *command = command_find(argv[0]);
-	bool fine = command_check(command, argv, argc, &reply);
-	assert(fine);
-	if ((command->flags & COMMAND_SCRIPT) != 0) {
-		struct script_redis call = {.host = w->host,
-					    .txn = txn,
-					    .arena = &w->arena,
-					    .argv = argv,
-					    .argc = argc,
-					    .reply = &reply,
-					    .random = 1};
-		return script_redis_run(&call);
-	}
-	struct command_call call = {.command = command,
-				    .txn = txn,
-				    .arena = &w->arena,
-				    .argv = argv,
-				    .argc = argc,
-				    .reply = &reply,
-				    .random = 1};
-	return command_run(&call);
+	int status = world_command(w, txn, argv, argc);
+	assert(status <= 0);
+	return status;
 }
 
 static void ask(struct world *w, struct slice row, struct slice value, const char *line)

@@ -6,11 +6,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "command/command.h"
-#include "script/host.h"
-#include "script/lua_redis.h"
-#include "store/store.h"
-#include "txn/overlay.h"
+#include "base/limits.h"
+#include "tests/unit/script_world.h"
 #include "wire/resp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,34 +27,16 @@ static const char script[] = "local kind, text, more = ARGV[1], ARGV[2], ARGV[3]
 			     "if pack((unpack(bytes))) ~= bytes then return 'DIFFERS' end\n"
 			     "return bytes\n";
 
-struct world {
-	struct store_disk *disk;
-	struct overlay *overlay;
-	struct script_host *host;
-	struct arena arena;
-	struct buf reply;
-};
-
 /* One for all inputs: a store takes too long to open for each. */
 static struct world *world(void)
 {
-	static struct world *kept;
 	static struct world room;
-	if (kept == NULL) {
-		room.disk = store_disk_new();
-		struct store_config config = {.dir = "/db", .disk = room.disk};
-		struct store *store;
-		struct err err = {0};
-		int status = store_open(&config, &store, &err);
-		assert(status == 0);
-		kept = &room;
-		kept->overlay = overlay_new(store, MIB(1), 1);
-		kept->host = script_host_new(NULL);
-		arena_init(&kept->arena, KIB(64));
-		buf_init(&kept->reply, REPLY_MAX);
-		overlay_open(kept->overlay, 1, 1700000000123);
+	if (room.store == NULL) {
+		world_open(&room);
+		room.protocol = 2;
+		room.reply.max = REPLY_MAX;
 	}
-	return kept;
+	return &room;
 }
 
 static void run(const struct slice *argv, size_t argc)
@@ -66,19 +45,9 @@ static void run(const struct slice *argv, size_t argc)
 	size_t used = 0;
 	arena_reset(&w->arena);
 	buf_reset(&w->reply);
-	struct reply reply = {.out = &w->reply, .protocol = 2};
 	struct txn *txn = txn_begin(w->overlay, &w->arena);
-	const struct command *command = command_find(argv[0]);
-	bool fine = command_check(command, argv, argc, &reply);
-	assert(fine);
-	struct script_redis call = {.host = w->host,
-				    .txn = txn,
-				    .arena = &w->arena,
-				    .argv = argv,
-				    .argc = argc,
-				    .reply = &reply,
-				    .random = 1};
-	script_redis_run(&call);
+	int status = world_command(w, txn, argv, argc);
+	assert(status <= 0);
 	txn_abort(txn);
 	int whole = resp_reply_measure(buf_slice(&w->reply), REPLY_MAX, &used);
 	assert(whole == 0 && used == w->reply.len);

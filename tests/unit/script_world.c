@@ -1,5 +1,6 @@
 #include "tests/unit/script_world.h"
 
+#include "command/command.h"
 #include "script/internal.h"
 
 #include <dirent.h>
@@ -132,6 +133,33 @@ int world_call(struct world *w, const char *procedure, ...)
 	}
 	va_end(list);
 	return world_call_argv(w, slice_str(procedure), args, count);
+}
+
+int world_command(struct world *w, struct txn *txn, const struct slice *argv, size_t argc)
+{
+	struct reply reply = {&w->reply, w->protocol};
+	const struct command *command = command_find(argv[0]);
+	if (command == NULL || !command_check(command, argv, argc, &reply)) {
+		return 1;
+	}
+	if ((command->flags & COMMAND_SCRIPT) != 0) {
+		struct script_redis call = {.host = w->host,
+					    .txn = txn,
+					    .arena = &w->arena,
+					    .argv = argv,
+					    .argc = argc,
+					    .reply = &reply,
+					    .random = w->random};
+		return script_redis_run(&call);
+	}
+	struct command_call call = {.command = command,
+				    .txn = txn,
+				    .arena = &w->arena,
+				    .argv = argv,
+				    .argc = argc,
+				    .reply = &reply,
+				    .random = w->random};
+	return command_run(&call);
 }
 
 const char *world_reply(const struct world *w)

@@ -19,6 +19,7 @@ struct world {
 	int protocol;
 	bool plain; /* bundles are compiled without sites (script/site.h) */
 	uint64_t index, now_ms;
+	uint64_t random; /* of world_command */
 	uint64_t applied;
 };
 
@@ -33,7 +34,10 @@ void world_free_bundle(char **files);
 int world_call(struct world *w, const char *procedure, ...);
 int world_call_argv(struct world *w, struct slice procedure, const struct slice *args, size_t count);
 const char *world_reply(const struct world *w);
-/* Seals the open batch and applies it. */
+/* One command of Redis, EVAL and FUNCTION included, in txn, whose end is the caller's. The reply goes behind what w->reply
+ * holds. 1 when there is no such command, or not of so many words; else as command_run. */
+int world_command(struct world *w, struct txn *txn, const struct slice *argv, size_t argc);
+/* Seals the open batch and applies it, and puts the clock to now_ms. */
 void world_apply(struct world *w);
 
 #endif /* TESTS_UNIT_SCRIPT_WORLD_H */

@@ -8,82 +8,23 @@
 #include <stdlib.h>
 
 #include "base/prng.h"
-#include "command/command.h"
 #include "script/host.h"
 #include "script/lua_redis.h"
-#include "store/store.h"
 #include "tests/lib/tap.h"
-#include "txn/overlay.h"
+#include "tests/unit/script_world.h"
 #include "wire/resp.h"
 
 /* ---- a shard in small ---- */
-
-struct world {
-	struct store_disk *disk;
-	struct store *store;
-	struct overlay *overlay;
-	struct script_host *host;
-	struct arena arena;
-	struct buf reply;
-	uint64_t runs;
-};
-
-static void world_init(struct world *w)
-{
-	memset(w, 0, sizeof(*w));
-	w->disk = store_disk_new();
-	struct store_config config = {.dir = "/db", .disk = w->disk};
-	struct err err = {0};
-	if (store_open(&config, &w->store, &err) != 0) {
-		fatal("%s", err.text);
-	}
-	w->overlay = overlay_new(w->store, MIB(1), 1);
-	w->host = script_host_new(NULL);
-	arena_init(&w->arena, KIB(64));
-	buf_init(&w->reply, MIB(8));
-	overlay_open(w->overlay, 1, 1700000000123);
-}
-
-static void world_fini(struct world *w)
-{
-	script_host_free(w->host);
-	overlay_free(w->overlay);
-	store_close(w->store, false);
-	store_disk_free(w->disk);
-	arena_fini(&w->arena);
-	buf_fini(&w->reply);
-}
 
 /* As engine does it: one transaction, taken back when the request was refused. Returns the status. */
 static int run(struct world *w, const struct slice *argv, size_t argc, int protocol)
 {
 	arena_reset(&w->arena);
 	buf_reset(&w->reply);
-	struct reply reply = {.out = &w->reply, .protocol = protocol};
+	w->protocol = protocol;
+	w->random++;
 	struct txn *txn = txn_begin(w->overlay, &w->arena);
-	const struct command *command = command_find(argv[0]);
-	int status;
-	if (command == NULL || !command_check(command, argv, argc, &reply)) {
-		status = ERR_DENIED;
-	} else if (command->flags & COMMAND_SCRIPT) {
-		struct script_redis call = {.host = w->host,
-					    .txn = txn,
-					    .arena = &w->arena,
-					    .argv = argv,
-					    .argc = argc,
-					    .reply = &reply,
-					    .random = ++w->runs};
-		status = script_redis_run(&call);
-	} else {
-		struct command_call call = {.command = command,
-					    .txn = txn,
-					    .arena = &w->arena,
-					    .argv = argv,
-					    .argc = argc,
-					    .reply = &reply,
-					    .random = ++w->runs};
-		status = command_run(&call);
-	}
+	int status = world_command(w, txn, argv, argc);
 	if (status == 0) {
 		txn_commit(txn);
 	} else {
@@ -508,7 +449,10 @@ static void test_resp3(struct world *w)
 int main(void)
 {
 	struct world w;
-	world_init(&w);
+	world_open(&w);
+	w.reply.max = MIB(8);
+	w.now_ms = 1700000000123;
+	world_apply(&w);
 	test_cases(&w);
 	test_all_or_nothing(&w);
 	test_budgets(&w);
@@ -519,6 +463,6 @@ int main(void)
 	test_cves(&w);
 	test_garbage(&w);
 	test_resp3(&w);
-	world_fini(&w);
+	world_close(&w);
 	return tap_done();
 }
