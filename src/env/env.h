@@ -100,7 +100,9 @@ struct env_stream_events {
 	void (*ended)(void *owner);
 };
 
-/* Starts connecting. TCP_NODELAY is always on. Never fails at once: see opened. */
+/* Starts connecting. TCP_NODELAY is always on. Never fails at once: see opened. Of a name with several
+ * addresses each is tried, in the resolver's order, until one connects; the failure told is the last one's.
+ * An address that stays silent holds up those behind it until the kernel gives it up. */
 struct env_stream *env_connect(struct env *env, const char *address, const struct env_stream_events *events, void *owner);
 /* Changes who gets the events, e.g. once a hello told what a stream is. */
 void env_stream_set(struct env_stream *stream, const struct env_stream_events *events, void *owner);

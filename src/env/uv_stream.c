@@ -1,13 +1,16 @@
 /* Streams of the libuv body: our own non-blocking sockets, watched by uv_poll.
  *
  *   RESOLVING ──▶ CONNECTING ──▶ OPEN ──▶ ENDED ──▶ CLOSING ──▶ GONE ──▶ freed
- *       │              │           │      (peer's end; writes      ▲
- *       └──────────────┴───────────┴──────go out first)────────────┘
+ *       │     ▲        │           │      (peer's end; writes      ▲
+ *       │     └────────┤           │       go out first)           │
+ *       │  next address│           │                               │
+ *       └──────────────┴───────────┴───────────────────────────────┘
  *
- * A write goes to the kernel at once with one sendmsg; what the kernel does not
- * take waits for the socket. Either way its callback is put on a list that the
- * turn's end works through. CLOSING waits for libuv to let go of the handle; GONE is on the
- * list of closed events. Sends never raise SIGPIPE: the process may not be ours. */
+ * The addresses of a name are dialled one after the other, in the resolver's order, until one connects;
+ * between two of them the stream is RESOLVING again until libuv has let go of the first one's handle. A write
+ * goes to the kernel at once with one sendmsg; what the kernel does not take waits for the socket. Either way
+ * its callback is put on a list that the turn's end works through. CLOSING waits for libuv to let go of the
+ * handle; GONE is on the list of closed events. Sends never raise SIGPIPE: the process may not be ours. */
 #include "env/uv_body.h"
 
 #include <arpa/inet.h>
@@ -45,8 +48,10 @@ struct uv_stream {
 	int watched; /* events of the poll */
 	int fd;
 	uv_poll_t poll;
-	bool polled; /* poll is initialised */
+	bool polled;    /* poll is initialised and not being closed */
+	bool unpolling; /* its close has not been called back */
 	struct resolve *resolve;
+	struct addrinfo *addresses, *next; /* all of a name, ours while dialling; those not dialled yet */
 	const struct env_stream_events *events;
 	void *owner;
 	struct list queue; /* writes the kernel has not taken whole */
@@ -71,6 +76,7 @@ struct uv_write_state {
 _Static_assert(sizeof(struct uv_write_state) <= sizeof(((struct env_write *)0)->impl), "a write fits its request");
 
 static void poll_cb(uv_poll_t *poll, int status, int events);
+static void dial_next(struct uv_stream *s);
 
 static struct uv_stream *stream_of(const struct env_stream *stream) { return (struct uv_stream *)stream; }
 static struct uv_write_state *write_state(struct env_write *write) { return (struct uv_write_state *)write->impl; }
@@ -128,8 +134,35 @@ static void poll_closed_cb(uv_handle_t *handle)
 {
 	struct uv_stream *s = list_entry((uv_poll_t *)handle, struct uv_stream, poll);
 	struct uv_env *e = s->e;
-	stream_gone(s);
+	s->unpolling = false;
+	if (s->state == STREAM_CLOSING) {
+		stream_gone(s);
+	} else {
+		assert(s->state == STREAM_RESOLVING);
+		dial_next(s);
+	}
 	uv_env_uncount(e);
+}
+
+/* Gives the socket back, first to libuv and then to the kernel. */
+static void drop_socket(struct uv_stream *s)
+{
+	if (s->polled) {
+		s->polled = false;
+		s->unpolling = true;
+		s->watched = 0;
+		uv_close((uv_handle_t *)&s->poll, poll_closed_cb);
+	}
+	if (s->fd >= 0) {
+		close(s->fd);
+		s->fd = -1;
+	}
+}
+
+static void forget_addresses(struct uv_stream *s)
+{
+	uv_freeaddrinfo(s->addresses);
+	s->addresses = s->next = NULL;
 }
 
 /* With unread input in the socket, close() would reset the connection and take our last answer with it. */
@@ -154,17 +187,12 @@ static void stream_shut(struct uv_stream *s, int status)
 		uv_cancel((uv_req_t *)&s->resolve->request);
 		s->resolve = NULL;
 	}
+	forget_addresses(s);
 	if (s->fd >= 0) {
 		drop_input(s);
 	}
-	if (s->polled) {
-		uv_close((uv_handle_t *)&s->poll, poll_closed_cb);
-	}
-	if (s->fd >= 0) {
-		close(s->fd); /* after libuv has let go of it */
-		s->fd = -1;
-	}
-	if (!s->polled) {
+	drop_socket(s);
+	if (!s->unpolling) {
 		stream_gone(s);
 	}
 }
@@ -284,14 +312,29 @@ static void stream_send(struct uv_stream *s)
 	watch(s);
 }
 
+/* One address did not answer: the next, or this was the last and its failure is the stream's. */
+static void dial_failed(struct uv_stream *s, int status)
+{
+	if (s->next == NULL) {
+		stream_shut(s, status);
+		return;
+	}
+	s->state = STREAM_RESOLVING;
+	drop_socket(s);
+	if (!s->unpolling) {
+		dial_next(s);
+	}
+}
+
 static void connected(struct uv_stream *s)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
-		stream_shut(s, error == ETIMEDOUT ? ERR_TIMEOUT : ERR_CLOSED);
+		dial_failed(s, error == ETIMEDOUT ? ERR_TIMEOUT : ERR_CLOSED);
 		return;
 	}
+	forget_addresses(s);
 	s->state = STREAM_OPEN;
 	watch(s);
 	if (s->events->opened != NULL) {
@@ -326,20 +369,23 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
 static void stream_dial(struct uv_stream *s, const struct sockaddr *address, socklen_t len)
 {
 	s->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->fd < 0) {
-		stream_shut(s, ERR_IO);
-		return;
-	}
-	if (start_polling(s) != 0) {
-		stream_shut(s, ERR_IO);
+	if (s->fd < 0 || start_polling(s) != 0) {
+		dial_failed(s, ERR_IO);
 		return;
 	}
 	s->state = STREAM_CONNECTING;
 	if (connect(s->fd, address, len) != 0 && errno != EINPROGRESS && errno != EINTR) {
-		stream_shut(s, ERR_CLOSED);
+		dial_failed(s, ERR_CLOSED);
 		return;
 	}
 	watch(s);
+}
+
+static void dial_next(struct uv_stream *s)
+{
+	const struct addrinfo *address = s->next;
+	s->next = address->ai_next;
+	stream_dial(s, address->ai_addr, address->ai_addrlen);
 }
 
 static void resolved_cb(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
@@ -347,15 +393,17 @@ static void resolved_cb(uv_getaddrinfo_t *request, int status, struct addrinfo *
 	struct resolve *resolve = list_entry(request, struct resolve, request);
 	struct uv_env *e = resolve->e;
 	struct uv_stream *s = resolve->stream;
-	if (s != NULL) {
+	if (s == NULL) {
+		uv_freeaddrinfo(found);
+	} else {
 		s->resolve = NULL;
+		s->addresses = s->next = found;
 		if (status == 0 && found != NULL) {
-			stream_dial(s, found->ai_addr, found->ai_addrlen);
+			dial_next(s);
 		} else {
 			stream_shut(s, ERR_NOT_FOUND);
 		}
 	}
-	uv_freeaddrinfo(found);
 	free(resolve);
 	uv_env_uncount(e);
 }

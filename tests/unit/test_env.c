@@ -4,7 +4,9 @@
 #include "tests/lib/tap.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -227,6 +229,103 @@ static void test_names(struct env *env)
 	env_listener_close(listener);
 }
 
+/* ---- a name with several addresses ---- */
+
+/* What this program calls the resolver: "several.test" has the addresses of the list below, in its order;
+ * else libc's. */
+static const char *const *several;
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (strcmp(node, "several.test") != 0) {
+		return real(node, service, hints, found);
+	}
+	int status = 0;
+	struct addrinfo **end = found;
+	for (const char *const *address = several; *address != NULL && status == 0; address++) {
+		status = real(*address, service, hints, end);
+		end = &(*end)->ai_next;
+	}
+	return status;
+}
+
+struct dial {
+	unsigned opened, closed, turns, turns_max;
+	int status, end;
+};
+static void dial_opened(void *owner, int status)
+{
+	struct dial *dial = owner;
+	dial->opened++;
+	dial->status = status;
+}
+static void dial_closed(void *owner, int status)
+{
+	((struct dial *)owner)->closed++;
+	((struct dial *)owner)->end = status;
+}
+static const struct env_stream_events dial_events = {dial_opened, crowd_data, dial_closed, NULL};
+static bool dial_told(void *owner)
+{
+	return ((struct dial *)owner)->opened > 0;
+}
+static bool dial_ended(void *owner)
+{
+	return ((struct dial *)owner)->closed > 0;
+}
+static bool dial_turned(void *owner)
+{
+	struct dial *dial = owner;
+	return dial->opened > 0 || dial->turns++ == dial->turns_max;
+}
+
+static void test_addresses(struct env *env)
+{
+	static const char *const last[] = {"::1", "127.0.0.2", "127.0.0.3", "127.0.0.1", NULL};
+	static const char *const nowhere[] = {"127.0.0.2", "127.0.0.3", NULL};
+	struct crowd crowd = {0};
+	struct err err = {0};
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", crowd_accepted, &crowd, &err);
+	char address[64];
+	snprintf(address, sizeof(address), "several.test:%u", env_listener_port(listener));
+
+	several = last;
+	struct dial dial = {0};
+	struct env_stream *stream = env_connect(env, address, &dial_events, &dial);
+	uv_env_run_until(env, dial_told, &dial, PATIENCE_MS);
+	ok(dial.opened == 1 && dial.status == 0,
+	   "the addresses of a name are dialled in order until one connects");
+	if (dial.status == 0) {
+		uv_env_run_until(env, crowd_came, &crowd, PATIENCE_MS);
+		env_stream_close(stream);
+		env_stream_close(crowd.streams[0]);
+	}
+	uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
+
+	several = nowhere;
+	dial = (struct dial){0};
+	env_connect(env, address, &dial_events, &dial);
+	uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
+	ok(dial.opened == 1 && dial.status == ERR_CLOSED && dial.end == ERR_CLOSED,
+	   "when none does, that is told once, as the last one's failure");
+
+	bool once = true;
+	for (unsigned turns = 0; turns < 8; turns++) {
+		dial = (struct dial){.turns_max = turns};
+		stream = env_connect(env, address, &dial_events, &dial);
+		uv_env_run_until(env, dial_turned, &dial, PATIENCE_MS);
+		if (dial.opened == 0) {
+			env_stream_close(stream);
+		}
+		uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
+		once = once && dial.closed == 1;
+	}
+	ok(once, "closed between two addresses, a stream ends once");
+	env_listener_close(listener);
+}
+
 int main(void)
 {
 	struct env *env = uv_env_new(NULL);
@@ -245,6 +344,7 @@ int main(void)
 	test_descriptors(env);
 	test_lock_across(env);
 	test_names(env);
+	test_addresses(env);
 	uv_env_run_until(env, never, NULL, 1);
 	uv_env_free(env, NULL, NULL);
 	test_signal();
