@@ -6,12 +6,11 @@
  *       │  next address│           │                               │
  *       └──────────────┴───────────┴───────────────────────────────┘
  *
- * The addresses of a name are dialled one after the other, in the resolver's order, until one connects;
- * between two of them the stream is RESOLVING again until libuv has let go of the first one's handle. A write
+ * What is up to OPEN is in uv_dial.c; writing, reading and closing are here. A write
  * goes to the kernel at once with one sendmsg; what the kernel does not take waits for the socket. Either way
  * its callback is put on a list that the turn's end works through. CLOSING waits for libuv to let go of the
  * handle; GONE is on the list of closed events. Sends never raise SIGPIPE: the process may not be ours. */
-#include "env/uv_body.h"
+#include "env/uv_stream.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -25,46 +24,7 @@
 #include <unistd.h>
 
 #define READ_ROUNDS 4 /* full buffers read from one stream before others get their turn */
-#define PEER_TEXT_BYTES 72
 #define WRITE_FEW 10 /* slices that fit the request itself */
-
-enum stream_state {
-	STREAM_RESOLVING,
-	STREAM_CONNECTING,
-	STREAM_OPEN,
-	STREAM_ENDED,
-	STREAM_CLOSING,
-	STREAM_GONE
-};
-
-struct uv_stream {
-	struct env_stream stream;
-	struct uv_env *e;
-	struct list link; /* uv_env.streams, and uv_env.gone in the end */
-	enum stream_state state;
-	int status; /* CLOSING: what closed will say */
-	bool opening; /* connecting failed and opened has not been told */
-	bool paused;
-	int watched; /* events of the poll */
-	int fd;
-	uv_poll_t poll;
-	bool polled;    /* poll is initialised and not being closed */
-	bool unpolling; /* its close has not been called back */
-	struct resolve *resolve;
-	struct addrinfo *addresses, *next; /* all of a name, ours while dialling; those not dialled yet */
-	const struct env_stream_events *events;
-	void *owner;
-	struct list queue; /* writes the kernel has not taken whole */
-	size_t unsent;
-	char peer[PEER_TEXT_BYTES];
-};
-
-/* A question to the resolver outlives a stream that was closed meanwhile. */
-struct resolve {
-	uv_getaddrinfo_t request;
-	struct uv_env *e;
-	struct uv_stream *stream; /* NULL when it was closed */
-};
 
 /* What env_write.impl holds. */
 struct uv_write_state {
@@ -76,12 +36,11 @@ struct uv_write_state {
 _Static_assert(sizeof(struct uv_write_state) <= sizeof(((struct env_write *)0)->impl), "a write fits its request");
 
 static void poll_cb(uv_poll_t *poll, int status, int events);
-static void dial_next(struct uv_stream *s);
 
 static struct uv_stream *stream_of(const struct env_stream *stream) { return (struct uv_stream *)stream; }
 static struct uv_write_state *write_state(struct env_write *write) { return (struct uv_write_state *)write->impl; }
 
-static struct uv_stream *stream_new(struct uv_env *e, int fd)
+struct uv_stream *uv_stream_new(struct uv_env *e, int fd)
 {
 	struct uv_stream *s = calloc(1, sizeof(*s));
 	if (s == NULL) {
@@ -139,13 +98,12 @@ static void poll_closed_cb(uv_handle_t *handle)
 		stream_gone(s);
 	} else {
 		assert(s->state == STREAM_RESOLVING);
-		dial_next(s);
+		uv_dial_next(s);
 	}
 	uv_env_uncount(e);
 }
 
-/* Gives the socket back, first to libuv and then to the kernel. */
-static void drop_socket(struct uv_stream *s)
+void uv_stream_drop_socket(struct uv_stream *s)
 {
 	if (s->polled) {
 		s->polled = false;
@@ -159,12 +117,6 @@ static void drop_socket(struct uv_stream *s)
 	}
 }
 
-static void forget_addresses(struct uv_stream *s)
-{
-	uv_freeaddrinfo(s->addresses);
-	s->addresses = s->next = NULL;
-}
-
 /* With unread input in the socket, close() would reset the connection and take our last answer with it. */
 static void drop_input(struct uv_stream *s)
 {
@@ -175,23 +127,18 @@ static void drop_input(struct uv_stream *s)
 	}
 }
 
-static void stream_shut(struct uv_stream *s, int status)
+void uv_stream_shut(struct uv_stream *s, int status)
 {
 	assert(s->state < STREAM_CLOSING);
 	s->opening = s->state < STREAM_OPEN && status != ERR_CANCELLED;
 	s->state = STREAM_CLOSING;
 	s->status = status;
 	fail_queue(s, status == ERR_CANCELLED ? ERR_CANCELLED : ERR_CLOSED);
-	if (s->resolve != NULL) {
-		s->resolve->stream = NULL;
-		uv_cancel((uv_req_t *)&s->resolve->request);
-		s->resolve = NULL;
-	}
-	forget_addresses(s);
+	uv_dial_forget(s);
 	if (s->fd >= 0) {
 		drop_input(s);
 	}
-	drop_socket(s);
+	uv_stream_drop_socket(s);
 	if (!s->unpolling) {
 		stream_gone(s);
 	}
@@ -199,7 +146,7 @@ static void stream_shut(struct uv_stream *s, int status)
 
 /* ---- watching the socket ---- */
 
-static void watch(struct uv_stream *s)
+void uv_stream_watch(struct uv_stream *s)
 {
 	int want = 0;
 	if (s->state == STREAM_CONNECTING || !list_empty(&s->queue)) {
@@ -219,7 +166,7 @@ static void watch(struct uv_stream *s)
 	}
 }
 
-static int start_polling(struct uv_stream *s)
+int uv_stream_poll(struct uv_stream *s)
 {
 	int on = 1;
 	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -237,11 +184,11 @@ static void stream_ended(struct uv_stream *s, bool broken)
 {
 	bool asks = !broken && s->events->ended != NULL;
 	if (broken || (!asks && list_empty(&s->queue))) {
-		stream_shut(s, ERR_CLOSED);
+		uv_stream_shut(s, ERR_CLOSED);
 		return;
 	}
 	s->state = STREAM_ENDED;
-	watch(s);
+	uv_stream_watch(s);
 	if (asks) {
 		s->events->ended(s->owner);
 	}
@@ -306,40 +253,10 @@ static void stream_send(struct uv_stream *s)
 	}
 	advance(s, (size_t)n);
 	if (s->state == STREAM_ENDED && list_empty(&s->queue) && s->events->ended == NULL) {
-		stream_shut(s, ERR_CLOSED);
+		uv_stream_shut(s, ERR_CLOSED);
 		return;
 	}
-	watch(s);
-}
-
-/* One address did not answer: the next, or this was the last and its failure is the stream's. */
-static void dial_failed(struct uv_stream *s, int status)
-{
-	if (s->next == NULL) {
-		stream_shut(s, status);
-		return;
-	}
-	s->state = STREAM_RESOLVING;
-	drop_socket(s);
-	if (!s->unpolling) {
-		dial_next(s);
-	}
-}
-
-static void connected(struct uv_stream *s)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
-		dial_failed(s, error == ETIMEDOUT ? ERR_TIMEOUT : ERR_CLOSED);
-		return;
-	}
-	forget_addresses(s);
-	s->state = STREAM_OPEN;
-	watch(s);
-	if (s->events->opened != NULL) {
-		s->events->opened(s->owner, 0);
-	}
+	uv_stream_watch(s);
 }
 
 static void poll_cb(uv_poll_t *poll, int status, int events)
@@ -350,7 +267,7 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
 		events = UV_READABLE | UV_WRITABLE;
 	}
 	if (s->state == STREAM_CONNECTING) {
-		connected(s);
+		uv_dial_connected(s);
 		return;
 	}
 	if ((events & UV_READABLE) != 0 && s->state == STREAM_OPEN && !s->paused) {
@@ -364,96 +281,9 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
 	}
 }
 
-/* ---- opening ---- */
-
-static void stream_dial(struct uv_stream *s, const struct sockaddr *address, socklen_t len)
-{
-	s->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->fd < 0 || start_polling(s) != 0) {
-		dial_failed(s, ERR_IO);
-		return;
-	}
-	s->state = STREAM_CONNECTING;
-	if (connect(s->fd, address, len) != 0 && errno != EINPROGRESS && errno != EINTR) {
-		dial_failed(s, ERR_CLOSED);
-		return;
-	}
-	watch(s);
-}
-
-static void dial_next(struct uv_stream *s)
-{
-	const struct addrinfo *address = s->next;
-	s->next = address->ai_next;
-	stream_dial(s, address->ai_addr, address->ai_addrlen);
-}
-
-static void resolved_cb(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
-{
-	struct resolve *resolve = list_entry(request, struct resolve, request);
-	struct uv_env *e = resolve->e;
-	struct uv_stream *s = resolve->stream;
-	if (s == NULL) {
-		uv_freeaddrinfo(found);
-	} else {
-		s->resolve = NULL;
-		s->addresses = s->next = found;
-		if (status == 0 && found != NULL) {
-			dial_next(s);
-		} else {
-			stream_shut(s, ERR_NOT_FOUND);
-		}
-	}
-	free(resolve);
-	uv_env_uncount(e);
-}
-
-static void stream_resolve(struct uv_stream *s, const char *host, unsigned port)
-{
-	char service[8];
-	snprintf(service, sizeof(service), "%u", port);
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct resolve *resolve = malloc(sizeof(*resolve));
-	if (resolve == NULL) {
-		fatal("out of memory resolving %s", host);
-	}
-	resolve->e = s->e;
-	resolve->stream = s;
-	if (uv_getaddrinfo(s->e->loop, &resolve->request, resolved_cb, host, service, &hints) != 0) {
-		free(resolve);
-		stream_shut(s, ERR_NOT_FOUND);
-		return;
-	}
-	s->resolve = resolve;
-	uv_env_count(s->e);
-}
-
-struct env_stream *uv_stream_connect(struct env *env, const char *address,
-				     const struct env_stream_events *events, void *owner)
-{
-	struct uv_stream *s = stream_new(uv_env_of(env), -1);
-	s->events = events;
-	s->owner = owner;
-	snprintf(s->peer, sizeof(s->peer), "%s", address);
-	char host[256];
-	unsigned port;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	if (!env_address_split(address, host, sizeof(host), &port)) {
-		stream_shut(s, ERR_INVALID);
-	} else if (uv_ip4_addr(host, (int)port, &v4) == 0) {
-		stream_dial(s, (struct sockaddr *)&v4, sizeof(v4));
-	} else if (uv_ip6_addr(host, (int)port, &v6) == 0) {
-		stream_dial(s, (struct sockaddr *)&v6, sizeof(v6));
-	} else {
-		stream_resolve(s, host, port);
-	}
-	return &s->stream;
-}
-
 struct env_stream *uv_stream_accept(struct uv_env *e, int fd, const struct sockaddr *peer)
 {
-	struct uv_stream *s = stream_new(e, fd);
+	struct uv_stream *s = uv_stream_new(e, fd);
 	char host[INET6_ADDRSTRLEN] = "?";
 	if (peer->sa_family == AF_INET) {
 		const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
@@ -465,11 +295,11 @@ struct env_stream *uv_stream_accept(struct uv_env *e, int fd, const struct socka
 		snprintf(s->peer, sizeof(s->peer), "[%s]:%u", host, ntohs(v6->sin6_port));
 	}
 	s->state = STREAM_OPEN;
-	if (start_polling(s) != 0) {
-		stream_shut(s, ERR_IO); /* without events: frees it */
+	if (uv_stream_poll(s) != 0) {
+		uv_stream_shut(s, ERR_IO); /* without events: frees it */
 		return NULL;
 	}
-	watch(s);
+	uv_stream_watch(s);
 	return &s->stream;
 }
 
@@ -535,7 +365,7 @@ void uv_stream_write(struct env_stream *stream, struct env_write *write, const s
 	s->unsent += total;
 	advance(s, sent);
 	if (s->state != STREAM_RESOLVING) {
-		watch(s);
+		uv_stream_watch(s);
 	}
 }
 
@@ -546,7 +376,7 @@ void uv_stream_pause(struct env_stream *stream)
 	struct uv_stream *s = stream_of(stream);
 	s->paused = true;
 	if (s->state == STREAM_OPEN) {
-		watch(s);
+		uv_stream_watch(s);
 	}
 }
 
@@ -555,7 +385,7 @@ void uv_stream_resume(struct env_stream *stream)
 	struct uv_stream *s = stream_of(stream);
 	s->paused = false;
 	if (s->state == STREAM_OPEN) {
-		watch(s);
+		uv_stream_watch(s);
 	}
 }
 
@@ -570,7 +400,7 @@ void uv_stream_close_now(struct env_stream *stream)
 {
 	struct uv_stream *s = stream_of(stream);
 	if (s->state < STREAM_CLOSING) {
-		stream_shut(s, ERR_CANCELLED);
+		uv_stream_shut(s, ERR_CANCELLED);
 		return;
 	}
 	s->status = ERR_CANCELLED;
@@ -622,7 +452,7 @@ void uv_stream_close_all(struct uv_env *e)
 		struct uv_stream *s = list_entry(link, struct uv_stream, link);
 		list_append(&e->streams, link);
 		if (s->state < STREAM_CLOSING) {
-			stream_shut(s, ERR_CANCELLED);
+			uv_stream_shut(s, ERR_CANCELLED);
 		}
 	}
 	while ((link = list_pop(&e->gone)) != NULL) {

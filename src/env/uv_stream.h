@@ -1,0 +1,58 @@
+/* Private to uv_stream.c and uv_dial.c: one socket of the libuv body, and what each does for the other. */
+#ifndef ENV_UV_STREAM_H
+#define ENV_UV_STREAM_H
+
+#include "env/uv_body.h"
+
+#define UV_STREAM_PEER_BYTES 72
+
+enum stream_state {
+	STREAM_RESOLVING,
+	STREAM_CONNECTING,
+	STREAM_OPEN,
+	STREAM_ENDED,
+	STREAM_CLOSING,
+	STREAM_GONE
+};
+
+struct uv_stream {
+	struct env_stream stream;
+	struct uv_env *e;
+	struct list link; /* uv_env.streams, and uv_env.gone in the end */
+	enum stream_state state;
+	int status;   /* CLOSING: what closed will say */
+	bool opening; /* connecting failed and opened has not been told */
+	bool paused;
+	int watched; /* events of the poll */
+	int fd;
+	uv_poll_t poll;
+	bool polled;                       /* poll is initialised and not being closed */
+	bool unpolling;                    /* its close has not been called back */
+	struct uv_dial_question *question; /* the resolver has not answered */
+	struct addrinfo *addresses, *next; /* all of a name, ours while dialling; those not dialled yet */
+	const struct env_stream_events *events;
+	void *owner;
+	struct list queue; /* writes the kernel has not taken whole */
+	size_t unsent;
+	char peer[UV_STREAM_PEER_BYTES];
+};
+
+/* fd: consumed; -1 when there is none yet. */
+struct uv_stream *uv_stream_new(struct uv_env *e, int fd);
+/* Begins to watch its fd, which is new. */
+int uv_stream_poll(struct uv_stream *s);
+/* The events that its state asks for. */
+void uv_stream_watch(struct uv_stream *s);
+/* Gives the socket back, first to libuv and then to the kernel. */
+void uv_stream_drop_socket(struct uv_stream *s);
+/* CLOSING, with what closed will say. */
+void uv_stream_shut(struct uv_stream *s, int status);
+
+/* The socket of one that is CONNECTING tells how it went. */
+void uv_dial_connected(struct uv_stream *s);
+/* The next address, once libuv has let go of the last one's socket. */
+void uv_dial_next(struct uv_stream *s);
+/* No further address, and no answer of the resolver any more. */
+void uv_dial_forget(struct uv_stream *s);
+
+#endif /* ENV_UV_STREAM_H */
