@@ -12,7 +12,7 @@ use POSIX qw(:signal_h :sys_wait_h);
 use Time::HiRes qw(sleep clock_gettime CLOCK_MONOTONIC);
 
 our @EXPORT = qw(%world $src $build now_us say_line failure skip_run undo undo_all guarded spawn reap
-	kill_process must quiet capture slurp);
+	kill_process must quiet capture capture_while slurp);
 
 our $src   = $ENV{TALLY_SRC}   // abs_path( dirname(__FILE__) . '/../../..' );
 our $build = $ENV{TALLY_BUILD} // "$src/build";
@@ -125,8 +125,11 @@ sub quiet {
 sub must { my @command = @_; quiet(@command) or die "nemesis: failed: @command\n"; return }
 
 # What a command prints within so many seconds; then it is ended.
-sub capture {
-	my ( $seconds, @command ) = @_;
+sub capture { my ( $seconds, @command ) = @_; return capture_while( $seconds, sub {1}, @command ) }
+
+# The same as long as this holds, which is asked ten times a second.
+sub capture_while {
+	my ( $seconds, $holds, @command ) = @_;
 	pipe my $read, my $write or die "nemesis: pipe: $!\n";
 	my $pid = spawn( $command[0], { out => $write, errors => 1 }, @command );
 	close $write;
@@ -134,8 +137,8 @@ sub capture {
 	while (1) {
 		my $left = ( $until - now_us() ) / 1e6;
 		vec( my $ready = '', fileno $read, 1 ) = 1;
-		last if $left <= 0;
-		next unless select $ready, undef, undef, $left;
+		last if $left <= 0 || !$holds->();
+		next unless select $ready, undef, undef, $left < 0.1 ? $left : 0.1;
 		last unless sysread $read, $text, 65536, length $text;
 	}
 	kill_process( $pid, 'KILL' );
