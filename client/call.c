@@ -1,6 +1,7 @@
 #include "client/call.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "client/channel.h"
 #include "client/details.h"
@@ -92,16 +93,33 @@ static bool call_may_repeat(const struct call *call)
 	return call->read || call->id_len > 0;
 }
 
+void call_refuse(struct call *call, const char *code, const char *why)
+{
+	assert(call->state == 0);
+	if (call->unfit) {
+		return;
+	}
+	call->unfit = true;
+	snprintf(call->code, sizeof(call->code), "%s", code);
+	call->local = why;
+}
+
 void call_begin(struct call *call, unsigned timeout_ms)
 {
 	struct tally *tally = call->tally;
-	assert(timeout_ms >= 1);
-	assert(timeout_ms <= CLIENT_TIMEOUT_MAX_MS);
+	if (timeout_ms < 1 || timeout_ms > CLIENT_TIMEOUT_MAX_MS) {
+		call_refuse(call, "VALIDATION", "timeout_ms is 1 to 600000");
+	}
 	list_init(&call->link);
 	wheel_node_init(&call->due);
 	call->started_us = env_now_us(tally->env);
 	call->deadline_us = call->started_us + (uint64_t)timeout_ms * 1000;
 	tally->calls++;
+	if (call->unfit) {
+		call->state = CALL_RESTING;
+		call_schedule(call, call->started_us);
+		return;
+	}
 	/* One that is started while the client closes ends in the next slot, not in an endless turn. */
 	call_schedule(call, tally->closing ? call->started_us : call->deadline_us);
 	call_queue(call);
@@ -189,13 +207,17 @@ void call_lost(struct call *call)
 
 void call_cancel(struct call *call)
 {
+	if (call->unfit) {
+		call_end(call, OUTCOME_REFUSED);
+		return;
+	}
 	call_end_unanswered(call, "the client was closed");
 }
 
 void call_due(struct call *call, uint64_t now_us)
 {
 	assert(list_empty(&call->due.link));
-	if (call->tally->closing) {
+	if (call->tally->closing || call->unfit) {
 		call_cancel(call);
 		return;
 	}

@@ -13,6 +13,7 @@
  *   ▼ deadline ▼                                        ▼
  *   └────────► ENDED (callback) ◄───────────────────────┘
  *
+ * One that cannot be sent (too large, no words) rests from its start for a moment and ends REFUSED.
  * What ends how. A deadline that comes while nothing of the call can be
  * under way is RETRY; otherwise UNKNOWN, for reads always RETRY. After an attempt
  * without an answer the next ones carry SETTLE, so that the server keeps their
@@ -43,6 +44,7 @@ struct call {
 	uint16_t id_len;
 	bool read; /* may be repeated without an id */
 	bool dryrun;
+	bool unfit; /* it cannot be sent: code and local say why */
 
 	uint8_t state;
 	uint8_t outcome;
@@ -73,7 +75,10 @@ static inline const struct call *call_of_const(const struct tally_call *public)
 	return (const struct call *)public;
 }
 
-/* Fields are set, text is filled (request.h): the call becomes PENDING. */
+/* It cannot be sent as asked, and ends REFUSED soon after its start. The first reason counts. why: static. */
+void call_refuse(struct call *call, const char *code, const char *why);
+/* Fields are set, text is filled (request.h): the call becomes PENDING, or waits for its end when it was
+ * refused. */
 void call_begin(struct call *call, unsigned timeout_ms);
 /* Its text is in channel's output. */
 void call_sent(struct call *call, struct channel *channel, uint64_t seq);

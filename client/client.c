@@ -116,7 +116,7 @@ static void client_turn_cb(struct env_turn *turn)
 
 static int client_fill(struct tally *tally, const struct tally_options *options, struct err *err)
 {
-	if (options->servers == NULL) {
+	if (options == NULL || options->servers == NULL) {
 		return err_set(err, ERR_INVALID, "no server address was given");
 	}
 	if (options->connections > CLIENT_CONNECTIONS_MAX || options->pipeline_max > CLIENT_PIPELINE_MAX) {

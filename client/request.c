@@ -52,6 +52,47 @@ static uint8_t *put_bulk(uint8_t *at, const void *bytes, size_t len)
 	return at;
 }
 
+/* ---- what can be sent ---- */
+
+/* The longest envelope: ONCE and an id, DEADLINE and its digits, SETTLE, DRYRUN. */
+#define ENVELOPE_WORDS 6
+#define ENVELOPE_TEXT (4 + 8 + 6 + 6 + 6)
+/* And its head, as RESP. */
+#define ENVELOPE_MAX (LIMIT_REQUEST_ID + 160)
+#define WORDS_MAX (LIMIT_RESP_ARGS - ENVELOPE_WORDS)
+
+static const char too_large[] = "the request is larger than a node takes: send it in smaller parts";
+
+/* What the words take: as a node counts them, and on the wire. */
+struct extent {
+	size_t text, wire;
+	bool missing, too_large; /* then the rest counts no more */
+};
+
+static void extent_add(struct extent *extent, const void *bytes, size_t len)
+{
+	extent->missing = extent->missing || (bytes == NULL && len > 0);
+	extent->too_large = extent->too_large || len > LIMIT_REQUEST_BYTES - extent->text;
+	if (!extent->too_large) {
+		extent->text += len;
+		extent->wire += bulk_bytes(len);
+	}
+}
+
+/* A node refuses a request over its bound by ending the connection, which would cost the requests behind it:
+ * such a one is not sent. */
+static bool request_fits(struct call *call, struct slice id, const struct extent *extent)
+{
+	if (id.len > LIMIT_REQUEST_ID || (id.data != NULL && id.len == 0)) {
+		call_refuse(call, "VALIDATION", "a request id has 1 to 128 bytes");
+	} else if (extent->missing) {
+		call_refuse(call, "VALIDATION", "a word or an argument of the request is NULL");
+	} else if (extent->too_large || extent->text + id.len + ENVELOPE_TEXT > LIMIT_REQUEST_BYTES) {
+		call_refuse(call, "TOO_LARGE", too_large);
+	}
+	return !call->unfit;
+}
+
 /* ---- the text of a call ---- */
 
 /* Room for id and words; returns where the words begin. */
@@ -59,9 +100,7 @@ static uint8_t *request_room(struct call *call, struct slice id, size_t bytes, s
 {
 	assert(id.len <= LIMIT_REQUEST_ID);
 	assert(count > 0);
-	if (id.len + bytes > UINT32_MAX || count > LIMIT_RESP_ARGS) {
-		fatal("a request of %zu bytes and %zu words cannot be sent", bytes, count);
-	}
+	assert(count <= WORDS_MAX);
 	call->text_bytes = (uint32_t)(id.len + bytes);
 	call->text = pool_take(&call->tally->pool, call->text_bytes);
 	call->word_count = (uint32_t)count;
@@ -72,13 +111,26 @@ static uint8_t *request_room(struct call *call, struct slice id, size_t bytes, s
 	return call->text + id.len;
 }
 
+bool request_counts(struct call *call, const void *words, size_t count, size_t each)
+{
+	if (words == NULL && count > 0) {
+		call_refuse(call, "VALIDATION", "a word or an argument of the request is NULL");
+	} else if (count > (WORDS_MAX - 2) / each) {
+		call_refuse(call, "TOO_LARGE", too_large);
+	}
+	return !call->unfit;
+}
+
 void request_make(struct call *call, struct slice id, const struct slice *words, size_t count)
 {
-	size_t bytes = 0;
+	struct extent extent = {0};
 	for (size_t i = 0; i < count; i++) {
-		bytes += bulk_bytes(words[i].len);
+		extent_add(&extent, words[i].data, words[i].len);
 	}
-	uint8_t *at = request_room(call, id, bytes, count);
+	if (!request_fits(call, id, &extent)) {
+		return;
+	}
+	uint8_t *at = request_room(call, id, extent.wire, count);
 	for (size_t i = 0; i < count; i++) {
 		at = put_bulk(at, words[i].data, words[i].len);
 	}
@@ -104,21 +156,38 @@ static uint8_t *put_integer(uint8_t *at, int64_t value)
 	return at;
 }
 
+static void extent_add_argument(struct extent *extent, const struct tally_arg *arg)
+{
+	extent_add(extent, arg->name, arg->name != NULL ? strlen(arg->name) : 1);
+	if (arg->type == ARG_INTEGER) {
+		extent_add(extent, arg, integer_bytes(arg->integer));
+	} else {
+		extent_add(extent, arg->text, arg->type == ARG_TEXT ? arg->len : 1);
+	}
+}
+
 void request_make_call(struct call *call, struct slice id, const char *procedure,
 		       const struct tally_arg *args, size_t arg_count)
 {
-	size_t procedure_len = strlen(procedure);
-	size_t bytes = bulk_bytes(4) + bulk_bytes(procedure_len);
-	for (size_t i = 0; i < arg_count; i++) {
-		bytes += bulk_bytes(strlen(args[i].name));
-		bytes += bulk_bytes(args[i].text != NULL ? args[i].len : integer_bytes(args[i].integer));
+	struct extent extent = {0};
+	size_t procedure_len = procedure != NULL ? strlen(procedure) : 1;
+	extent_add(&extent, "CALL", 4);
+	extent_add(&extent, procedure, procedure_len);
+	if (!request_counts(call, args, arg_count, 2)) {
+		return;
 	}
-	uint8_t *at = request_room(call, id, bytes, 2 + 2 * arg_count);
+	for (size_t i = 0; i < arg_count; i++) {
+		extent_add_argument(&extent, &args[i]);
+	}
+	if (!request_fits(call, id, &extent)) {
+		return;
+	}
+	uint8_t *at = request_room(call, id, extent.wire, 2 + 2 * arg_count);
 	at = put_bulk(at, "CALL", 4);
 	at = put_bulk(at, procedure, procedure_len);
 	for (size_t i = 0; i < arg_count; i++) {
 		at = put_bulk(at, args[i].name, strlen(args[i].name));
-		if (args[i].text != NULL) {
+		if (args[i].type == ARG_TEXT) {
 			at = put_bulk(at, args[i].text, args[i].len);
 		} else {
 			at = put_integer(at, args[i].integer);
@@ -134,9 +203,6 @@ void request_free(struct call *call)
 }
 
 /* ---- one attempt ---- */
-
-/* Head, ONCE, DEADLINE, SETTLE and DRYRUN with the longest id and numbers. */
-#define ENVELOPE_MAX (LIMIT_REQUEST_ID + 160)
 
 void request_write(const struct call *call, uint64_t now_us, struct buf *out)
 {

@@ -8,7 +8,13 @@
 #include "base/buf.h"
 #include "client/call.h"
 
-/* Fills call's text. id may be none. words: borrowed. */
+/* What tally_arg.type says. */
+enum { ARG_INTEGER = 1, ARG_TEXT = 2 };
+
+/* Whether count words, or arguments of each words, can be looked at; else the call is refused (call.h). */
+bool request_counts(struct call *call, const void *words, size_t count, size_t each);
+/* Fills call's text, or refuses it: a word that is NULL but not empty, an empty or long id, more than a node
+ * takes. id may be none (data NULL). words: borrowed. */
 void request_make(struct call *call, struct slice id, const struct slice *words, size_t count);
 /* `CALL procedure name value …` */
 void request_make_call(struct call *call, struct slice id, const char *procedure,

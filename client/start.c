@@ -1,6 +1,7 @@
 /* The doors of tally.h that start a call: they copy what was asked into the
  * call's text and let it begin. */
 #include <assert.h>
+#include <stdio.h>
 
 #include "client/call.h"
 #include "client/request.h"
@@ -9,10 +10,17 @@
 static struct call *start_prepare(struct tally *tally, struct tally_call *public, tally_call_cb cb)
 {
 	assert(tally != NULL);
+	assert(public != NULL);
 	assert(cb != NULL);
 	struct call *call = call_of(public);
 	*call = (struct call){.data = public->data, .tally = tally, .cb = cb};
 	return call;
+}
+
+/* NULL is no text, which request.h refuses; "" is one. */
+static struct slice start_text(const char *text)
+{
+	return text != NULL ? slice_str(text) : slice_of(NULL, 1);
 }
 
 /* The caller's id, or a fresh one in room. */
@@ -43,11 +51,9 @@ void tally_call_start_once(struct tally *tally, struct tally_call *public, const
 	call_begin(call, timeout_ms);
 }
 
-static void start_command(struct tally *tally, struct tally_call *public, struct slice id,
-			  const struct slice *words, size_t count, unsigned flags, unsigned timeout_ms,
-			  tally_call_cb cb)
+static void start_command(struct call *call, struct slice id, const struct slice *words, size_t count,
+			  unsigned flags, unsigned timeout_ms)
 {
-	struct call *call = start_prepare(tally, public, cb);
 	call->dryrun = (flags & TALLY_DRYRUN) != 0;
 	call->read = call->dryrun || (flags & TALLY_READ) != 0;
 	request_make(call, call->read ? SLICE_NONE : id, words, count);
@@ -58,13 +64,19 @@ void tally_command_start(struct tally *tally, struct tally_call *public, const c
 			 const char *const *words, const size_t *lens, size_t count, unsigned flags,
 			 unsigned timeout_ms, tally_call_cb cb)
 {
-	assert(count > 0);
+	struct call *call = start_prepare(tally, public, cb);
+	if (count == 0) {
+		call_refuse(call, "VALIDATION", "there is no command");
+	}
+	if (!request_counts(call, words, count, 1)) {
+		call_begin(call, timeout_ms);
+		return;
+	}
 	struct slice *slices = pool_take(&tally->pool, count * sizeof(*slices));
 	for (size_t i = 0; i < count; i++) {
-		slices[i] = lens != NULL ? slice_of(words[i], lens[i]) : slice_str(words[i]);
+		slices[i] = lens != NULL ? slice_of(words[i], lens[i]) : start_text(words[i]);
 	}
-	start_command(tally, public, id != NULL ? slice_str(id) : SLICE_NONE, slices, count, flags,
-		      timeout_ms, cb);
+	start_command(call, id != NULL ? slice_str(id) : SLICE_NONE, slices, count, flags, timeout_ms);
 	pool_give(&tally->pool, slices, count * sizeof(*slices));
 }
 
@@ -72,7 +84,7 @@ void tally_get_start(struct tally *tally, struct tally_call *public, const char 
 		     unsigned timeout_ms, tally_call_cb cb)
 {
 	const struct slice words[] = {SLICE_LIT("GET"), slice_of(key, key_len)};
-	start_command(tally, public, SLICE_NONE, words, 2, TALLY_READ, timeout_ms, cb);
+	start_command(start_prepare(tally, public, cb), SLICE_NONE, words, 2, TALLY_READ, timeout_ms);
 }
 
 void tally_set_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
@@ -80,7 +92,7 @@ void tally_set_start(struct tally *tally, struct tally_call *public, const char 
 {
 	char room[ID_TEXT];
 	const struct slice words[] = {SLICE_LIT("SET"), slice_of(key, key_len), slice_of(value, value_len)};
-	start_command(tally, public, start_id(tally, NULL, room), words, 3, 0, timeout_ms, cb);
+	start_command(start_prepare(tally, public, cb), start_id(tally, NULL, room), words, 3, 0, timeout_ms);
 }
 
 void tally_del_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
@@ -88,35 +100,32 @@ void tally_del_start(struct tally *tally, struct tally_call *public, const char 
 {
 	char room[ID_TEXT];
 	const struct slice words[] = {SLICE_LIT("DEL"), slice_of(key, key_len)};
-	start_command(tally, public, start_id(tally, NULL, room), words, 2, 0, timeout_ms, cb);
+	start_command(start_prepare(tally, public, cb), start_id(tally, NULL, room), words, 2, 0, timeout_ms);
 }
 
 void tally_range_start(struct tally *tally, struct tally_call *public, const char *from, const char *to,
 		       unsigned limit, unsigned timeout_ms, tally_call_cb cb)
 {
 	char digits[16];
-	size_t at = sizeof(digits);
-	unsigned left = limit;
-	assert(limit >= 1);
-	assert(limit <= LIMIT_SCAN_ROWS);
-	for (; left > 0; left /= 10) {
-		digits[--at] = (char)('0' + left % 10);
+	int len = snprintf(digits, sizeof(digits), "%u", limit);
+	const struct slice words[] = {SLICE_LIT("RANGE"), start_text(from), start_text(to),
+				      SLICE_LIT("LIMIT"), slice_of(digits, (size_t)len)};
+	struct call *call = start_prepare(tally, public, cb);
+	if (limit < 1 || limit > LIMIT_SCAN_ROWS) {
+		call_refuse(call, "VALIDATION", "limit is 1 to 10000");
 	}
-	const struct slice words[] = {SLICE_LIT("RANGE"), slice_str(from), slice_str(to), SLICE_LIT("LIMIT"),
-				      slice_of(digits + at, sizeof(digits) - at)};
-	start_command(tally, public, SLICE_NONE, words, 5, TALLY_READ, timeout_ms, cb);
+	start_command(call, SLICE_NONE, words, 5, TALLY_READ, timeout_ms);
 }
 
 /* ---- arguments ---- */
 
 struct tally_arg tally_str(const char *name, const char *value)
 {
-	return tally_bytes(name, value, strlen(value));
+	return tally_bytes(name, value, value != NULL ? strlen(value) : 1);
 }
 
 struct tally_arg tally_bytes(const char *name, const void *value, size_t len)
 {
-	/* An argument with a text is told from an integer by its pointer. */
-	struct tally_arg arg = {name, 2, value != NULL ? value : "", len, 0};
+	struct tally_arg arg = {name, ARG_TEXT, value, len, 0};
 	return arg;
 }

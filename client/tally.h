@@ -15,7 +15,13 @@
  * Threads: a client belongs to its loop's thread. Requests are structs of the
  * caller, embedded where he likes, untouched until the callback, which comes
  * exactly once and never before the starting function has returned, also when the client closes.
- * Text given to a start function is copied. */
+ * Text given to a start function is copied.
+ *
+ * What cannot be sent is not: the callback tells TALLY_REFUSED, with attempts 0. The code is TOO_LARGE for
+ * more than 1,310,720 bytes of text (158 of which may go to the id and what is put in front) or for a million
+ * words; VALIDATION for a NULL where a text or a list is wanted (bytes may be NULL when their length is 0),
+ * an id that is empty or longer than 128 bytes, no words, a limit or a timeout out of its range. Only tally,
+ * call and cb must not be NULL: there would be nobody to tell. */
 #ifndef TALLY_H
 #define TALLY_H
 
@@ -42,7 +48,8 @@ struct tally_options {
 	bool direct;               /* for tools that ask one node: the first of servers that answers, whoever leads */
 };
 
-/* NULL when servers cannot be parsed or loop is NULL; nothing is waited for. Why goes to error (size bytes), if not NULL. */
+/* NULL when servers cannot be parsed or loop or options is NULL; nothing is waited for. Why goes to error
+ * (size bytes), if not NULL. */
 struct tally *tally_open(struct uv_loop_s *loop, const struct tally_options *options, char *error, size_t size);
 /* Ends every request under way (RETRY or UNKNOWN), then calls closed, after which the memory is gone. */
 void tally_close(struct tally *tally, void (*closed)(void *data), void *data);
@@ -66,7 +73,8 @@ static inline struct tally_arg tally_int(const char *name, int64_t value)
 	return arg;
 }
 struct tally_arg tally_str(const char *name, const char *value); /* NUL-terminated */
-struct tally_arg tally_bytes(const char *name, const void *value, size_t len);
+struct tally_arg tally_bytes(const char *name, const void *value,
+			     size_t len); /* borrowed until the call has started */
 
 /* ---- values ---- */
 

@@ -115,7 +115,7 @@ const char *tally_value_key_at(const struct tally_value *value, size_t at, size_
 
 const struct tally_value *tally_value_get(const struct tally_value *value, const char *key)
 {
-	if (tally_value_type(value) != TALLY_MAP) {
+	if (tally_value_type(value) != TALLY_MAP || key == NULL) {
 		return NULL;
 	}
 	return (const struct tally_value *)resp_map_get(value_of(value), key);
