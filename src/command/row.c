@@ -28,7 +28,8 @@
  * said that its time has passed, and the next leader's clock must not say
  * otherwise (ARCHITECTURE D11). Any write makes the stamp of the batch durable, so one
  * deletion speaks for all that the transaction saw, and a walk over many expired
- * keys stops deleting after ROW_FORGET_MAX writes. */
+ * keys stops deleting after ROW_FORGET_MAX writes. On a full disk (txn_is_tight) nothing is
+ * deleted: the proof that the answer waits for tells the other members its time, and that must do. */
 #include "command/row.h"
 
 #include <assert.h>
@@ -216,7 +217,7 @@ int row_forget_expired(struct txn *txn, struct slice row_key, uint64_t expire_at
 	int rc;
 
 	assert(row_key.len <= ROW_PREFIX + LIMIT_KEY);
-	if (txn_write_count(txn) >= ROW_FORGET_MAX) {
+	if (txn_is_tight(txn) || txn_write_count(txn) >= ROW_FORGET_MAX) {
 		return 0;
 	}
 	rc = txn_delete(txn, row_key);

@@ -80,7 +80,7 @@ bool row_head_decode(struct slice value, struct row_head *head);
 /* What a cursor of the space's range found: false when the row is no live key (expired). */
 bool row_decode(struct txn *txn, struct slice row_key, struct slice value, struct slice *key, struct row *row);
 /* A row that a walk found expired: deletes it while the transaction has few writes, which makes
- * the time at which that was seen durable. */
+ * the time at which that was seen durable. A tight one lets it be. */
 int row_forget_expired(struct txn *txn, struct slice row_key, uint64_t expire_at_ms);
 
 #endif /* COMMAND_ROW_H */

@@ -17,6 +17,11 @@ static bool will_write(const struct request *request)
 	return false;
 }
 
+bool admission_tight(const struct shard *shard)
+{
+	return shard->space.low || shard->apply.bytes > LIMIT_APPLY_LAG;
+}
+
 enum code admission_write(struct shard *shard)
 {
 	if (shard->space.low) {

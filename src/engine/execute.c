@@ -153,6 +153,9 @@ static enum step attempt(struct shard *shard, struct request *request)
 {
 	assert(list_empty(&request->link));
 	struct txn *txn = propose_begin(shard);
+	if (admission_tight(shard)) {
+		txn_tighten(txn);
+	}
 	if (survey_wanted(request)) {
 		return begin_survey(shard, request, txn);
 	}

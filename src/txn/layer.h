@@ -101,6 +101,7 @@ struct txn {
 	size_t events_begin;
 	size_t cursors;          /* open ones */
 	struct txn_trace *trace; /* of reads, or NULL */
+	bool tight;
 	struct region_mark begin;
 	struct store_pin *pins;
 	size_t pin_count, pin_cap;

@@ -25,6 +25,7 @@ struct txn *txn_begin(struct overlay *overlay, struct arena *arena)
 	txn->events_begin = overlay->events.len;
 	txn->pin_count = 0;
 	txn->trace = NULL;
+	txn->tight = false;
 	if (txn->layer != NULL) {
 		txn->begin = region_mark(&txn->layer->region);
 	}
@@ -123,6 +124,18 @@ size_t txn_write_count(const struct txn *txn)
 uint64_t txn_read_index(const struct txn *txn)
 {
 	return txn->read_index;
+}
+
+void txn_tighten(struct txn *txn)
+{
+	assert(txn->id != 0);
+	assert(!txn_wrote(txn));
+	txn->tight = true;
+}
+
+bool txn_is_tight(const struct txn *txn)
+{
+	return txn->tight;
 }
 
 /* ---- reading ---- */

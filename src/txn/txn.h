@@ -62,6 +62,11 @@ size_t txn_write_count(const struct txn *txn);
  * commit (D3a). */
 uint64_t txn_read_index(const struct txn *txn);
 
+/* There is no room for what nobody asked for: who would write by the way asks txn_is_tight and lets it be.
+ * What is written all the same counts as ever. */
+void txn_tighten(struct txn *txn);
+bool txn_is_tight(const struct txn *txn);
+
 /* For EXPLAIN. From now on the keys that are read are kept in trace, each once, in order; those beyond its
  * bound are not and set more. Copies in the transaction's arena. */
 #define TXN_TRACE_MAX 256

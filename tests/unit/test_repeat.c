@@ -1,0 +1,80 @@
+/* One shard over the double of its replica: what a repeat is told when something has changed in between, and
+ * what a read is told when nothing may be written. */
+#include <stdio.h>
+
+#include "engine/shard_private.h"
+#include "tests/lib/replica_double.h"
+#include "tests/lib/shard_world.h"
+#include "tests/lib/tap.h"
+
+/* Waits, and shows the reply as world_ask does. */
+static const char *finish(struct ask *ask)
+{
+	static char text[512];
+	snprintf(text, sizeof text, "%s", ask_wait(ask));
+	ask_end(ask);
+	return text;
+}
+
+/* In another database; lines with a semicolon are a queue. */
+static const char *ask_in(struct world *w, unsigned db, const char *line)
+{
+	struct ask ask;
+	ask_init(w, &ask);
+	ask_words(&ask, line);
+	ask.request.db = db;
+	for (size_t i = 0; i < ask.request.command_count; i++) {
+		ask.commands[i].db = db;
+	}
+	ask.request.kind = strchr(line, ';') == NULL ? REQUEST_ONE : REQUEST_EXEC;
+	ask_send(&ask);
+	return finish(&ask);
+}
+
+static bool starts_with(const char *text, const char *begin)
+{
+	return strncmp(text, begin, strlen(begin)) == 0;
+}
+
+/* The shard's time goes on by so much, and that is all it knows of it. */
+static void pass(struct world *w, uint64_t ms)
+{
+	struct stamp *stamp = &w->shard->stamp;
+	stamp_observe(stamp, stamp->last_ms + ms, env_now_us(w->env));
+}
+
+static void test_reads_without_space(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	env_timer_stop(&w.shard->tick); /* which removes what is expired, and asks for free space */
+	world_ask(&w, "SET k v PX 1000");
+	world_ask(&w, "SET l v");
+	pass(&w, 2000);
+	w.shard->space.low = true;
+	uint64_t proposals = replica_double_proposals(replica_double());
+	is_str(world_ask(&w, "GET k"), "_||", "on a full disk an expired key reads as absent");
+	is_str(world_ask(&w, "MGET k l"), "*2||_||$1||v||", "beside others too");
+	is_str(world_ask(&w, "KEYS *"), "*1||$1||l||", "in a walk over all keys");
+	is_str(ask_in(&w, 0, "EXISTS k ; TTL k"), "*2||:0||:-2||", "in a queue");
+	is_str(world_ask(&w, "ONCE r GET k"), "_||", "behind a request id");
+	struct ask ask;
+	ask_init(&w, &ask);
+	ask_words(&ask, "EVAL script 1 k");
+	ask.argv[1] = SLICE_LIT("return redis.call('EXISTS', KEYS[1])");
+	ask_send(&ask);
+	is_str(finish(&ask), ":0||", "and in a script that only reads");
+	ok(starts_with(world_ask(&w, "SET k w"), "-NO_SPACE"), "what would write is refused as ever");
+	ok(starts_with(world_ask(&w, "GETDEL l"), "-NO_SPACE"), "every such command");
+	is_int(replica_double_proposals(replica_double()) - proposals, 0, "and nothing was written");
+	w.shard->space.low = false;
+	is_str(world_ask(&w, "GET k"), "_||", "when there is space again, it reads the same");
+	is_int(replica_double_proposals(replica_double()) - proposals, 1, "and is deleted");
+	world_close(&w);
+}
+
+int main(void)
+{
+	test_reads_without_space();
+	return tap_done();
+}
