@@ -248,17 +248,28 @@ static int run_body(struct execution *x, void *arg, struct reply *reply, struct 
 	return run_command(x, &x->request->commands[0], reply, verdict);
 }
 
-/* Kind, database and every word; the name as the table spells it. Folded word by word: a queue may be long.
- */
+/* The name as the table spells it. Folded word by word: a queue may be long. The database stands with the
+ * words, and with the kind where there are none (FLUSHDB). */
+static struct chain fold_command(struct chain hash, size_t place, enum request_kind kind, unsigned db,
+				 const struct request_command *c)
+{
+	unsigned alone = c->argc == 1 ? db << 4 : 0;
+	assert(c->argc > 0);
+	assert((kind | alone) <= UINT8_MAX);
+	hash = chain_next(hash, place, c->argc, (uint8_t)(kind | alone), slice_str(c->command->name));
+	for (size_t a = 1; a < c->argc; a++) {
+		hash = chain_next(hash, a, db, 0, c->argv[a]);
+	}
+	return hash;
+}
+
+/* Kind, database and every word. */
 static struct chain fingerprint(const struct request *request)
 {
 	struct chain hash = {0, 0};
 	for (size_t i = 0; i < request->command_count; i++) {
 		const struct request_command *c = &request->commands[i];
-		hash = chain_next(hash, i, c->argc, (uint8_t)request->kind, slice_str(c->command->name));
-		for (size_t a = 1; a < c->argc; a++) {
-			hash = chain_next(hash, a, c->db, 0, c->argv[a]);
-		}
+		hash = fold_command(hash, i, request->kind, c->db, c);
 	}
 	return hash;
 }

@@ -43,6 +43,23 @@ static void pass(struct world *w, uint64_t ms)
 	stamp_observe(stamp, stamp->last_ms + ms, env_now_us(w->env));
 }
 
+static void test_databases(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	ask_in(&w, 1, "SET k v");
+	is_str(ask_in(&w, 0, "ONCE f FLUSHDB"), "+OK||", "database 0 is emptied, once");
+	is_str(ask_in(&w, 0, "ONCE f FLUSHDB"), "+OK||", "which may be asked again");
+	ok(starts_with(ask_in(&w, 1, "ONCE f FLUSHDB"), "-IDEMPOTENCY_KEY_REUSED"),
+	   "to empty database 1 is another request, though it has the same words");
+	is_str(ask_in(&w, 1, "GET k"), "$1||v||", "and did not happen");
+	is_str(ask_in(&w, 1, "ONCE g FLUSHDB ; FLUSHDB"), "*2||+OK||+OK||",
+	       "in a queue database 1 is emptied");
+	ok(starts_with(ask_in(&w, 2, "ONCE g FLUSHDB ; FLUSHDB"), "-IDEMPOTENCY_KEY_REUSED"),
+	   "where the same holds");
+	world_close(&w);
+}
+
 static void test_reads_without_space(void)
 {
 	struct world w;
@@ -75,6 +92,7 @@ static void test_reads_without_space(void)
 
 int main(void)
 {
+	test_databases();
 	test_reads_without_space();
 	return tap_done();
 }
