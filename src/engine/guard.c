@@ -80,6 +80,21 @@ static bool guard_keeps(const struct guard *guard, const struct verdict *verdict
 	}
 }
 
+/* There is no record: may the id run? */
+static int guard_check(struct execution *x, const struct guard *guard, enum code *code)
+{
+	uint64_t made_ms, horizon_ms = 0;
+	*code = once_id_check(guard->id, txn_now_ms(x->txn), x->shard->config.once_retention_ms);
+	if (*code != CODE_NONE || !once_id_time(guard->id, &made_ms)) {
+		return 0;
+	}
+	int rc = once_horizon(x->txn, &horizon_ms);
+	if (rc == 0 && made_ms <= horizon_ms) {
+		*code = CODE_ID_TOO_OLD;
+	}
+	return rc;
+}
+
 int guard_run(struct execution *x, const struct guard *guard, struct reply *reply, struct verdict *verdict)
 {
 	struct shard *shard = x->shard;
@@ -96,7 +111,11 @@ int guard_run(struct execution *x, const struct guard *guard, struct reply *repl
 	if (rc != ERR_NOT_FOUND) {
 		return rc;
 	}
-	enum code code = once_id_check(guard->id, txn_now_ms(x->txn), shard->config.once_retention_ms);
+	enum code code = CODE_NONE;
+	rc = guard_check(x, guard, &code);
+	if (rc != 0) {
+		return rc;
+	}
 	if (code != CODE_NONE) {
 		verdict_answer(reply, code, verdict);
 		return 0;

@@ -60,5 +60,8 @@ int once_block_put(const struct once_block *block, struct txn *txn);
  * at first) is where to look next. *deleted tells how many, *more whether another block is due. */
 #define ONCE_AGE_KEY (1 + 8 + 8 + 2)
 int once_sweep(struct txn *txn, uint8_t *from, uint64_t before_ms, size_t *deleted, bool *more);
+/* Ids made up to *made_ms may have been used and their records removed; 0 before the first was. A row that is
+ * written with what it tells of, so it holds on every leader, whatever its retention is. */
+int once_horizon(struct txn *txn, uint64_t *made_ms);
 
 #endif /* ENGINE_ONCE_H */

@@ -2,12 +2,14 @@
  *
  * Table 'q':  key 'q' stamp(8) index(8) part(2), big-endian
  *   value: length(2, little-endian) key of an 'o' record, …
+ *   and, before all of these, the horizon:  key 'q'  value: ms(8, little-endian)
  * One block holds the ids of a batch (ONCE_BLOCK_IDS at most, further ones are the next
  * part): what is only read in sequence is written once a batch.
  *
  * A record is removed ONCE_FUTURE_MS after its retention: an id may be that far
  * ahead of the stamp when it is first used, and must not be young enough to run again after its record has
- * gone. */
+ * gone. The retention is each node's own setting and can be raised: so how far records were removed is data
+ * (the horizon), and no id from before it runs again. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -77,6 +79,40 @@ int once_block_put(const struct once_block *block, struct txn *txn)
 	return 0;
 }
 
+static struct slice horizon_key(void)
+{
+	static const uint8_t key[] = {TABLE_ONCE_AGE};
+	return slice_of(key, sizeof key);
+}
+
+int once_horizon(struct txn *txn, uint64_t *made_ms)
+{
+	struct slice value;
+	uint64_t ms = 0;
+	int rc = txn_get_hot(txn, horizon_key(), &value);
+	if (rc == 0 && (!slice_take_u64(&value, &ms) || value.len != 0)) {
+		return ERR_CORRUPT;
+	}
+	if (rc != 0 && rc != ERR_NOT_FOUND) {
+		return rc;
+	}
+	*made_ms = ms;
+	return 0;
+}
+
+/* Records of this stamp go, and the ids of some may have been made ONCE_FUTURE_MS later. */
+static int raise_horizon(struct txn *txn, uint64_t stamp_ms)
+{
+	uint64_t old_ms = 0, made_ms = stamp_ms + ONCE_FUTURE_MS;
+	uint8_t value[8];
+	int rc = once_horizon(txn, &old_ms);
+	if (rc != 0 || made_ms <= old_ms) {
+		return rc;
+	}
+	bytes_put_u64(value, made_ms);
+	return txn_put(txn, horizon_key(), slice_of(value, sizeof value));
+}
+
 static int delete_block(struct txn *txn, struct slice key, struct slice ids, size_t *deleted)
 {
 	struct slice id;
@@ -123,6 +159,9 @@ int once_sweep(struct txn *txn, uint8_t *from, uint64_t before_ms, size_t *delet
 		} else {
 			memcpy(done, key.data, sizeof done);
 			rc = delete_block(txn, slice_of(done, sizeof done), value, deleted);
+			if (rc == 0) {
+				rc = raise_horizon(txn, bytes_u64_big(done + 1));
+			}
 			*more = true;
 			memcpy(from, done, sizeof done);
 		}

@@ -10,7 +10,7 @@
  *   'i'  indexes of bundle tables (script)        i …
  *   's'  sequences (script)                       s name
  *   'o'  once records (engine)                    o user(tuple) id
- *   'q'  once records by age (engine)             q stamp_ms index part (engine/once_age.c)
+ *   'q'  once records by age (engine)             q stamp_ms index part (engine/once_age.c); q: how far they went
  *   'e'  event blocks (engine)                    e index(8, big-endian)
  *   't'  timer blocks (engine)                    t …
  *

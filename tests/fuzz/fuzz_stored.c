@@ -30,6 +30,7 @@ static const struct slice rows[] = {
 	SLICE_LIT("fnf"),                                   /* whose function f is */
 	SLICE_LIT("ba"),                                    /* the active bundle */
 	SLICE_LIT("q\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0"), /* ids of a batch */
+	SLICE_LIT("q"),                                     /* how far they were removed */
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -1,5 +1,6 @@
 /* One shard over the double of its replica: what a repeat is told when something has changed in between, and
  * what a read is told when nothing may be written. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "engine/shard_private.h"
@@ -60,6 +61,42 @@ static void test_databases(void)
 	world_close(&w);
 }
 
+static bool has_swept(void *owner)
+{
+	return ((struct world *)owner)->shard->stats.once_expired > 0;
+}
+
+static void test_raised_retention(void)
+{
+	struct world w;
+	struct shard_config config = {.once_retention_ms = 1000};
+	char line[80], young[80];
+	world_lead(&w, NULL, &config);
+	world_ask(&w, "SET n 0");
+	uint64_t made_ms = w.shard->stamp.last_ms;
+	snprintf(line, sizeof line, "ONCE %08" PRIx64 "-%04x-7abc-8def-0123456789ab INCR n", made_ms >> 16,
+		 (unsigned)(made_ms & 0xffff));
+	is_str(world_ask(&w, line), ":1||", "an id that carries its time is used");
+	pass(&w, 2000 + ONCE_FUTURE_MS);
+	uv_env_run_until(w.env, has_swept, &w, WAIT_MS);
+	ok(has_swept(&w), "a second is what records are kept for: its record goes");
+	ok(starts_with(world_ask(&w, line), "-ID_TOO_OLD"), "and the id is too old");
+	w.shard->config.once_retention_ms =
+		7ull * 24 * 3600 * 1000; /* as a start with other settings sets it */
+	replica_double_lose(replica_double(), true);
+	world_turns(&w);
+	replica_double_elect(replica_double());
+	world_turns(&w);
+	ok(starts_with(world_ask(&w, line), "-ID_TOO_OLD"),
+	   "also for a leader that keeps records for a week: it did not keep this one");
+	is_str(world_ask(&w, "GET n"), "$1||1||", "so it happened once");
+	made_ms = w.shard->stamp.last_ms;
+	snprintf(young, sizeof young, "ONCE %08" PRIx64 "-%04x-7abc-8def-0123456789ab INCR n", made_ms >> 16,
+		 (unsigned)(made_ms & 0xffff));
+	is_str(world_ask(&w, young), ":2||", "what is younger than all that went may run");
+	world_close(&w);
+}
+
 static void test_reads_without_space(void)
 {
 	struct world w;
@@ -93,6 +130,7 @@ static void test_reads_without_space(void)
 int main(void)
 {
 	test_databases();
+	test_raised_retention();
 	test_reads_without_space();
 	return tap_done();
 }
