@@ -39,6 +39,13 @@ struct guard {
  * request fails whole. */
 int guard_run(struct execution *x, const struct guard *guard, struct reply *reply, struct verdict *verdict);
 
+/* The record under guard->id, when what was asked then had the same words (the high half of the fingerprint).
+ * 0, ERR_NOT_FOUND, ERR_IO or ERR_CORRUPT. */
+int guard_recall(struct execution *x, const struct guard *guard, struct slice *value);
+/* A record is there: writes the same answer, or that the id was used for something else. */
+int guard_replay(struct execution *x, const struct guard *guard, struct slice value, struct reply *reply,
+		 struct verdict *verdict);
+
 /* run.c: all of x->request. Writes one reply. 0, or it fails whole: ERR_FULL, ERR_TOO_LARGE, ERR_BUSY (the
  * bundle is not compiled), ERR_IO, ERR_CORRUPT. */
 int run_request(struct execution *x, struct reply *reply, struct verdict *verdict);

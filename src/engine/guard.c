@@ -16,15 +16,40 @@ static int guard_show(struct execution *x, const struct guard *guard, struct sli
 	return replay_write(&replay, &x->shard->arena, reply);
 }
 
-/* A record is there: the same answer, or the id was used for something else. */
-static int guard_replay(struct execution *x, const struct guard *guard, struct slice value,
-			struct reply *reply, struct verdict *verdict)
+static struct slice guard_key(struct execution *x, const struct guard *guard)
+{
+	assert(guard->id.len > 0);
+	assert(guard->id.len <= LIMIT_REQUEST_ID);
+	uint8_t *bytes = arena_alloc(&x->shard->arena, 2 + x->request->user.len + guard->id.len);
+	return once_key(bytes, x->request->user, guard->id);
+}
+
+int guard_recall(struct execution *x, const struct guard *guard, struct slice *value)
+{
+	struct once_record record;
+	struct slice found;
+	int rc = txn_get(x->txn, guard_key(x, guard), &found);
+	if (rc != 0) {
+		return rc;
+	}
+	if (once_decode(found, &record) != 0) {
+		return ERR_CORRUPT;
+	}
+	if (record.fingerprint.high != guard->fingerprint.high) {
+		return ERR_NOT_FOUND;
+	}
+	*value = found;
+	return 0;
+}
+
+int guard_replay(struct execution *x, const struct guard *guard, struct slice value, struct reply *reply,
+		 struct verdict *verdict)
 {
 	struct once_record record;
 	if (once_decode(value, &record) != 0) {
 		return ERR_CORRUPT;
 	}
-	if (!chain_equal(record.fingerprint, guard->fingerprint)) {
+	if (!once_is_same(record.fingerprint, guard->fingerprint)) {
 		verdict_answer(reply, CODE_IDEMPOTENCY_KEY_REUSED, verdict);
 		return 0;
 	}
@@ -99,11 +124,8 @@ int guard_run(struct execution *x, const struct guard *guard, struct reply *repl
 {
 	struct shard *shard = x->shard;
 	struct slice value;
-	assert(guard->id.len > 0);
-	assert(guard->id.len <= LIMIT_REQUEST_ID);
 	assert(guard->run != NULL);
-	uint8_t *key_bytes = arena_alloc(&shard->arena, 2 + x->request->user.len + guard->id.len);
-	struct slice key = once_key(key_bytes, x->request->user, guard->id);
+	struct slice key = guard_key(x, guard);
 	int rc = txn_get(x->txn, key, &value);
 	if (rc == 0) {
 		return guard_replay(x, guard, value, reply, verdict);

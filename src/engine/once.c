@@ -8,7 +8,7 @@
  *   4       4     ordinal in the batch
  *   8       8     index
  *   16      8     stamp, ms
- *   24      16    fingerprint (low, high)
+ *   24      16    fingerprint (low, high; once_is_same)
  *   40      n     reply in RESP3 */
 #include "engine/once.h"
 

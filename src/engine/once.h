@@ -21,13 +21,20 @@
 struct slice once_key(uint8_t *out, struct slice user, struct slice id);
 
 struct once_record {
-	struct chain fingerprint; /* of what was asked */
+	struct chain fingerprint; /* of what was asked: once_is_same */
 	uint64_t index;           /* where it was written */
 	uint32_t ordinal;
 	uint64_t stamp_ms;
 	enum outcome outcome;
 	struct slice reply; /* RESP3, whatever the first client spoke */
 };
+/* The same request: one half of a fingerprint is of what it means, the other of its words. A call may be
+ * spelled in several ways, and its words mean something else, or nothing, once another bundle is active; of
+ * other requests both halves say the same. */
+static inline bool once_is_same(struct chain kept, struct chain asked)
+{
+	return kept.low == asked.low || kept.high == asked.high;
+}
 /* Encoded in arena. */
 struct slice once_encode(const struct once_record *record, struct arena *arena);
 /* ERR_CORRUPT, or 0; reply is borrowed from value. */

@@ -5,6 +5,9 @@
 
 #include "engine/execution.h"
 
+/* So many values of a call are tried as its id when its procedure is gone: it had no more arguments. */
+#define RECALL_VALUES 64
+
 void verdict_judge(const struct reply *reply, size_t begin, struct verdict *verdict)
 {
 	assert(begin < reply->out->len || buf_failed(reply->out));
@@ -54,6 +57,68 @@ static int run_prepared(struct execution *x, void *arg, struct reply *reply, str
 	return rc;
 }
 
+/* The name as the table spells it. Folded word by word: a queue may be long. The database stands with the
+ * words, and with the kind where there are none (FLUSHDB). */
+static struct chain fold_command(struct chain hash, size_t place, enum request_kind kind, unsigned db,
+				 const struct request_command *c)
+{
+	unsigned alone = c->argc == 1 ? db << 4 : 0;
+	assert(c->argc > 0);
+	assert((kind | alone) <= UINT8_MAX);
+	hash = chain_next(hash, place, c->argc, (uint8_t)(kind | alone), slice_str(c->command->name));
+	for (size_t a = 1; a < c->argc; a++) {
+		hash = chain_next(hash, a, db, 0, c->argv[a]);
+	}
+	return hash;
+}
+
+/* A procedure knows of no databases. named: one of the values is the id, else it stood in front. */
+static uint64_t call_words(const struct request_command *c, bool named)
+{
+	return fold_command((struct chain){named, 0}, 0, REQUEST_ONE, 0, c).high;
+}
+
+/* Whether this very call happened: its id stood in front, or is one of its values. 0, ERR_NOT_FOUND, … */
+static int recall(struct execution *x, const struct request_command *c, struct guard *guard,
+		  struct slice *value)
+{
+	const struct request *request = x->request;
+	int rc = ERR_NOT_FOUND;
+	guard->id = request->kind == REQUEST_ONE ? request->envelope.once : SLICE_NONE;
+	guard->fingerprint = (struct chain){0, call_words(c, false)};
+	if (guard->id.len > 0) {
+		rc = guard_recall(x, guard, value);
+	}
+	if (rc == ERR_NOT_FOUND) {
+		guard->fingerprint.high = call_words(c, true);
+	}
+	for (size_t i = 3; i < c->argc && i < 3 + 2 * RECALL_VALUES && rc == ERR_NOT_FOUND; i += 2) {
+		guard->id = c->argv[i];
+		if (guard->id.len > 0 && guard->id.len <= LIMIT_REQUEST_ID) {
+			rc = guard_recall(x, guard, value);
+		}
+	}
+	return rc;
+}
+
+/* It cannot run: its refusal stands behind begin, or nothing does. But what happened while there was such a
+ * procedure did happen, and whoever asks again is told so. */
+static int run_unprepared(struct execution *x, const struct request_command *c, int rc, size_t begin,
+			  struct reply *reply, struct verdict *verdict)
+{
+	struct guard guard = {.commands = c, .command_count = 1};
+	struct slice value;
+	int found = recall(x, c, &guard, &value);
+	if (found == 0) {
+		reply->out->len = begin;
+		return guard_replay(x, &guard, value, reply, verdict);
+	}
+	if (found != ERR_NOT_FOUND) {
+		return found;
+	}
+	return settle(x, txn_mark(x->txn), rc, reply, begin, verdict);
+}
+
 static int run_call(struct execution *x, const struct request_command *c, struct reply *reply,
 		    struct verdict *verdict)
 {
@@ -67,8 +132,11 @@ static int run_call(struct execution *x, const struct request_command *c, struct
 	}
 	int rc = script_prepare(shard->host, x->txn, &shard->arena, c->argv[1], c->argv + 2, c->argc - 2,
 				&call, reply);
+	if (rc == ERR_DENIED || rc == ERR_BUSY) {
+		return run_unprepared(x, c, rc, begin, reply, verdict);
+	}
 	if (rc != 0) {
-		return settle(x, txn_mark(x->txn), rc, reply, begin, verdict);
+		return rc;
 	}
 	struct guard guard = {.id = script_call_once(call),
 			      .keeps_refusals =
@@ -78,7 +146,8 @@ static int run_call(struct execution *x, const struct request_command *c, struct
 			      .arg = call,
 			      .commands = c,
 			      .command_count = 1};
-	if (guard.id.len == 0 && x->request->kind == REQUEST_ONE) {
+	bool named = guard.id.len > 0;
+	if (!named && x->request->kind == REQUEST_ONE) {
 		guard.id = x->request->envelope.once;
 	}
 	if (guard.id.len == 0) {
@@ -88,7 +157,7 @@ static int run_call(struct execution *x, const struct request_command *c, struct
 		verdict_answer(reply, CODE_VALIDATION, verdict);
 		return 0;
 	}
-	guard.fingerprint = script_call_fingerprint(call);
+	guard.fingerprint = (struct chain){script_call_fingerprint(call).low, call_words(c, named)};
 	return guard_run(x, &guard, reply, verdict);
 }
 
@@ -246,21 +315,6 @@ static int run_body(struct execution *x, void *arg, struct reply *reply, struct 
 	}
 	assert(x->request->command_count == 1);
 	return run_command(x, &x->request->commands[0], reply, verdict);
-}
-
-/* The name as the table spells it. Folded word by word: a queue may be long. The database stands with the
- * words, and with the kind where there are none (FLUSHDB). */
-static struct chain fold_command(struct chain hash, size_t place, enum request_kind kind, unsigned db,
-				 const struct request_command *c)
-{
-	unsigned alone = c->argc == 1 ? db << 4 : 0;
-	assert(c->argc > 0);
-	assert((kind | alone) <= UINT8_MAX);
-	hash = chain_next(hash, place, c->argc, (uint8_t)(kind | alone), slice_str(c->command->name));
-	for (size_t a = 1; a < c->argc; a++) {
-		hash = chain_next(hash, a, db, 0, c->argv[a]);
-	}
-	return hash;
 }
 
 /* Kind, database and every word. */

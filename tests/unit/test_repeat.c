@@ -97,6 +97,65 @@ static void test_raised_retention(void)
 	world_close(&w);
 }
 
+static const char sale_id_lua[] =
+	"procedure { name = 'pool.take', writes = true, once = 'sale_id', keep = 'success',\n"
+	"  args = { sale_id = id, sku = id, qty = int(1, 100) }, result = { left = int } }\n"
+	"return function(call) return { left = 0 } end";
+static const char text_qty_lua[] =
+	"procedure { name = 'pool.take', writes = true, once = 'take_id', keep = 'success',\n"
+	"  args = { take_id = id, sku = id, qty = text }, result = { left = int } }\n"
+	"return function(call) return { left = 0 } end";
+static const char look_lua[] = "procedure { name = 'pool.look', args = {}, result = { n = int } }\n"
+			       "return function(call) return { n = 1 } end";
+
+static const char tables_lua[] =
+	"tables { pool = { key = { 'sku' }, columns = { sku = id, avail = count } } }";
+
+static void push_look(struct world *w)
+{
+	struct ask ask;
+	ask_init(w, &ask);
+	ask_words(&ask, "BUNDLE PUSH shop tables.lua t pool/look.lua s");
+	ask.argv[4] = slice_str(tables_lua);
+	ask.argv[6] = slice_str(look_lua);
+	ask_send(&ask);
+	const char *text = finish(&ask);
+	ok(text[0] == '%', "a bundle is pushed that has none of these procedures: %s", text);
+}
+
+static void test_changed_procedures(void)
+{
+	static const char take[] = "CALL pool.take take_id t1 sku a qty 2";
+	static const char fill[] = "ONCE f1 CALL pool.fill sku a qty 10";
+	static const char took[] = "%2||$4||left||:8||$8||replayed||#t||";
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	world_bundle(&w, "PUSH", world_take_lua);
+	is_str(world_ask(&w, fill), "%1||$4||left||:10||", "a pool is filled");
+	is_str(world_ask(&w, take), "%1||$4||left||:8||", "and two of it are taken");
+	ok(world_bundle(&w, "PUSH", text_qty_lua)[0] == '%', "an argument becomes one of another type");
+	is_str(world_ask(&w, take), took, "the same words are the same request, whatever they mean by now");
+	ok(starts_with(world_ask(&w, "CALL pool.take take_id t1 sku a qty 3"), "-IDEMPOTENCY_KEY_REUSED"),
+	   "others are not");
+	ok(world_bundle(&w, "PUSH", sale_id_lua)[0] == '%', "the argument that is the id gets another name");
+	is_str(world_ask(&w, take), took, "who asks again is told what happened, not that it cannot");
+	ok(starts_with(world_ask(&w, "CALL pool.take take_id t1 sku a qty 3"), "-VALIDATION"),
+	   "whose words are others is told that it cannot");
+	is_str(world_ask(&w, "ONCE z CALL pool.fill sku z qty 1"), "%1||$4||left||:1||",
+	       "another pool is filled under an id that is its name");
+	push_look(&w);
+	is_str(world_ask(&w, take), took, "that holds when the procedure is gone");
+	is_str(world_ask(&w, fill), "%2||$4||left||:10||$8||replayed||#t||",
+	       "also for an id that stood in front");
+	ok(starts_with(world_ask(&w, "ONCE f1 CALL pool.fill sku a qty 11"), "-NO_SUCH_PROCEDURE"),
+	   "what never happened is refused");
+	ok(starts_with(world_ask(&w, "ONCE y CALL pool.fill sku z qty 1"), "-NO_SUCH_PROCEDURE"),
+	   "under another id that stands in front as well");
+	is_str(ask_in(&w, 0, "CALL pool.take take_id t1 sku a qty 2 ; GET none"),
+	       "*2||%2||$4||left||:8||$8||replayed||#t||_||", "a call in a queue is known as well");
+	world_close(&w);
+}
+
 static void test_reads_without_space(void)
 {
 	struct world w;
@@ -131,6 +190,7 @@ int main(void)
 {
 	test_databases();
 	test_raised_retention();
+	test_changed_procedures();
 	test_reads_without_space();
 	return tap_done();
 }
