@@ -73,6 +73,7 @@ static void batch_written_cb(struct env_write *write, int status)
 	struct link_batch *batch = list_entry(write, struct link_batch, write);
 	struct link *link = batch->link;
 	assert(batch != link->open);
+	link->pong = batch == link->pong ? NULL : link->pong;
 	batch_release(batch);
 	list_remove(&batch->siblings);
 	if (link->spare_count >= SPARE_MAX || batch->bytes.cap > SPARE_BYTES_MAX) {
@@ -208,6 +209,7 @@ void link_fini(struct link *link)
 {
 	env_timer_stop(&link->timer);
 	forget_unsent(link);
+	link->pong = NULL;
 	while (!list_empty(&link->writing)) {
 		batch_free(list_entry(link->writing.next, struct link_batch, siblings));
 	}
@@ -289,10 +291,14 @@ static void take_hello(struct link *link, const struct frame *frame)
 }
 
 /* By itself: whoever asks is answered at once, and what was put together waits for the owner's flush, which
- * may be held until a vote is durable. */
+ * may be held until a vote is durable. While the kernel has not taken one pong, there is no second: it says
+ * as much, and whoever asks without reading does not fill our memory. */
 static void pong(struct link *link)
 {
-	struct link_batch *batch = batch_new(link);
+	if (link->pong != NULL) {
+		return;
+	}
+	struct link_batch *batch = link->pong = batch_new(link);
 	frame_end(&batch->bytes, frame_begin(&batch->bytes, FRAME_PONG, *link->stamp_ms), 0);
 	link_out_done(link);
 	batch_write(link, batch);

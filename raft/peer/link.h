@@ -96,6 +96,7 @@ struct link {
 	struct link_batch *open; /* being put together, or NULL */
 	struct list full;        /* put together, and wait for the flush */
 	struct list writing;     /* batches given to env */
+	struct link_batch *pong; /* among those given to env, or NULL */
 	struct list spare;       /* batches for reuse */
 	unsigned spare_count;
 	size_t open_bytes; /* waiting for the flush, payloads included */

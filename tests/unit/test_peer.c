@@ -10,6 +10,7 @@
 
 #define SECOND 1000000
 #define CLUSTER 77
+#define DEAF_PINGS 100000 /* their pongs are several times what a connection holds on its way */
 
 struct end {
 	struct sim_host *host;
@@ -656,6 +657,71 @@ static void test_old_hellos(void)
 	pair_free(pair);
 }
 
+/* Pings without end, and no look at what comes back until later. */
+struct deaf {
+	struct env_stream *stream;
+	struct env_write write;
+	struct buf pings;
+	uint64_t heard; /* bytes */
+};
+static void deaf_data(void *owner, struct slice bytes)
+{
+	((struct deaf *)owner)->heard += bytes.len;
+}
+static void deaf_closed(void *owner, int status) {}
+static const struct env_stream_events deaf_events = {.data = deaf_data, .closed = deaf_closed};
+
+static void deaf_send(struct deaf *deaf, struct pair *pair)
+{
+	struct slice bytes = buf_slice(&deaf->pings);
+	env_stream_write(deaf->stream, &deaf->write, &bytes, 1);
+	run_ms(pair, 2000);
+	buf_reset(&deaf->pings);
+}
+
+static void deaf_ping(struct deaf *deaf)
+{
+	frame_end(&deaf->pings, frame_begin(&deaf->pings, FRAME_PING, 1), 0);
+}
+
+static void test_deaf(void)
+{
+	struct pair *pair = pair_new(11);
+	start(pair, 0, CLUSTER);
+	struct env *env = sim_host_start(pair->ends[2].host);
+	struct deaf deaf = {.write.cb = raw_written};
+	struct hello hello = {CLUSTER, 2, 1, {5, 6}, {0, 0}, FRAME_RAFT, 0};
+	buf_init(&deaf.pings, MIB(8));
+	deaf.stream = env_connect(env, "n1:1", &deaf_events, &deaf);
+	run_ms(pair, 50);
+	hello_encode(&deaf.pings, &hello, 1);
+	deaf_send(&deaf, pair);
+	uint64_t hello_bytes = deaf.heard;
+	deaf_ping(&deaf);
+	size_t frame_bytes = deaf.pings.len;
+	deaf_send(&deaf, pair);
+	ok(hello_bytes > 0 && deaf.heard == hello_bytes + frame_bytes, "a ping is answered with a pong");
+
+	env_stream_pause(deaf.stream);
+	for (size_t i = 0; i < DEAF_PINGS; i++) {
+		deaf_ping(&deaf);
+	}
+	deaf_send(&deaf, pair);
+	deaf.heard = 0;
+	env_stream_resume(deaf.stream);
+	run_ms(pair, 2000);
+	ok(deaf.heard > 0 && deaf.heard < DEAF_PINGS * frame_bytes / 2,
+	   "whoever pings and does not read has one pong waiting, not one for each ping");
+	deaf.heard = 0;
+	deaf_ping(&deaf);
+	deaf_send(&deaf, pair);
+	is_int(deaf.heard, frame_bytes, "and is answered again when it reads again");
+	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
+	buf_fini(&deaf.pings);
+	sim_env_free(env);
+	pair_free(pair);
+}
+
 static void closed_cb(void *owner)
 {
 	((struct end *)owner)->closed = true;
@@ -690,6 +756,7 @@ int main(void)
 	test_not_remembered();
 	test_other_members();
 	test_old_hellos();
+	test_deaf();
 	test_close();
 	return tap_done();
 }
