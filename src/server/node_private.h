@@ -40,7 +40,7 @@ struct node {
 	struct dispatch dispatch;
 	struct slowlog slowlog;
 	struct node_counters counters;
-	uint64_t clock_us;  /* when the request before was through: for SLOWLOG */
+	uint64_t clock_us;  /* when the request before was through, or its bytes came: for SLOWLOG */
 	struct arena arena; /* of the request that is being read; reset behind it */
 	struct buf nowhere; /* muted answers */
 	struct buf refusal; /* -OVERLOADED, as it is sent */

@@ -224,11 +224,30 @@ static void test_after_a_flood(void)
 	world_close(&world);
 }
 
+static void test_slowlog(void)
+{
+	struct world world;
+	struct client client;
+	world_open(&world, 5000);
+	client_open(&world, &client);
+	say(&world, &client, "GET a\r\n");
+	sim_run(world.sim, 10 * SECOND);
+	say(&world, &client, "GET b\r\n");
+	say(&world, &client, "SLOWLOG LEN\r\n");
+	straw_answer(0, "+A\r\n");
+	straw_answer(1, "+B\r\n");
+	sim_run(world.sim, SECOND / 10);
+	ok(heard(&client, "+A\r\n+B\r\n:0\r\n"), "time in which nobody asked makes no request slow");
+	buf_fini(&client.heard);
+	world_close(&world);
+}
+
 int main(void)
 {
 	test_half_request();
 	test_deaf_client();
 	test_deadline();
 	test_after_a_flood();
+	test_slowlog();
 	return tap_done();
 }
