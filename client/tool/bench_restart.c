@@ -1,5 +1,6 @@
 /* bench restart: fill the cluster, kill -9 every node at once (or stop them
- * politely), start them all: how long until a write is acknowledged again. */
+ * politely, or first the one and then the other), start them all: how long until
+ * a write is acknowledged again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,18 @@
 #define TIMES_MAX 100
 #define WRITE_MS 60000
 
+/* Until the next write, each time. */
+struct waits {
+	uint64_t us[TIMES_MAX];
+	uint64_t count;
+};
+
 struct restart {
 	struct bench bench;
 	uint64_t mib, times, bytes;
 	bool clean; /* SIGTERM instead of kill -9 */
-	uint64_t wait_us[TIMES_MAX];
-	uint64_t done;
+	bool both;  /* SIGTERM after kill -9, of the same data */
+	struct waits killed, stopped;
 
 	struct load_slot slots[FILL_SLOTS];
 	uint64_t next, count, running, failed;
@@ -98,13 +105,13 @@ static bool first_is_over(void *owner)
 	return ((struct restart *)owner)->first_ended;
 }
 
-static int restart_once(struct restart *restart)
+static int restart_once(struct restart *restart, bool clean)
 {
 	struct bench *bench = &restart->bench;
 	for (size_t i = 0; i < bench->local.count; i++) {
-		(restart->clean ? local_term : local_kill)(&bench->local, i);
+		(clean ? local_term : local_kill)(&bench->local, i);
 	}
-	for (size_t i = 0; i < bench->local.count && restart->clean; i++) {
+	for (size_t i = 0; i < bench->local.count && clean; i++) {
 		local_reap(&bench->local, i);
 	}
 	int code = 0;
@@ -126,8 +133,49 @@ static int restart_once(struct restart *restart)
 					  : tool_fail(bench->tool, TOOL_FAILED,
 						      "no write in %d s after the restart", WRITE_MS / 1000);
 	}
-	restart->wait_us[restart->done++] = env_now_us(bench->env) - started_us;
+	struct waits *waits = clean ? &restart->stopped : &restart->killed;
+	waits->us[waits->count++] = env_now_us(bench->env) - started_us;
 	return 0;
+}
+
+static int restart_times(struct restart *restart, bool clean)
+{
+	int code = 0;
+	for (uint64_t i = 0; i < restart->times && code == 0; i++) {
+		code = restart_once(restart, clean);
+		bench_progress(&restart->bench, "%s %llu of %llu", clean ? "polite restart" : "restart",
+			       (unsigned long long)i + 1, (unsigned long long)restart->times);
+	}
+	bench_progress_end(&restart->bench);
+	return code;
+}
+
+static void json_waits(struct buf *out, const char *most_name, const char *name, const struct waits *waits)
+{
+	uint64_t most_us = 0;
+	for (uint64_t i = 0; i < waits->count; i++) {
+		most_us = waits->us[i] > most_us ? waits->us[i] : most_us;
+	}
+	json_out_int(out, most_name, (int64_t)most_us / 1000);
+	json_out_name(out, name);
+	for (uint64_t i = 0; i < waits->count; i++) {
+		buf_appendf(out, "%s%llu", i == 0 ? "[" : ",", (unsigned long long)waits->us[i] / 1000);
+	}
+	buf_append_byte(out, ']');
+}
+
+static void print_waits(uint64_t mib, const char *what, const struct waits *waits)
+{
+	char room[32];
+	if (waits->count == 0) {
+		return;
+	}
+	printf("%llu MiB, all nodes %s and started at once; the next write was acknowledged after",
+	       (unsigned long long)mib, what);
+	for (uint64_t i = 0; i < waits->count; i++) {
+		printf("%s %s", i == 0 ? "" : ",", print_us(waits->us[i], room, sizeof(room)));
+	}
+	printf("\n");
 }
 
 static int restart_report(struct restart *restart)
@@ -139,30 +187,19 @@ static int restart_report(struct restart *restart)
 		struct buf out;
 		buf_init(&out, MIB(1));
 		buf_append_byte(&out, '{');
-		uint64_t most_us = 0;
-		for (uint64_t i = 0; i < restart->done; i++) {
-			most_us = restart->wait_us[i] > most_us ? restart->wait_us[i] : most_us;
-		}
 		json_out_int(&out, "mib", (int64_t)restart->mib);
 		json_out_bool(&out, "clean", restart->clean);
-		json_out_int(&out, "max_ms", (int64_t)most_us / 1000);
-		json_out_name(&out, "ms");
-		for (uint64_t i = 0; i < restart->done; i++) {
-			buf_appendf(&out, "%s%llu", i == 0 ? "[" : ",",
-				    (unsigned long long)restart->wait_us[i] / 1000);
+		json_waits(&out, "max_ms", "ms", restart->clean ? &restart->stopped : &restart->killed);
+		if (restart->both) {
+			json_waits(&out, "clean_max_ms", "clean_ms", &restart->stopped);
 		}
-		buf_append_byte(&out, ']');
 		json_out_bool(&out, "same_bytes", equal);
 		buf_append_byte(&out, '}');
 		json_out_print(&out);
 	} else {
-		char room[32];
-		printf("%llu MiB, all nodes %s and started at once; the next write was acknowledged after",
-		       (unsigned long long)restart->mib, restart->clean ? "stopped" : "killed");
-		for (uint64_t i = 0; i < restart->done; i++) {
-			printf("%s %s", i == 0 ? "" : ",", print_us(restart->wait_us[i], room, sizeof(room)));
-		}
-		printf("\n%s\n", equal ? "the same bytes on every node" : "NOT THE SAME BYTES ON EVERY NODE");
+		print_waits(restart->mib, "killed", &restart->killed);
+		print_waits(restart->mib, "stopped", &restart->stopped);
+		printf("%s\n", equal ? "the same bytes on every node" : "NOT THE SAME BYTES ON EVERY NODE");
 	}
 	return equal ? TOOL_DONE : TOOL_FAILED;
 }
@@ -170,7 +207,7 @@ static int restart_report(struct restart *restart)
 int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 {
 	struct restart *restart = calloc(1, sizeof(*restart));
-	struct option options[BENCH_OPTIONS + 4];
+	struct option options[BENCH_OPTIONS + 5];
 	if (restart == NULL) {
 		return tool_fail(tool, TOOL_FAILED, "out of memory");
 	}
@@ -188,12 +225,15 @@ int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 		(struct option){"bytes", OPTION_COUNT, &restart->bytes, "N", "of a value (4096)"};
 	options[BENCH_OPTIONS + 3] =
 		(struct option){"clean", OPTION_FLAG, &restart->clean, NULL, "stop them politely instead"};
-	int code = options_only(tool, options, BENCH_OPTIONS + 4, argc, argv);
+	options[BENCH_OPTIONS + 4] = (struct option){"both", OPTION_FLAG, &restart->both, NULL,
+						     "kill them, then stop them politely"};
+	int code = options_only(tool, options, BENCH_OPTIONS + 5, argc, argv);
 	bool sane = restart->times >= 1 && restart->times <= TIMES_MAX && restart->bytes >= 1 &&
 		    restart->bytes <= LIMIT_VALUE && restart->bench.local_options.nodes >= 1 &&
-		    restart->mib <= 1048576;
+		    restart->mib <= 1048576 && !(restart->clean && restart->both);
 	if (code == 0 && !sane) {
-		code = tool_fail(tool, TOOL_USAGE, "1 to %d times, values up to 1 MiB, local nodes only",
+		code = tool_fail(tool, TOOL_USAGE,
+				 "1 to %d times, values up to 1 MiB, local nodes only, --clean or --both",
 				 TIMES_MAX);
 	}
 	if (code != 0) {
@@ -203,12 +243,8 @@ int cmd_bench_restart(struct tool *tool, int argc, char **argv)
 	restart->value = malloc(restart->bytes);
 	code = bench_open(&restart->bench);
 	code = code == 0 ? restart_fill(restart) : code;
-	for (uint64_t i = 0; i < restart->times && code == 0; i++) {
-		code = restart_once(restart);
-		bench_progress(&restart->bench, "restart %llu of %llu", (unsigned long long)i + 1,
-			       (unsigned long long)restart->times);
-	}
-	bench_progress_end(&restart->bench);
+	code = code == 0 && !restart->clean ? restart_times(restart, false) : code;
+	code = code == 0 && (restart->clean || restart->both) ? restart_times(restart, true) : code;
 	code = code == 0 ? restart_report(restart) : code;
 	bench_close(&restart->bench);
 	free(restart->value);
