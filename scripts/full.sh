@@ -1,7 +1,8 @@
 # Sourced by ./check for the tiers `full` and `soak`: what takes longer than a
 # commit may wait. Each item counts as one passed or failed test, tells every minute
-# how far it is, and how long it took. What measures runs alone; the rest runs in
-# three lanes side by side.
+# how far it is, and how long it took. Two more builds are made while the quick tier's
+# programs wait for each other (full_builds); then what measures runs alone, and the
+# rest in four lanes side by side (full_tier).
 
 FULL_LOGS=build/full
 mkdir -p "$FULL_LOGS"
@@ -52,7 +53,7 @@ count_items() {
 	step "so far: $PASSED passed, $FAILED failed, $SKIPPED skipped"
 }
 
-# The rooms once more with clang, both sanitizers and libFuzzer's counters; only the fuzz bodies are linked.
+# The rooms once more with clang, both sanitizers and libFuzzer's counters; of programs only the fuzz bodies.
 build_fuzz() (
 	mkdir -p build-fuzz && cd build-fuzz || return 1
 	[ -e Makefile ] || ../configure --enable-fuzzer --enable-sanitize=address,undefined CC=clang || return 1
@@ -78,25 +79,44 @@ fuzz_all() {
 	wait
 }
 
-# Of the units those that have threads: who starts none, and does not run on libuv, cannot race (the simulated
-# environment runs all work in the one thread there is). The soak does not ask; fuzz bodies have one thread
-# in any case, and the life of which each disk call fails takes half an hour here.
+# In build: of the units those that have threads. Who starts none, and does not run on libuv, cannot race. Nor can whole
+# nodes in the simulated environment (fleet), which runs all work in the one thread there is; what starts one there is
+# RocksDB's. The soak does not ask; fuzz bodies have one thread in any case, and the life of which each disk call fails
+# takes half an hour here.
 threaded_units() {
 	local program
 	for program in $(list . unit_programs | tr ' ' '\n' | grep -v -e tests/fuzz/ -e test_nth_disk); do
-		if [ "$TIER" = soak ] || nm -u "$program" | grep -q -e ' uv_run$' -e ' pthread_create'; then
+		if [ "$TIER" = soak ] || has_threads "$program"; then
 			echo "$program"
 		fi
 	done
 }
 
-# They and three nodes, with races ending the process.
-thread_sanitizer() (
-	mkdir -p build-tsan && cd build-tsan || return 1
+has_threads() { # program
+	nm -u "$1" | grep -q ' uv_run$' || { nm -u "$1" | grep -q ' pthread_create' && ! nm "$1" | grep -q ' T fleet_init$'; }
+}
+
+# The rooms with races ending the process; of programs the server and these units.
+build_tsan() (
+	mkdir -p build-tsan || return 1
+	programs=$(cd build && threaded_units | tr '\n' ' ')
+	cd build-tsan || return 1
 	[ -e Makefile ] || ../configure --enable-sanitize=thread || return 1
-	make && make check TESTS= || return 1
-	make -k check-TESTS TESTS="$(threaded_units | tr '\n' ' ') tests/scenario/skeleton.pl tests/scenario/stop.pl"
+	# shellcheck disable=SC2086
+	make -j"$(nproc)" tallyd $programs
 )
+
+# They and three nodes. A unit that was not built yet when build_tsan asked is built here.
+thread_sanitizer() {
+	build_tsan && make -C build-tsan -k check-TESTS \
+		TESTS="$(cd build && threaded_units | tr '\n' ' ') tests/scenario/skeleton.pl tests/scenario/stop.pl"
+}
+
+# What judges the harness, and takes too long for the quick tier. Its results are counted behind the lanes.
+harness() {
+	find build/tests -name '*.trs' -delete
+	make -C build -k check-TESTS TESTS="$(list build long_tests)"
+}
 
 # The whole tree with the other compiler; warnings are errors there too.
 build_clang() (
@@ -107,8 +127,11 @@ build_clang() (
 
 # Nodes take ports of their own and the simulator none: the two disturb each other's speed only.
 seeds() {
-	build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs 1
+	build/sim --seeds "$SEEDS" --from "$(date +%s)" --jobs "$(nproc)"
 }
+
+# Everything that the calling (sub)shell starts from now on gives way to who is less nice.
+nice_from_here() { renice -n "$1" "$BASHPID" >/dev/null; }
 
 setup_packages clang libclang-rt-dev strace nbdkit libnbd-bin e2fsprogs
 [ "$TIER" != soak ] || setup_packages valgrind
@@ -118,53 +141,84 @@ if [ "$TIER" = soak ]; then
 	SEEDS=30000 FUZZ_S=3600 KILLS=200 OVERLOAD_S=60 FLASH_S=3600
 fi
 
+# A check that ends early leaves nothing behind that builds.
 # shellcheck disable=SC2046
-{
-	run_tests build "units as users have them" "$(nproc)" $(list build unit_programs)
-	run_tests build "the harness itself" 1 $(list build long_tests)
+trap 'kill $(descendants) 2>/dev/null' EXIT
+
+# Begun before the quick tier's whole programs, which leave half of the machine idle.
+full_builds() (
+	nice_from_here 19
+	item build-fuzz build_fuzz
+	item build-tsan build_tsan
+)
+
+# Not the fuzz bodies: the sanitizers saw them, and the fuzzers go through the same corpus.
+full_units() {
+	# shellcheck disable=SC2046
+	run_tests build "units as users have them" "$(nproc)" $(list build unit_programs | tr ' ' '\n' | grep -v tests/fuzz/)
 }
 
-# ---- figures: nothing else runs ----
-measure failover-kill failover --kills "$KILLS"
-measure failover-stop failover --mode stop --kills 10
-measure failover-transfer failover --mode transfer --kills 10
-measure failover-restart failover --mode restart --kills 9
-measure follower follower --seconds 10
-measure flash flash --seconds "$FLASH_S"
-measure overload overload --seconds "$OVERLOAD_S"
-measure restart restart --mib 1024
-measure restart-clean restart --mib 1024 --clean
-measure restart-replay restart --mib 256 --times 2 --tallyd "--memory=4GiB --memtable=1GiB --flush-bytes=1GiB"
-if [ "$TIER" = soak ]; then
-	measure restart-large restart --mib 3072
-fi
-count_items
+# Nothing else runs. One filling of the cluster serves restarts after kill -9 and polite ones.
+full_figures() {
+	measure failover-kill failover --kills "$KILLS"
+	measure failover-stop failover --mode stop --kills 10
+	measure failover-transfer failover --mode transfer --kills 10
+	measure failover-restart failover --mode restart --kills 9
+	measure follower follower --seconds 10
+	measure flash flash --seconds "$FLASH_S"
+	measure overload overload --seconds "$OVERLOAD_S"
+	measure restart restart --mib 1024 --both
+	measure restart-replay restart --mib 256 --times 2 --tallyd "--memory=4GiB --memtable=1GiB --flush-bytes=1GiB"
+	if [ "$TIER" = soak ]; then
+		measure restart-large restart --mib 3072
+	fi
+}
 
-# ---- lanes: the nemesis waits for its clock most of the time, the others compute and give way to it ----
-(
-	item nemesis tests/nemesis/nemesis suite "$TIER" --json="$FIGURES/nemesis.json"
-	renice -n 10 "$BASHPID" >/dev/null
-	item build-fuzz build_fuzz
-	fuzz_all
-) &
-(
-	item powercut tests/nemesis/powercut --cuts 20
-	item bitrot tests/nemesis/bitrot --files 180 --blocks 20 --json="$FIGURES/bitrot.json"
-	item thread-sanitizer thread_sanitizer
-	item teeth perl tests/sim/teeth.pl
-) &
-(
-	renice -n 10 "$BASHPID" >/dev/null
-	item seeds seeds
-) &
-wait
-count_items
+# Who goes by the clock comes first: the nemesis judges silences and goodput. The fuzzers' seconds are the clock's
+# too, and they take what it leaves, as does whatever computes. The seeds take what nobody wants; they are what can
+# be cut anywhere, so both processors have work until the end.
+full_lanes() {
+	(
+		item nemesis tests/nemesis/nemesis suite "$TIER" --json="$FIGURES/nemesis.json"
+	) &
+	(
+		item powercut tests/nemesis/powercut --cuts 20
+		item bitrot tests/nemesis/bitrot --files 180 --blocks 20 --json="$FIGURES/bitrot.json"
+		nice_from_here 10
+		item harness harness
+		item teeth perl tests/sim/teeth.pl
+	) &
+	(
+		nice_from_here 10
+		fuzz_all
+		item thread-sanitizer thread_sanitizer
+	) &
+	(
+		nice_from_here 19
+		item seeds seeds
+	) &
+	wait
+	count_results build # the harness's
+}
 
-# ---- what a release wants besides: hours are there ----
-if [ "$TIER" = soak ]; then
+# What a release wants besides: hours are there.
+full_release() {
 	item lineage perl tests/scenario/lineage.pl
 	item build-clang build_clang
 	item valgrind make -C build check-valgrind
 	item distcheck make -C build distcheck
+}
+
+full_tier() {
+	full_units
+	wait # for the builds
 	count_items
-fi
+	full_figures
+	count_items
+	full_lanes
+	count_items
+	if [ "$TIER" = soak ]; then
+		full_release
+		count_items
+	fi
+}
