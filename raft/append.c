@@ -7,6 +7,11 @@
  * append of its own. A silent member is sent its whole window again at every
  * heartbeat: that is dropped while an earlier copy waits in the socket.
  *
+ * A read may outlive the leadership that asked for it, and the end of what it read may be truncated
+ * meanwhile. It fills nothing of a later term: until it is through nothing else goes to that member, so
+ * the first append that waits is the term's first, which begins behind the end of our log; but what is read
+ * from the disk begins among the applied, for what is not stays in memory.
+ *
  * In. A payload proves itself: chain(previous) is ours if we hold that entry,
  * and each entry carries its own. The same (index, term) with another chain is a
  * log that diverged, and truth lost. A CHANGE is given to the core as the first of its piece: it
@@ -91,6 +96,7 @@ static void read_cb(struct wal_read *read, int status)
 	bool current = peer->job_count > 0 && replica_leads(r) && job->term == r->core.current_term &&
 		       !r->stopped && !r->closing && status == 0;
 	if (current && job->next == read->first) {
+		assert(peer->read_term == job->term);
 		size_t wanted = (size_t)(job->last - job->next + 1);
 		size_t count = read->count < wanted ? read->count : wanted;
 		current = emit_run(r, peer, job, read->entries, count, read->before_known, read->before);
@@ -147,6 +153,7 @@ static void run_jobs(struct replica *r, struct replica_peer *peer)
 							? job->last
 							: wal_durable_index(r->wal);
 				peer->reading = true;
+				peer->read_term = job->term;
 				peer->read.cb = read_cb;
 				wal_read_start(r->wal, &peer->read, job->next, last);
 				return;

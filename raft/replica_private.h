@@ -54,6 +54,7 @@ struct replica_peer {
 	struct append_job jobs[REPLICA_JOBS]; /* in order */
 	size_t job_count;
 	bool reading;
+	uint64_t read_term; /* of the job it is for */
 	struct wal_read read;
 };
 
