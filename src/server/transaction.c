@@ -212,7 +212,7 @@ _Static_assert(LIMIT_REPLY == MIB(8), "the text says so");
 /* With the answers from here the whole is over what a reply may be. */
 static void exec_too_large(struct call *call)
 {
-	if (call->request.wrote) {
+	if (call->request.wrote || call->request.replayed) {
 		call_replace(call, CODE_OUTCOME_UNKNOWN,
 			     "\"reason\":\"it ran, but its answer is too large\"");
 	} else {

@@ -659,6 +659,14 @@ static void test_splice_too_long(void)
 	     "but its "
 	     "answer is too large\"}\r\n",
 	     "unless something was written: then it ran");
+	say(&house, fd, "MULTI\r\nECHO e\r\nGETSET a b\r\nONCE o1 EXEC\r\n");
+	straw.requests[2]->replayed = true;
+	straw_answer(2, queue);
+	hear(&house, fd,
+	     "+OK\r\n+QUEUED\r\n+QUEUED\r\n-OUTCOME_UNKNOWN {\"outcome\":\"unknown\",\"reason\":\"it ran, "
+	     "but its "
+	     "answer is too large\"}\r\n",
+	     "or was, when this is a repeat of it");
 	free(queue);
 	free(bulk);
 	close(fd);
