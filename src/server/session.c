@@ -157,10 +157,24 @@ static bool is_word(const struct command *command, const char *name)
 	return strcmp(command->name, name) == 0;
 }
 
+/* MULTI begins with a prefix: whoever wrote it means all that follows, and none of that may run without. So
+ * the queue is open, and spoilt. */
+static void session_refuse_prefix(struct conn *conn, struct reply *reply)
+{
+	size_t begin = reply->out->len;
+	transaction_multi(conn, reply);
+	transaction_spoil(&conn->session.transaction);
+	reply->out->len = begin;
+	reply_code(reply, CODE_VALIDATION,
+		   "\"reason\":\"a prefix stands in front of EXEC, not of MULTI: what is queued will be "
+		   "discarded\"");
+}
+
 /* EXEC, MULTI, DISCARD, WATCH: what is not queued and drives the queue. False when command is none of them.
  */
 static bool session_transaction(struct conn *conn, const struct command *command, const struct slice *argv,
-				size_t argc, const struct request_envelope *envelope, bool muted)
+				size_t argc, const struct request_envelope *envelope, bool prefixed,
+				bool muted)
 {
 	if (is_word(command, "EXEC")) {
 		transaction_exec(conn, envelope, muted);
@@ -175,7 +189,9 @@ static bool session_transaction(struct conn *conn, const struct command *command
 		return false;
 	}
 	struct conn_reply answer = conn_reply_begin(conn, muted);
-	if (multi) {
+	if (multi && prefixed) {
+		session_refuse_prefix(conn, &answer.reply);
+	} else if (multi) {
 		transaction_multi(conn, &answer.reply);
 	} else {
 		transaction_discard(conn, &answer.reply);
@@ -274,7 +290,7 @@ void session_request(struct conn *conn, const struct slice *argv, size_t argc)
 	session->last = command->name;
 	session->last_sub = local != NULL ? local->sub : NULL;
 	if ((command->flags & COMMAND_QUEUE_NOT) != 0 &&
-	    session_transaction(conn, command, argv, argc, &envelope, muted)) {
+	    session_transaction(conn, command, argv, argc, &envelope, skip > 0, muted)) {
 		return;
 	}
 	bool at_once = local != NULL && (local->flags & LOCAL_ALWAYS) != 0;

@@ -720,6 +720,17 @@ static void test_prefix(void)
 	     "of EXEC, not of a queued command\"}\r\n-EXECABORT Transaction discarded because of previous "
 	     "errors.\r\n",
 	     "a wrong one, and one in a queue, are refused");
+	say(&house, fd, "ONCE o3 MULTI\r\nSET a 1\r\nEXEC\r\nMULTI\r\nECHO e\r\nONCE o3 MULTI\r\nEXEC\r\n");
+	hear(&house, fd,
+	     "-VALIDATION {\"outcome\":\"refused\",\"reason\":\"a prefix stands in front of EXEC, not of "
+	     "MULTI: "
+	     "what "
+	     "is queued will be discarded\"}\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of "
+	     "previous errors.\r\n+OK\r\n+QUEUED\r\n-VALIDATION "
+	     "{\"outcome\":\"refused\",\"reason\":\"a prefix stands in front of EXEC, not of MULTI: what "
+	     "is queued will be discarded\"}\r\n-EXECABORT Transaction discarded because of previous "
+	     "errors.\r\n",
+	     "one in front of MULTI is too, and what is queued behind it does not run");
 	close(fd);
 	house_close(&house);
 }
