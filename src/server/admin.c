@@ -376,6 +376,7 @@ void admin_config_resetstat(struct local_call *call)
 {
 	struct node_counters *counters = &call->conn->node->counters;
 	memset(counters, 0, sizeof *counters);
+	usage_reset(&call->conn->node->usage);
 	reply_simple(call->reply, "OK");
 }
 

@@ -95,6 +95,7 @@ struct call *call_take(struct node *node)
 	call->conn = NULL;
 	call->answered = NULL;
 	call->finish = NULL;
+	call->asked = NULL;
 	call->deadline_us = 0;
 	call->held_bytes = 0;
 	call->spoken = call->muted = call->mutates = call->routed = false;

@@ -28,6 +28,7 @@ enum call_state { CALL_FREE, CALL_OPEN, CALL_SUBMITTED, CALL_AWAY, CALL_PARKED, 
 struct call {
 	struct request request;
 	struct request_command command; /* of a REQUEST_ONE */
+	const struct command *asked;    /* by a client of this node; NULL: not counted in usage */
 	struct list link;               /* in conn->calls, or in the pool's free list */
 	struct list parked;             /* in dispatch.parked */
 	struct node *node;

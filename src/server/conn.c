@@ -223,6 +223,13 @@ static void conn_fit(struct conn *conn, struct call *call)
 	}
 }
 
+static void conn_count_usage(struct conn *conn, const struct call *call)
+{
+	if (call->asked != NULL && call->request.reply.len > 0 && call->request.reply.data[0] == '-') {
+		usage_of(&conn->node->usage, call->asked)->failed++;
+	}
+}
+
 static void conn_answered(struct call *call)
 {
 	struct conn *conn = call->conn;
@@ -234,6 +241,7 @@ static void conn_answered(struct call *call)
 		call->finish(call);
 	}
 	conn_fit(conn, call);
+	conn_count_usage(conn, call);
 	conn_count_held(conn, call);
 	if (conn->calls.next == &call->link) {
 		conn_collect(conn);

@@ -197,6 +197,11 @@ static void put_keyspace(struct facts *facts)
 	}
 }
 
+static void put_commandstats(struct facts *facts)
+{
+	usage_write(&facts->node->usage, facts->out);
+}
+
 static void put_cluster(struct facts *facts)
 {
 	put(facts, "cluster_enabled", 0);
@@ -207,11 +212,16 @@ static const struct section {
 	bool ordinary;
 	void (*put)(struct facts *facts);
 } sections[] = {
-	{"server", "Server", true, put_server},       {"clients", "Clients", true, put_clients},
-	{"memory", "Memory", true, put_memory},       {"persistence", "Persistence", true, put_persistence},
-	{"stats", "Stats", true, put_stats},          {"replication", "Replication", true, put_replication},
-	{"cluster", "Cluster", true, put_cluster},    {"tally", "Tally", true, put_tally},
+	{"server", "Server", true, put_server},
+	{"clients", "Clients", true, put_clients},
+	{"memory", "Memory", true, put_memory},
+	{"persistence", "Persistence", true, put_persistence},
+	{"stats", "Stats", true, put_stats},
+	{"replication", "Replication", true, put_replication},
+	{"cluster", "Cluster", true, put_cluster},
+	{"tally", "Tally", true, put_tally},
 	{"keyspace", "Keyspace", true, put_keyspace},
+	{"commandstats", "Commandstats", false, put_commandstats},
 };
 
 static bool wanted(const struct local_call *call, const struct section *section)

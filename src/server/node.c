@@ -124,6 +124,7 @@ int node_open(struct env *env, const struct node_config *config, struct log *log
 	call_pool_init(&node->calls);
 	listener_init(&node->listener, node);
 	dispatch_init(&node->dispatch, node);
+	usage_init(&node->usage);
 	slowlog_init(&node->slowlog, config->slowlog_max);
 	arena_init(&node->arena, KIB(16));
 	buf_init(&node->nowhere, MIB(64));

@@ -9,6 +9,7 @@
 #include "server/listener.h"
 #include "server/node.h"
 #include "server/slowlog.h"
+#include "server/usage.h"
 
 enum node_state { NODE_OPEN, NODE_SERVING, NODE_STOPPING, NODE_STOPPED };
 
@@ -40,6 +41,7 @@ struct node {
 	struct dispatch dispatch;
 	struct slowlog slowlog;
 	struct node_counters counters;
+	struct usage usage;
 	uint64_t clock_us;  /* when the request before was through, or its bytes came: for SLOWLOG */
 	struct arena arena; /* of the request that is being read; reset behind it */
 	struct buf nowhere; /* muted answers */

@@ -95,24 +95,33 @@ static bool session_prefixes(struct conn *conn, const struct slice *argv, size_t
 
 /* ---- commands ---- */
 
-static void session_local(struct conn *conn, const struct local *local, const struct slice *argv, size_t argc,
-			  bool muted)
+static void session_local(struct conn *conn, const struct command *command, const struct local *local,
+			  const struct slice *argv, size_t argc, bool muted)
 {
 	struct local_call run = {conn, argv, argc, NULL, NULL};
 	if ((local->flags & LOCAL_LATER) != 0) {
 		run.call = conn_call(conn, muted);
+		run.call->asked = command;
+		usage_of(&conn->node->usage, command)->calls++;
 		local->run(&run);
 		return;
 	}
 	struct conn_reply answer = conn_reply_begin(conn, muted && (local->flags & LOCAL_SPEAKS) == 0);
+	const struct buf *out = answer.reply.out;
+	size_t at = out->len;
 	run.reply = &answer.reply;
 	local->run(&run);
+	struct usage_count *count =
+		usage_of(&conn->node->usage, command); /* behind RESETSTAT itself, as in Redis */
+	count->calls++;
+	count->failed += out->len > at && out->data[at] == '-';
 	conn_reply_end(conn, &answer);
 }
 
 /* Under overload most requests end here: no call is made for them. */
-static void session_refuse(struct conn *conn, bool muted)
+static void session_refuse(struct conn *conn, const struct command *command, bool muted)
 {
+	usage_of(&conn->node->usage, command)->rejected++;
 	if (muted) {
 		return;
 	}
@@ -129,6 +138,9 @@ static void session_data(struct conn *conn, const struct command *command, const
 	struct node *node = conn->node;
 	struct call *call = conn_call(conn, muted);
 	struct request *request = &call->request;
+	struct usage_count *usage = usage_of(&node->usage, command);
+	usage->calls++;
+	call->asked = command;
 	call->command = (struct request_command){command, argv, argc, conn->session.db};
 	request->kind = REQUEST_ONE;
 	request->commands = &call->command;
@@ -146,6 +158,7 @@ static void session_data(struct conn *conn, const struct command *command, const
 	uint64_t now_us = env_now_us(node->env);
 	uint64_t took_us = now_us - node->clock_us;
 	node->clock_us = now_us;
+	usage->us += took_us;
 	if (took_us >= node->config.slowlog_us) {
 		slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us, argv, argc, conn->peer,
 			    conn->session.name);
@@ -176,17 +189,20 @@ static bool session_transaction(struct conn *conn, const struct command *command
 				size_t argc, const struct request_envelope *envelope, bool prefixed,
 				bool muted)
 {
-	if (is_word(command, "EXEC")) {
+	bool exec = is_word(command, "EXEC");
+	bool watch = !exec && is_word(command, "WATCH");
+	bool multi = !exec && !watch && is_word(command, "MULTI");
+	if (!exec && !watch && !multi && !is_word(command, "DISCARD")) {
+		return false;
+	}
+	usage_of(&conn->node->usage, command)->calls++;
+	if (exec) {
 		transaction_exec(conn, envelope, muted);
 		return true;
 	}
-	if (is_word(command, "WATCH")) {
+	if (watch) {
 		transaction_watch(conn, argv, argc, muted);
 		return true;
-	}
-	bool multi = is_word(command, "MULTI");
-	if (!multi && !is_word(command, "DISCARD")) {
-		return false;
 	}
 	struct conn_reply answer = conn_reply_begin(conn, muted);
 	if (multi && prefixed) {
@@ -226,6 +242,9 @@ static bool session_check(struct conn *conn, const struct command *command, cons
 		transaction_reset(transaction); /* an EXEC that cannot be read ends the transaction */
 	}
 	transaction_spoil(transaction);
+	if (command != NULL) {
+		usage_of(&node->usage, command)->rejected++;
+	}
 	node->counters.errors++;
 	session_tell(conn, muted);
 	return false;
@@ -299,7 +318,7 @@ void session_request(struct conn *conn, const struct slice *argv, size_t argc)
 		return;
 	}
 	if (local != NULL) {
-		session_local(conn, local, argv, argc, muted);
+		session_local(conn, command, local, argv, argc, muted);
 		return;
 	}
 	if ((command->flags & COMMAND_LOCAL) != 0) {
@@ -307,7 +326,7 @@ void session_request(struct conn *conn, const struct slice *argv, size_t argc)
 		return;
 	}
 	if (dispatch_sheds(&conn->node->dispatch, conn, command)) {
-		session_refuse(conn, muted);
+		session_refuse(conn, command, muted);
 		return;
 	}
 	session_data(conn, command, argv, argc, &envelope, muted);

@@ -255,6 +255,14 @@ static size_t count_local(const struct transaction *transaction)
 	return local;
 }
 
+/* As in Redis, what was queued counts when it runs. */
+static void count_usage(struct node *node, const struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->count; i++) {
+		usage_of(&node->usage, transaction->queue[i].command.command)->calls++;
+	}
+}
+
 /* The leader's part of the queue, in the arena of the request. */
 static void split_queue(struct conn *conn, struct request *request)
 {
@@ -313,6 +321,7 @@ void transaction_exec(struct conn *conn, const struct request_envelope *envelope
 		exec_refuse(conn, muted, "EXECABORT Transaction discarded because of previous errors.");
 		return;
 	}
+	count_usage(conn->node, transaction);
 	size_t here = count_local(transaction);
 	if (here == transaction->count && transaction->watch_count == 0) {
 		exec_here(conn, muted);

@@ -242,6 +242,55 @@ static void test_slowlog(void)
 	world_close(&world);
 }
 
+static bool tells(const struct client *client, const char *line)
+{
+	return memmem(client->heard.data, client->heard.len, line, strlen(line)) != NULL;
+}
+
+static void test_usage(void)
+{
+	struct world world;
+	struct client client;
+	world_open(&world, 5000);
+	client_open(&world, &client);
+	say(&world, &client, "INFO commandstats\r\n");
+	ok(tells(&client, "# Commandstats\r\n") && !tells(&client, "cmdstat"),
+	   "nothing asked is nothing counted");
+	say(&world, &client, "GET a\r\nget a b\r\nGET b\r\nNOSUCH\r\nCONFIG SET a b\r\nONCE o SET a 1\r\n");
+	say(&world, &client, "MULTI\r\nPING\r\nINCR a\r\nDISCARD\r\nMULTI\r\nINCR a\r\nECHO b\r\nEXEC\r\n");
+	straw_answer(0, "$1\r\n1\r\n");
+	straw_answer(1, "-LEADER_LOST {}\r\n");
+	straw_answer(2, "+OK\r\n");
+	straw_answer(3, "*1\r\n:1\r\n");
+	sim_run(world.sim, SECOND / 10);
+	buf_reset(&client.heard);
+	say(&world, &client, "INFO commandstats\r\n");
+	ok(tells(&client,
+		 "cmdstat_get:calls=2,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=1\r\n"),
+	   "calls, wrong numbers of words and error replies of a command are counted");
+	ok(tells(&client, "cmdstat_set:calls=1,") && !tells(&client, "cmdstat_once"), "a prefix is none");
+	ok(tells(&client,
+		 "cmdstat_config:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=1\r\n"),
+	   "so are those that the node answers itself");
+	ok(tells(&client, "cmdstat_incr:calls=1,") && tells(&client, "cmdstat_echo:calls=1,") &&
+		   !tells(&client, "cmdstat_ping"),
+	   "what is queued counts when it runs");
+	ok(tells(&client, "cmdstat_multi:calls=2,") && tells(&client, "cmdstat_discard:calls=1,") &&
+		   tells(&client, "cmdstat_exec:calls=1,"),
+	   "and the words around it");
+	ok(!tells(&client, "nosuch"), "an unknown command has no line");
+	say(&world, &client, "CONFIG RESETSTAT\r\n");
+	buf_reset(&client.heard);
+	say(&world, &client, "INFO commandstats\r\n");
+	ok(tells(&client, "cmdstat_config:calls=1,") && !tells(&client, "cmdstat_get"),
+	   "CONFIG RESETSTAT zeroes them");
+	buf_reset(&client.heard);
+	say(&world, &client, "INFO\r\n");
+	ok(!tells(&client, "cmdstat"), "INFO alone does not list them, as in Redis");
+	buf_fini(&client.heard);
+	world_close(&world);
+}
+
 int main(void)
 {
 	test_half_request();
@@ -249,5 +298,6 @@ int main(void)
 	test_deadline();
 	test_after_a_flood();
 	test_slowlog();
+	test_usage();
 	return tap_done();
 }
