@@ -187,6 +187,8 @@ void connection_time(struct local_call *call)
 	reply_bulk_text(call->reply, text);
 }
 
+/* A write is answered when a majority has synced it, and answers keep their order: what stands before this
+ * one in the pipeline is on so many others, and there is nothing to wait for. */
 void connection_wait(struct local_call *call)
 {
 	int64_t replicas = 0, timeout_ms = 0;

@@ -291,6 +291,31 @@ static void test_usage(void)
 	world_close(&world);
 }
 
+static void test_wait(void)
+{
+	struct world world;
+	struct client client;
+	world_open(&world, 5000);
+	client_open(&world, &client);
+	say(&world, &client, "WAIT 0 0\r\n");
+	ok(heard(&client, ":0\r\n"), "a write to a node of its own is on no other");
+	buf_reset(&client.heard);
+	world.node->config.member_count = 3;
+	say(&world, &client, "SET a 1\r\nWAIT 2 0\r\n");
+	sim_run(world.sim, SECOND);
+	ok(heard(&client, ""), "WAIT answers behind the writes before it");
+	straw_answer(straw.count - 1, "+OK\r\n");
+	sim_run(world.sim, SECOND / 10);
+	ok(heard(&client, "+OK\r\n:1\r\n"), "and then at once, with how many others a majority of three has");
+	world.node->config.member_count = 5;
+	buf_reset(&client.heard);
+	say(&world, &client, "WAIT 4 100\r\n");
+	ok(heard(&client, ":2\r\n"), "or of five, also when more are asked for");
+	world.node->config.member_count = 1;
+	buf_fini(&client.heard);
+	world_close(&world);
+}
+
 int main(void)
 {
 	test_half_request();
@@ -299,5 +324,6 @@ int main(void)
 	test_after_a_flood();
 	test_slowlog();
 	test_usage();
+	test_wait();
 	return tap_done();
 }
