@@ -5,6 +5,7 @@
  *     +--somebody remembers a life that it never had------------+--> ended
  */
 #include <assert.h>
+#include <stdio.h>
 
 #include "raft/member.h"
 #include "raft/replica_private.h"
@@ -13,6 +14,20 @@
  * leads. */
 #define WAITS_TIMES 10
 
+/* "2,3": those of whom nothing has been heard that lets us in. */
+static const char *unheard(const struct replica *r, char *text, size_t size)
+{
+	size_t len = 0;
+	text[0] = '\0';
+	for (size_t i = 0; i < r->peer_count && len < size; i++) {
+		if (!r->peers[i]->heard) {
+			len += (size_t)snprintf(text + len, size - len, "%s%llu", len > 0 ? "," : "",
+						(unsigned long long)r->peers[i]->id);
+		}
+	}
+	return text;
+}
+
 static void say(struct replica *r, unsigned heard, unsigned voters)
 {
 	bool late = env_now_ms(r->env) >= r->leaderless_ms + WAITS_TIMES * r->config.election_ms;
@@ -20,9 +35,11 @@ static void say(struct replica *r, unsigned heard, unsigned voters)
 		log_event(r->log, LOG_INFO, "admitted", "heard=%u voters=%u", heard, voters);
 		r->seat_said = false;
 	} else if (!r->admitted && late && !r->seat_said) {
+		char members[LIMIT_MEMBERS * 21];
 		log_event(r->log, LOG_WARN, "not_admitted",
-			  "heard=%u voters=%u it takes no part until a majority remembers this start", heard,
-			  voters);
+			  "heard=%u voters=%u not_heard=%s it takes no part until a majority remembers this "
+			  "start: start those, or correct what peer_refused names in their logs or this one",
+			  heard, voters, unheard(r, members, sizeof(members)));
 		r->seat_said = true;
 	}
 }

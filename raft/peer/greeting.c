@@ -23,15 +23,25 @@ void transport_say_dropped(struct transport *transport)
 	transport->lines_dropped = 0;
 }
 
-static bool may_come_in(const struct transport *transport, const struct link *link, const struct hello *hello)
+/* NULL when it may; else what is set wrong, and where, for the line with its cluster, from and to. */
+static const char *keeps_out(const struct transport *transport, const struct link *link,
+			     const struct hello *hello)
 {
-	if (hello->cluster_id != transport->config.cluster_id || hello->to_id != transport->config.id) {
-		return false;
+	if (hello->cluster_id != transport->config.cluster_id) {
+		return "it is of another cluster: compare the setting cluster of both, and the addresses in "
+		       "the "
+		       "member lines";
 	}
-	if (link->dialed) {
-		return hello->from_id == link->hello.to_id && hello->kind == link->hello.kind;
+	if (hello->to_id != transport->config.id) {
+		return "its member lines give our address to member to=: correct them there, or our id here";
 	}
-	return transport_find(transport, hello->from_id) != NULL;
+	if (link->dialed && (hello->from_id != link->hello.to_id || hello->kind != link->hello.kind)) {
+		return "at the address of another member's line of ours answers from=: correct the line here";
+	}
+	if (!link->dialed && transport_find(transport, hello->from_id) == NULL) {
+		return "no other member of ours has the id from=: correct the id there, or the member lines";
+	}
+	return NULL;
 }
 
 /* A member that connects again has forgotten its older connections of that kind. What we dialed to an earlier
@@ -166,12 +176,12 @@ enum link_verdict transport_greeted(struct link *link, const struct hello *hello
 {
 	struct transport *transport = link->owner;
 	enum link_verdict verdict = LINK_REFUSED;
-	bool expected = may_come_in(transport, link, hello);
+	const char *wrong = keeps_out(transport, link, hello);
 	bool alike = hello->members == 0 || transport->members == 0 || hello->members == transport->members;
 	if (transport->closing) {
 		return LINK_REFUSED;
 	}
-	if (expected && alike) {
+	if (wrong == NULL && alike) {
 		verdict =
 			link->dialed ? judge_us(transport, link, hello) : judge_them(transport, link, hello);
 	}
@@ -181,12 +191,12 @@ enum link_verdict transport_greeted(struct link *link, const struct hello *hello
 	}
 	transport->stats.frames_bad++;
 	/* What another remembers of us was said where it was judged. */
-	bool said = expected && alike && link->dialed && hello->seen.start != 0;
+	bool said = wrong == NULL && alike && link->dialed && hello->seen.start != 0;
 	if (!said) {
 		say_refused(transport, link, hello,
-			    !expected ? "it is not who belongs here"
-			    : alike   ? "its lives do not fit"
-				      : "its member lines are not ours: they must be the same on every node");
+			    wrong != NULL ? wrong
+			    : alike       ? "its lives do not fit"
+				    : "its member lines are not ours: they must be the same on every node");
 	}
 	return LINK_REFUSED;
 }

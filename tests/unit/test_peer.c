@@ -240,23 +240,45 @@ static void test_silence(void)
 	pair_free(pair);
 }
 
+/* The last line that has something to correct. */
+static void keep_line(void *owner, enum log_level level, const char *line)
+{
+	if (strstr(line, " peer_refused ") != NULL) {
+		snprintf(owner, 1024, "%s", line);
+	}
+}
+
 static void test_who_may_come_in(void)
 {
 	struct pair *pair = pair_new(3);
+	char line[1024] = "";
+	struct log log = {.sink = keep_line, .owner = line};
+	pair->log = &log;
 	struct end *a = &pair->ends[0], *b = &pair->ends[1], *c = &pair->ends[2];
 	start(pair, 0, CLUSTER);
 	start(pair, 1, CLUSTER + 1);
 	run_ms(pair, 500);
 	ok(a->connected == 0 && b->connected == 0 && bad_frames(a) > 0,
 	   "a member of another cluster is refused");
+	ok(strstr(line, "it is of another cluster: compare the setting cluster") != NULL,
+	   "and the line says what to compare");
 	start(pair, 2, CLUSTER);
 	run_ms(pair, 500);
 	ok(c->connected == 0, "a member that is in no configuration is refused");
+	ok(strstr(line, " from=3 ") != NULL &&
+		   strstr(line, "no other member of ours has the id from=") != NULL,
+	   "and the line says which id no member has");
 	stop(pair, 1, SIM_KILL_PROCESS);
 	stop(pair, 2, SIM_KILL_PROCESS);
 	start(pair, 1, CLUSTER);
 	run_ms(pair, 500);
 	ok(a->connected == 2, "the right one is not");
+	stop(pair, 1, SIM_KILL_PROCESS);
+	transport_add(a->transport, 3, "n2:1");
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 500);
+	ok(strstr(line, " from=1 to=3 ") != NULL && strstr(line, "give our address to member to=") != NULL,
+	   "an address in the line of the wrong member is told by who listens there");
 	pair_free(pair);
 }
 
