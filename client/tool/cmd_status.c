@@ -26,6 +26,7 @@ struct status_report {
 	struct buf json;
 	int64_t leader_commit; /* as the leader tells, -1 when it did not */
 	unsigned answered, leads;
+	bool refuses; /* some node has scripts that it does not run */
 };
 
 static void status_visit(void *owner, const char *address, const struct tally_call *call)
@@ -52,11 +53,17 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	}
 	char uptime[64];
 	char requests[32];
-	printf("%-6s %-22s %-10s term %-4lld applied %-10lld log %lld-%lld  requests %s  up %s\n",
+	printf("%-6s %-22s %-10s term %-4lld applied %-10lld log %lld-%lld  requests %s  up %s",
 	       text_of(status, "name"), address, text_of(status, "role"), int_of(status, "term"),
 	       int_of(status, "applied_index"), int_of(status, "first_index"), int_of(status, "last_index"),
 	       print_count((uint64_t)int_of(status, "requests"), requests, sizeof(requests)),
 	       print_duration((uint64_t)int_of(status, "uptime_ms"), uptime, sizeof(uptime)));
+	long long refused = int_of(status, "scripts_refused");
+	if (refused > 0) {
+		printf("  scripts refused %lld", refused);
+		report->refuses = true;
+	}
+	printf("\n");
 }
 
 /* An exit code. */
@@ -91,6 +98,11 @@ int cmd_status(struct tool *tool, int argc, char **argv)
 		buf_fini(&report.json);
 		printf("%u of %zu nodes answer; %s\n", report.answered, nodes.count,
 		       report.leads > 0 ? "one leads" : "none leads");
+		if (report.refuses) {
+			printf("scripts that did not come back are refused: which is in those nodes' logs "
+			       "(script_refused), "
+			       "how to allow them in tallyd(8), FILES\n");
+		}
 	}
 	return report.leads > 0 ? TOOL_DONE : TOOL_RETRY;
 }

@@ -114,11 +114,12 @@ static void put_work(struct reply *reply, const struct node *node, const struct 
 	put_int(reply, "batches", stats->batches);
 	put_int(reply, "forwarded", node->counters.forwarded);
 	put_int(reply, "parked", node->dispatch.parked_count);
+	put_int(reply, "scripts_refused", stats->script.refused);
 }
 
 #define WHO_PAIRS 10
 #define LOG_PAIRS 12
-#define WORK_PAIRS 12
+#define WORK_PAIRS 13
 
 void admin_status(struct local_call *call)
 {

@@ -22,6 +22,7 @@
  *
  * What it does, integers since the start:
  *   - uptime_ms clients requests writes reads refused retried unknown replayed batches forwarded parked
+ *   - scripts_refused: on this node's list of scripts that did not come back (script/refused.h)
  *
  * TALLY HASH answers a map: index, hash (32 hexadecimal digits over a full scan
  * of the database at that index). It comes later; other nodes at the same

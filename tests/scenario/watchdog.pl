@@ -9,6 +9,7 @@ use Cluster;
 use Test::More;
 
 my $spin = 'local n = 1 while true do n = n % 7 + n % 5 end';
+my $build = $ENV{TALLY_BUILD} // 'build';
 my $c = Cluster->new(nodes => 3);
 $c->start($_, '--script-limit', '8ms') for $c->ids;
 my $first = $c->leader;
@@ -32,6 +33,9 @@ is($c->patient($second, 'GET', 'stick'), 'notched', 'and serves what was written
 $c->start($first, '--script-limit', '8ms');
 like(Cluster::read_from($c->logfile($first), length $said), qr/ warn script_refused eval=- hash=[0-9a-f]{40}\n/, 'it starts again and tells what it refuses');
 like($c->patient($first, 'INFO', 'tally'), qr/^scripts_refused:1\r$/m, 'so does its INFO');
+like(`"$build/tally" --servers 127.0.0.1:$c->{client_port}{$first} status 2>&1`,
+	qr/^n$first .*  scripts refused 1$(?s:.*)^scripts that did not come back are refused: which is in those nodes' logs/m,
+	'and tally status, which says where to read on');
 ok(Cluster::wait_for(sub {
 	my $leader = $c->leader;
 	return 1 if $leader == $first;
@@ -42,4 +46,10 @@ like($c->patient($first, 'EVAL', $spin, 0), qr/^-SCRIPT_REFUSED \{"outcome":"ref
 	'and refuses the script');
 is($c->patient($first, 'EVAL', 'return 2', 0), 2, 'no other');
 ok($c->runs($_), "node $_ runs") for $c->ids;
+
+$c->term($first);
+unlink $c->dir($first) . '/refused';
+$c->start($first);
+like($c->patient($first, 'INFO', 'tally'), qr/^scripts_refused:0\r$/m, 'without its list a node allows them again');
+unlike(`"$build/tally" --servers 127.0.0.1:$c->{client_port}{$first} status 2>&1`, qr/refused/, 'and status says no more of it');
 done_testing();
