@@ -29,20 +29,40 @@ static int run_sweep(struct shard *shard, struct txn *txn)
 	return rc;
 }
 
+/* Block after block while another one fits: a quiet shop has many small ones, and what goes must not be less
+ * than what comes. */
 static int run_once_sweep(struct shard *shard, struct txn *txn)
 {
-	size_t deleted = 0;
-	bool more = false;
+	bool more = true;
 	uint64_t now_ms = txn_now_ms(txn), retention_ms = shard->config.once_retention_ms;
 	if (now_ms <= retention_ms) {
 		return 0;
 	}
-	int rc = once_sweep(txn, shard->once_from, now_ms - retention_ms, &deleted, &more);
-	shard->stats.once_expired += deleted;
-	if (more) {
-		shard->once_next_us = 0; /* the next tick goes on */
+	while (more && txn_write_count(txn) + ONCE_BLOCK_WRITES <= LIMIT_TXN_WRITES) {
+		size_t deleted = 0;
+		int rc = once_sweep(txn, shard->once_from, now_ms - retention_ms, &deleted, &more);
+		if (rc != 0) {
+			return rc;
+		}
+		shard->stats.once_expired += deleted;
 	}
-	return rc;
+	if (more) {
+		shard->once_next_us = 0; /* the next tick goes on, and comes soon */
+		shard->background_more = true;
+	}
+	return 0;
+}
+
+/* What did not fit the open batch was not removed: it is looked at again. */
+static void remove_once(struct shard *shard)
+{
+	uint8_t from[ONCE_AGE_KEY];
+	uint64_t expired = shard->stats.once_expired;
+	memcpy(from, shard->once_from, sizeof from);
+	if (!execute_background(shard, run_once_sweep)) {
+		memcpy(shard->once_from, from, sizeof from);
+		shard->stats.once_expired = expired;
+	}
 }
 
 /* After a long stop the bound on stamps holds time back by the length of the stop: bring it forward, one
@@ -82,7 +102,7 @@ void expiry_tick(struct shard *shard, uint64_t now_us)
 	execute_background(shard, run_sweep);
 	if (now_us >= shard->once_next_us) {
 		shard->once_next_us = now_us + ONCE_SWEEP_US;
-		execute_background(shard, run_once_sweep);
+		remove_once(shard);
 		execute_background(shard, event_trim);
 	}
 }

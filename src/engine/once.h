@@ -49,6 +49,8 @@ enum code once_id_check(struct slice id, uint64_t now_ms, uint64_t retention_ms)
 
 /* The ids of one batch, in blocks: gathered while the batch is open, written when it seals. */
 #define ONCE_BLOCK_IDS 512
+#define ONCE_BLOCK_WRITES (ONCE_BLOCK_IDS + 2) /* to remove one: its ids, itself, the horizon */
+_Static_assert(ONCE_BLOCK_WRITES <= LIMIT_TXN_WRITES, "one is removed in a transaction");
 struct once_block {
 	uint8_t *bytes; /* of all keys gathered: length(2) key … */
 	size_t len, cap;

@@ -97,6 +97,24 @@ static void test_raised_retention(void)
 	world_close(&w);
 }
 
+/* A quiet shop has one id a batch, and more batches a second than the background has turns. */
+static void test_many_small_batches(void)
+{
+	struct world w;
+	struct shard_config config = {.once_retention_ms = 1000};
+	char line[40];
+	world_lead(&w, NULL, &config);
+	for (int i = 0; i < 30; i++) {
+		snprintf(line, sizeof line, "ONCE s%d INCR n", i);
+		world_ask(&w, line);
+	}
+	pass(&w, 2000 + ONCE_FUTURE_MS);
+	uv_env_run_until(w.env, has_swept, &w, WAIT_MS);
+	is_int(w.shard->stats.once_expired, 30, "records of thirty batches are removed in one go");
+	is_str(world_ask(&w, "ONCE s29 INCR n"), ":31||", "all of them");
+	world_close(&w);
+}
+
 static const char sale_id_lua[] =
 	"procedure { name = 'pool.take', writes = true, once = 'sale_id', keep = 'success',\n"
 	"  args = { sale_id = id, sku = id, qty = int(1, 100) }, result = { left = int } }\n"
@@ -190,6 +208,7 @@ int main(void)
 {
 	test_databases();
 	test_raised_retention();
+	test_many_small_batches();
 	test_changed_procedures();
 	test_reads_without_space();
 	return tap_done();
