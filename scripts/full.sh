@@ -55,10 +55,12 @@ count_items() {
 
 # The rooms once more with clang, both sanitizers and libFuzzer's counters; of programs only the fuzz bodies.
 build_fuzz() (
-	mkdir -p build-fuzz && cd build-fuzz || return 1
+	mkdir -p build-fuzz || return 1
+	programs=$(list build fuzz_programs)
+	cd build-fuzz || return 1
 	[ -e Makefile ] || ../configure --enable-fuzzer --enable-sanitize=address,undefined CC=clang || return 1
-	# shellcheck disable=SC2046
-	make -j"$(nproc)" $(make -s print-fuzz_programs)
+	# shellcheck disable=SC2086
+	make -j"$(nproc)" $programs
 )
 
 fuzz() { # name seconds: the same body as in make check, under libFuzzer
