@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # Puts the causes of old bugs back, one line at a time, in a copy of the tree and its build, and sees the
-# named test of each fail (docs/lineage.md). Rows to try as arguments; none: all. ./check soak runs it.
+# named test of each fail (docs/lineage.md); the same for the musts of the raft driver (docs/musts.md).
+# Rows to try as arguments; none: all. ./check soak runs it.
 use strict;
 use warnings;
 
@@ -42,7 +43,7 @@ sub try_change {
 if ( defined( my $why = $plant->fixed ) ) {
 	plan skip_all => $why;
 }
-my @changes  = grep { !%only || $only{ $_->{row} } } $plant->read_changes('tests/scenario/lineage.changes');
+my @changes  = grep { !%only || $only{ $_->{row} } } map { $plant->read_changes("tests/scenario/$_.changes") } qw(lineage musts);
 my $to       = $plant->copy_tree;
 my %programs = map { $_->{program} => 1 } @changes;
 for my $program ( sort keys %programs ) {
