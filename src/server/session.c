@@ -274,60 +274,90 @@ static bool is_http(struct slice word)
 	return slice_is_word(word, "post") || slice_is_word(word, "host:");
 }
 
-void session_request(struct conn *conn, const struct slice *argv, size_t argc)
+/* Words that are no command of the table and have a way of their own. */
+static bool session_stranger(struct conn *conn, struct slice word, bool muted)
 {
-	struct session *session = &conn->session;
-	struct request_envelope envelope = {.once = SLICE_NONE};
-	size_t skip = 0;
-	bool muted = session->reply_off || session->skip_next;
-	session->skip_next = false;
-	conn->node->counters.commands++;
-	if (!session_prefixes(conn, argv, argc, muted, &envelope, &skip)) {
-		return;
-	}
-	argv += skip;
-	argc -= skip;
-	if (argc > 1 && slice_is_word(argv[0], "tally") && slice_is_word(argv[1], "bundle")) {
-		argv++; /* the one word of TALLY that is the leader's: a command of its own from here on */
-		argc--;
-	}
-	const struct command *command = command_find(argv[0]);
-	if (command == NULL && is_http(argv[0])) {
+	if (is_http(word)) {
 		listener_log(&conn->node->listener, LOG_WARN, "client_closed", conn, "http_on_client_port");
 		conn_doom(conn);
-		return;
+		return true;
 	}
-	if (command == NULL && slice_is_word(argv[0], "quit")) {
+	if (slice_is_word(word, "quit")) {
 		session_say(conn, muted, reply_simple, "OK");
 		conn_leave(conn);
-		return;
+		return true;
 	}
-	const struct local *local = NULL;
-	if (!session_check(conn, command, argv, argc, &local, muted)) {
-		return;
-	}
-	session->last = command->name;
-	session->last_sub = local != NULL ? local->sub : NULL;
+	return false;
+}
+
+/* A request that was read and is fine. */
+struct asked {
+	const struct command *command;
+	const struct local *local; /* NULL: not answered by this node itself */
+	const struct slice *argv;  /* without the prefixes */
+	size_t argc;
+	struct request_envelope envelope;
+	bool prefixed, muted;
+};
+
+/* Into the queue, to ourselves or to the leader. */
+static void session_route(struct conn *conn, const struct asked *asked)
+{
+	const struct command *command = asked->command;
+	const struct local *local = asked->local;
 	if ((command->flags & COMMAND_QUEUE_NOT) != 0 &&
-	    session_transaction(conn, command, argv, argc, &envelope, skip > 0, muted)) {
+	    session_transaction(conn, command, asked->argv, asked->argc, &asked->envelope, asked->prefixed,
+				asked->muted)) {
 		return;
 	}
 	bool at_once = local != NULL && (local->flags & LOCAL_ALWAYS) != 0;
-	if (session->transaction.open && !at_once) {
-		session_queue(conn, command, local, argv, argc, skip > 0, muted);
+	if (conn->session.transaction.open && !at_once) {
+		session_queue(conn, command, local, asked->argv, asked->argc, asked->prefixed, asked->muted);
 		return;
 	}
 	if (local != NULL) {
-		session_local(conn, command, local, argv, argc, muted);
+		session_local(conn, command, local, asked->argv, asked->argc, asked->muted);
 		return;
 	}
 	if ((command->flags & COMMAND_LOCAL) != 0) {
-		session_say(conn, muted, say_error, "ERR this command is not served");
+		session_say(conn, asked->muted, say_error, "ERR this command is not served");
 		return;
 	}
 	if (dispatch_sheds(&conn->node->dispatch, conn, command)) {
-		session_refuse(conn, command, muted);
+		session_refuse(conn, command, asked->muted);
 		return;
 	}
-	session_data(conn, command, argv, argc, &envelope, muted);
+	session_data(conn, command, asked->argv, asked->argc, &asked->envelope, asked->muted);
+}
+
+void session_request(struct conn *conn, const struct slice *argv, size_t argc)
+{
+	struct session *session = &conn->session;
+	struct asked asked = {.envelope.once = SLICE_NONE};
+	size_t skip = 0;
+	asked.muted = session->reply_off || session->skip_next;
+	session->skip_next = false;
+	conn->node->counters.commands++;
+	if (!session_prefixes(conn, argv, argc, asked.muted, &asked.envelope, &skip)) {
+		return;
+	}
+	asked.prefixed = skip > 0;
+	asked.argv = argv + skip;
+	asked.argc = argc - skip;
+	if (asked.argc > 1 && slice_is_word(asked.argv[0], "tally") &&
+	    slice_is_word(asked.argv[1], "bundle")) {
+		asked.argv++; /* the one word of TALLY that is the leader's: a command of its own from here on
+			       */
+		asked.argc--;
+	}
+	asked.command = command_find(asked.argv[0]);
+	if (asked.command == NULL && session_stranger(conn, asked.argv[0], asked.muted)) {
+		return;
+	}
+	if (!session_check(conn, asked.command, asked.argv, asked.argc, &asked.local, asked.muted)) {
+		return;
+	}
+	session->last = asked.command->name;
+	session->last_sub = asked.local != NULL ? asked.local->sub : NULL;
+	session_route(conn, &asked);
 }
