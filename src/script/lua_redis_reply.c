@@ -253,8 +253,24 @@ static struct slice take_bulk(struct slice *bytes, int64_t len)
 	return text;
 }
 
-static void push_array(lua_State *L, struct slice *bytes, int64_t count)
+/* RESP2's nulls are bulks and arrays of less than nothing: false, as in Redis. */
+static void push_bulk(lua_State *L, struct slice *bytes)
 {
+	int64_t len = take_number(bytes);
+	if (len < 0) {
+		lua_pushboolean(L, 0);
+		return;
+	}
+	push_slice(L, take_bulk(bytes, len));
+}
+
+static void push_array(lua_State *L, struct slice *bytes)
+{
+	int64_t count = take_number(bytes);
+	if (count < 0) {
+		lua_pushboolean(L, 0);
+		return;
+	}
 	lua_createtable(L, (int)count, 0);
 	for (int64_t i = 1; i <= count; i++) {
 		reply_to_lua(L, bytes);
@@ -279,8 +295,10 @@ static void push_pairs(lua_State *L, struct slice *bytes, const char *field, int
 	lua_setfield(L, -2, field);
 }
 
-static void push_verbatim(lua_State *L, struct slice text)
+static void push_verbatim(lua_State *L, struct slice *bytes)
 {
+	int64_t len = take_number(bytes);
+	struct slice text = take_bulk(bytes, len);
 	lua_createtable(L, 0, 1);
 	lua_createtable(L, 0, 2);
 	push_slice(L, slice_of(text.data, 3));
@@ -308,7 +326,6 @@ void reply_to_lua(lua_State *L, struct slice *bytes)
 	assert(bytes->len > 0);
 	uint8_t type = bytes->data[0];
 	*bytes = slice_skip(*bytes, 1);
-	int64_t number;
 	switch (type) {
 	case '+':
 		push_field(L, "ok", take_line(bytes));
@@ -320,20 +337,10 @@ void reply_to_lua(lua_State *L, struct slice *bytes)
 		lua_pushinteger(L, take_number(bytes));
 		return;
 	case '$':
-		number = take_number(bytes);
-		if (number < 0) {
-			lua_pushboolean(L, 0);
-		} else {
-			push_slice(L, take_bulk(bytes, number));
-		}
+		push_bulk(L, bytes);
 		return;
 	case '*':
-		number = take_number(bytes);
-		if (number < 0) {
-			lua_pushboolean(L, 0);
-		} else {
-			push_array(L, bytes, number);
-		}
+		push_array(L, bytes);
 		return;
 	case '%':
 		push_pairs(L, bytes, "map", take_number(bytes), false);
@@ -356,8 +363,7 @@ void reply_to_lua(lua_State *L, struct slice *bytes)
 		return;
 	default:
 		assert(type == '=');
-		number = take_number(bytes);
-		push_verbatim(L, take_bulk(bytes, number));
+		push_verbatim(L, bytes);
 		return;
 	}
 }
