@@ -1,74 +1,101 @@
 /* One value that would be a table becomes many locals: a row its columns, the parameter its arguments. */
 #include "script/finder.h"
 
-void spread_row(struct finder *f, struct site *site, size_t local, size_t call)
+/* The name at i is the local of that name, not a field. */
+static bool is_local(const struct finder *f, struct slice name, size_t i)
 {
-	struct slice name = finder_at(f, local + 1)->text;
-	bool whole = false;
+	bool named = finder_at(f, i)->kind == TOKEN_NAME && slice_equal(finder_at(f, i)->text, name);
+	return named && !(i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":")));
+}
+
+/* A use after which the row has to stay a table: declared or assigned again, a method, an index. */
+static bool keeps_table(const struct finder *f, size_t local, size_t i)
+{
+	bool declared = i > 0 && (finder_is(f, i - 1, "local") || finder_is(f, i - 1, "function") ||
+				  finder_is(f, i - 1, "for"));
+	bool dotted = finder_is(f, i + 1, ".");
+	if (i < local || declared || finder_is(f, i + 1, "=") || finder_is(f, i + 1, ":") ||
+	    finder_is(f, i + 1, "[") || (dotted && !finder_joined(f, i))) {
+		return true;
+	}
+	/* As a whole: anything but a place where it is only read is left alone. */
+	return !dotted &&
+	       (!finder_is(f, i + 1, ")") || !(finder_is(f, i - 1, ",") || finder_is(f, i - 1, "(")));
+}
+
+/* `row.column` at i. False when that cannot be, which was told. */
+static bool note_column(struct finder *f, struct site *site, size_t i)
+{
+	int column = fields_find_name(&site->table->columns, finder_at(f, i + 2)->text);
+	if (column < 0 || (finder_is(f, i + 3, "=") && !finder_is(f, i + 4, "="))) {
+		finder_fail(f, i,
+			    column < 0 ? "the row has no column" : "a row cannot be changed: use update, not",
+			    finder_at(f, i + 2)->text);
+		return false;
+	}
+	for (size_t k = 0; k < site->column_count; k++) {
+		if (site->columns[k] == column) {
+			return true;
+		}
+	}
+	site->columns[site->column_count++] = (uint8_t)column;
+	return true;
+}
+
+/* The columns that are used, and whether the whole row is. False when it has to stay a table, or was told
+ * wrong. */
+static bool note_uses(struct finder *f, struct site *site, size_t local, struct slice name, bool *whole)
+{
+	*whole = false;
 	site->column_count = 0;
-	if (!f->alone || !finder_statement_begins(f, finder_behind_call(f, call))) {
-		return;
-	}
 	for (size_t i = 0; i < f->count; i++) {
-		if (i == local + 1 || finder_at(f, i)->kind != TOKEN_NAME ||
-		    !slice_equal(finder_at(f, i)->text, name) ||
-		    (i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":")))) {
+		if (i == local + 1 || !is_local(f, name, i)) {
 			continue;
 		}
-		bool declared = i > 0 && (finder_is(f, i - 1, "local") || finder_is(f, i - 1, "function") ||
-					  finder_is(f, i - 1, "for"));
-		bool dotted = finder_is(f, i + 1, ".");
-		if (i < local || declared || finder_is(f, i + 1, "=") || finder_is(f, i + 1, ":") ||
-		    finder_is(f, i + 1, "[") || (dotted && !finder_joined(f, i))) {
+		if (keeps_table(f, local, i)) {
 			site->column_count = 0;
-			return;
+			return false;
 		}
-		if (!dotted) {
-			/* Anything but a place where it is only read: leave it alone. */
-			if (!finder_is(f, i + 1, ")") ||
-			    !(finder_is(f, i - 1, ",") || finder_is(f, i - 1, "("))) {
-				site->column_count = 0;
-				return;
-			}
-			whole = true;
-			continue;
-		}
-		int column = fields_find_name(&site->table->columns, finder_at(f, i + 2)->text);
-		if (column < 0 || (finder_is(f, i + 3, "=") && !finder_is(f, i + 4, "="))) {
-			finder_fail(f, i,
-				    column < 0 ? "the row has no column"
-					       : "a row cannot be changed: use update, not",
-				    finder_at(f, i + 2)->text);
-			return;
-		}
-		bool known = false;
-		for (size_t k = 0; k < site->column_count; k++) {
-			known = known || site->columns[k] == column;
-		}
-		if (!known) {
-			site->columns[site->column_count++] = (uint8_t)column;
+		if (!finder_is(f, i + 1, ".")) {
+			*whole = true;
+		} else if (!note_column(f, site, i)) {
+			return false;
 		}
 	}
-	if (site->column_count == 0) {
-		return;
-	}
-	site->whole = whole;
+	return site->column_count > 0;
+}
+
+/* `local row` becomes `local row__a,row__b`, behind the row itself when it is used whole. */
+static void declare_columns(struct finder *f, const struct site *site, size_t local, struct slice name)
+{
 	struct buf locals;
 	buf_init(&locals, 8192);
-	if (whole) {
+	if (site->whole) {
 		buf_append_slice(&locals, name);
 	}
 	for (size_t k = 0; k < site->column_count; k++) {
-		buf_appendf(&locals, "%s%.*s__%s", k > 0 || whole ? "," : "", (int)name.len,
+		buf_appendf(&locals, "%s%.*s__%s", k > 0 || site->whole ? "," : "", (int)name.len,
 			    (const char *)name.data,
 			    (const char *)site->table->columns.items[site->columns[k]].name.data);
 	}
 	finder_edit(f, finder_at(f, local + 1)->from, finder_at(f, local + 1)->to,
 		    arena_copy(f->arena, buf_slice(&locals)));
 	buf_fini(&locals);
+}
+
+void spread_row(struct finder *f, struct site *site, size_t local, size_t call)
+{
+	struct slice name = finder_at(f, local + 1)->text;
+	bool whole;
+	site->column_count = 0;
+	if (!f->alone || !finder_statement_begins(f, finder_behind_call(f, call)) ||
+	    !note_uses(f, site, local, name, &whole)) {
+		return;
+	}
+	site->whole = whole;
+	declare_columns(f, site, local, name);
 	for (size_t i = local + 2; i < f->count; i++) {
-		if (finder_at(f, i)->kind == TOKEN_NAME && slice_equal(finder_at(f, i)->text, name) &&
-		    finder_is(f, i + 1, ".") && !finder_is(f, i - 1, ".") && !finder_is(f, i - 1, ":")) {
+		if (is_local(f, name, i) && finder_is(f, i + 1, ".")) {
 			finder_edit_text(f, finder_at(f, i + 1)->from, finder_at(f, i + 1)->to, "__");
 		}
 	}
