@@ -3,7 +3,10 @@
  *
  * The rule: memory gone is fatal() with one line that begins "out of memory", because
  * what has been half done cannot be told from what was done. A bound that is reached is an error; that is
- * not this. Nobody may crash otherwise, trip an assertion, hang, or go on with a wrong answer. */
+ * not this. Nobody may crash otherwise, trip an assertion, hang, or go on with a wrong answer.
+ *
+ * With TALLY_TEST_STRIDE=7 every seventh allocation fails: memcheck needs seconds for each of the processes.
+ */
 #include "env/uv_env.h"
 #include "raft/wal/wal.h"
 #include "tests/lib/solo.h"
@@ -20,6 +23,7 @@
 #include <unistd.h>
 
 #define ENOUGH 20000   /* allocations; more means that something repeats without end */
+#define BAD_MAX 10     /* what is wrong at the end of a story is wrong for every N */
 #define PATIENCE_S 120 /* a child that needs so long hangs */
 
 /* ---- the allocator ---- */
@@ -90,7 +94,11 @@ static bool decode_request(void)
 	arena_init(&arena, 256);
 	resp_request_init(&state);
 	int status = resp_request_parse(&state, buf_slice(&input), &arena, &argv, &argc, &used, &err);
-	return status == 0 && argc == 300 && slice_equal(argv[299], SLICE_LIT("word!"));
+	bool right = status == 0 && argc == 300 && slice_equal(argv[299], SLICE_LIT("word!"));
+	resp_request_fini(&state);
+	arena_fini(&arena);
+	buf_fini(&input);
+	return right;
 }
 
 static struct solo solo;
@@ -280,12 +288,15 @@ static enum end judge(int status, const char *said)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		return END_WENT_ON;
 	}
-	/* The address sanitizer has a word in front of it about the simulator's stacks. */
-	const char *line = strstr(said, "makecontext") != NULL ? strstr(said, "fatal: ") : said;
+	/* The address sanitizer has a word in front of it about the simulator's stacks, memcheck one about
+	 * RocksDB's hints. */
+	bool preface = strstr(said, "makecontext") != NULL || strstr(said, "unimplemented fcntl") != NULL;
+	const char *line = preface ? strstr(said, "fatal: ") : said;
 	const char *line_end = line == NULL ? NULL : strchr(line, '\n');
 	bool one_line = line_end != NULL && line_end[1] == '\0';
+	bool found = strstr(said, "ERROR") != NULL || strstr(said, "==    at 0x") != NULL;
 	bool ordered = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && one_line &&
-		       strncmp(line, "fatal: out of memory", 20) == 0 && strstr(said, "ERROR") == NULL;
+		       strncmp(line, "fatal: out of memory", 20) == 0 && !found;
 	return ordered ? END_ORDERED : END_BAD;
 }
 
@@ -322,18 +333,27 @@ static enum end run(const struct story *story, uint64_t n)
 	return end;
 }
 
+/* 1: each allocation in its turn. */
+static uint64_t stride(void)
+{
+	const char *text = getenv("TALLY_TEST_STRIDE");
+	uint64_t step = text != NULL ? strtoull(text, NULL, 10) : 1;
+	return step > 0 ? step : 1;
+}
+
 int main(void)
 {
+	uint64_t step = stride();
 	for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
 		unsigned counts[4] = {0};
 		uint64_t n = 1;
 		enum end end;
-		while (n < ENOUGH && (end = run(&stories[i], n)) != END_DONE) {
+		while (n < ENOUGH && counts[END_BAD] < BAD_MAX && (end = run(&stories[i], n)) != END_DONE) {
 			counts[end]++;
-			n++;
+			n += step;
 		}
-		tap_note("%s: %u allocations, %u ended the process in order", stories[i].name,
-			 (unsigned)n - 1, counts[END_ORDERED]);
+		tap_note("%s: %u of some %u allocations failed, %u ended the process in order",
+			 stories[i].name, (unsigned)((n - 1) / step), (unsigned)n - 1, counts[END_ORDERED]);
 		ok(counts[END_BAD] == 0 && n < ENOUGH && counts[END_ORDERED] > 0,
 		   "%s: whichever allocation fails, the process ends with the one line, or goes on rightly",
 		   stories[i].name);
