@@ -181,12 +181,13 @@ static void test_reads_without_space(void)
 	env_timer_stop(&w.shard->tick); /* which removes what is expired, and asks for free space */
 	world_ask(&w, "SET k v PX 1000");
 	world_ask(&w, "SET l v");
+	world_ask(&w, "SET m v");
 	pass(&w, 2000);
 	w.shard->space.low = true;
 	uint64_t proposals = replica_double_proposals(replica_double());
 	is_str(world_ask(&w, "GET k"), "_||", "on a full disk an expired key reads as absent");
 	is_str(world_ask(&w, "MGET k l"), "*2||_||$1||v||", "beside others too");
-	is_str(world_ask(&w, "KEYS *"), "*1||$1||l||", "in a walk over all keys");
+	is_str(world_ask(&w, "KEYS *"), "*2||$1||l||$1||m||", "in a walk over all keys");
 	is_str(ask_in(&w, 0, "EXISTS k ; TTL k"), "*2||:0||:-2||", "in a queue");
 	is_str(world_ask(&w, "ONCE r GET k"), "_||", "behind a request id");
 	struct ask ask;
@@ -197,6 +198,7 @@ static void test_reads_without_space(void)
 	is_str(finish(&ask), ":0||", "and in a script that only reads");
 	ok(starts_with(world_ask(&w, "SET k w"), "-NO_SPACE"), "what would write is refused as ever");
 	ok(starts_with(world_ask(&w, "GETDEL l"), "-NO_SPACE"), "every such command");
+	ok(starts_with(world_ask(&w, "SCAN 0 COUNT 1"), "-NO_SPACE"), "a SCAN too, which keeps its cursor");
 	is_int(replica_double_proposals(replica_double()) - proposals, 0, "and nothing was written");
 	w.shard->space.low = false;
 	is_str(world_ask(&w, "GET k"), "_||", "when there is space again, it reads the same");
