@@ -50,7 +50,9 @@ my $ends = sub {
 		'the third says that its member lines are not theirs');
 	ok($c->runs($_), "and node $_ lives") for $c->ids;
 	for my $i (1, 2) {
-		is(scalar(() = Cluster::read_from($c->logfile($i), 0) =~ /peer_refused .*from=3/g), 1,
+		my $said = sub { scalar(() = Cluster::read_from($c->logfile($i), 0) =~ /peer_refused .*from=3/g) };
+		Cluster::wait_for($said); # it may not have dialed this one yet
+		is($said->(), 1,
 			"node $i says once that it lets it not in, however often it dials");
 	}
 	$c->kill9(3);
