@@ -21,6 +21,16 @@ static void write_line(char type, struct slice text, struct reply *out)
 	buf_append(out->out, "\r\n", 2);
 }
 
+/* RESP2 has no type for it: a text. */
+static void write_number(char type, struct slice text, struct reply *out)
+{
+	if (out->protocol == 3) {
+		write_line(type, text, out);
+	} else {
+		reply_bulk(out, text);
+	}
+}
+
 static void write_value(const struct resp_value *v, struct reply *out)
 {
 	switch (v->type) {
@@ -43,18 +53,10 @@ static void write_value(const struct resp_value *v, struct reply *out)
 		reply_bool(out, v->integer != 0);
 		break;
 	case RESP_DOUBLE:
-		if (out->protocol == 3) {
-			write_line(',', v->text, out);
-		} else {
-			reply_bulk(out, v->text);
-		}
+		write_number(',', v->text, out);
 		break;
 	case RESP_BIGNUM:
-		if (out->protocol == 3) {
-			write_line('(', v->text, out);
-		} else {
-			reply_bulk(out, v->text);
-		}
+		write_number('(', v->text, out);
 		break;
 	case RESP_VERBATIM:
 		reply_verbatim(out, "txt", v->text);
