@@ -3,12 +3,15 @@
  *
  * After each the node either goes on, or stops or refuses with one line; on the
  * good disk it comes back by itself or by hand, with all that was acknowledged,
- * also after a power cut. */
+ * also after a power cut.
+ *
+ * With TALLY_TEST_STRIDE=7 every seventh call fails: under memcheck a life takes half a second. */
 #include "tests/scenario/stage.h"
 
 #include "tests/lib/tap.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WRITES 24
@@ -119,16 +122,26 @@ static bool life(uint64_t seed, enum sim_disk_nth kind, uint64_t n, struct sum *
 	return happened;
 }
 
+/* 1: each call in its turn. */
+static uint64_t stride(void)
+{
+	const char *text = getenv("TALLY_TEST_STRIDE");
+	uint64_t step = text != NULL ? strtoull(text, NULL, 10) : 1;
+	return step > 0 ? step : 1;
+}
+
 static void test_each(uint64_t seed, enum sim_disk_nth kind, uint64_t n)
 {
 	struct sum sum = {0};
+	uint64_t step = stride();
 	while (n < CALLS_MAX && life(seed, kind, n, &sum)) {
-		n++;
+		n += step;
 	}
 	tap_note("%s: %llu calls; %llu lives stopped, %llu refused to start, %llu went on", kinds[kind],
 		 (unsigned long long)sum.calls, (unsigned long long)sum.stops,
 		 (unsigned long long)sum.refusals, (unsigned long long)sum.unharmed);
-	ok(sum.calls > 5 && n < CALLS_MAX, "%s at every call of a life, one after the other", kinds[kind]);
+	ok(sum.calls > 5 / step && n < CALLS_MAX, "%s at every call of a life, one after the other",
+	   kinds[kind]);
 	is_int(sum.lost, 0, "%s: on the good disk the node is back with all that was acknowledged",
 	       kinds[kind]);
 	is_int(sum.silent, 0, "%s: who stops or refuses says so", kinds[kind]);
