@@ -207,7 +207,7 @@ full_lanes() {
 full_release() {
 	item lineage perl tests/scenario/lineage.pl
 	item build-clang build_clang
-	item valgrind make -C build check-valgrind
+	item valgrind make -j"$(nproc)" -C build check-valgrind
 	item distcheck make -C build distcheck
 }
 
