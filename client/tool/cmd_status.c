@@ -72,8 +72,12 @@ static int find_nodes(struct tool *tool, struct node_list *nodes)
 	if (tool_client(tool) == NULL) {
 		return TOOL_USAGE; /* what is wrong with the addresses was told */
 	}
-	return nodes_find(tool, nodes) ? TOOL_DONE
-				       : tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
+	if (nodes_find(tool, nodes)) {
+		return TOOL_DONE;
+	}
+	int code = tool_fail(tool, TOOL_RETRY, "no node answers at %s", tool->servers);
+	nodes_explain(tool->servers);
+	return code;
 }
 
 int cmd_status(struct tool *tool, int argc, char **argv)

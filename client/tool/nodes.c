@@ -1,8 +1,11 @@
 #include "client/tool/nodes.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#include "env/env_ops.h"
 
 /* One node that does not answer must not make the tool wait for its whole timeout. */
 #define NODE_MS_MAX 2000
@@ -59,6 +62,26 @@ bool nodes_find(struct tool *tool, struct node_list *nodes)
 		node_ask(address, words, 2, node_timeout_ms(tool), find_visit, nodes);
 	}
 	return nodes->count > 0;
+}
+
+void nodes_explain(const char *servers)
+{
+	while (*servers != '\0') {
+		char address[256], host[256];
+		unsigned port;
+		struct addrinfo *found = NULL;
+		size_t len = strcspn(servers, ",");
+		snprintf(address, sizeof(address), "%.*s", (int)len, servers);
+		servers += len + (servers[len] == ',');
+		int status = env_address_split(address, host, sizeof(host), &port)
+				     ? getaddrinfo(host, NULL, NULL, &found)
+				     : 0;
+		if (status != 0) {
+			fprintf(stderr, "the name \"%s\" leads nowhere: %s\n", host, gai_strerror(status));
+		} else if (found != NULL) {
+			freeaddrinfo(found);
+		}
+	}
 }
 
 void nodes_ask(struct tool *tool, const struct node_list *nodes, const char *const *words, size_t count,

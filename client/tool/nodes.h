@@ -20,6 +20,9 @@ struct node_hash {
 
 /* From the first server that answers. False when none does. */
 bool nodes_find(struct tool *tool, struct node_list *nodes);
+/* After nobody answered: those of the servers whose names lead nowhere, a line each on stderr. Asks the
+ * resolver, which may take seconds. */
+void nodes_explain(const char *servers);
 /* Asks each node the same; call is NULL when it cannot be asked. */
 void nodes_ask(struct tool *tool, const struct node_list *nodes, const char *const *words, size_t count,
 	       void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner);

@@ -5,6 +5,7 @@
 
 #include "base/outcome.h"
 #include "client/tool/json_out.h"
+#include "client/tool/nodes.h"
 #include "client/tool/print.h"
 
 int tool_fail(const struct tool *tool, int code, const char *format, ...)
@@ -102,6 +103,7 @@ int tool_refused(const struct tool *tool, const struct tally_call *call)
 		printf(" · %s\n", tool_effect(outcome));
 		if (strstr(message, "no node was reached") != NULL) {
 			printf("asked: %s (--servers, $TALLY_SERVERS)\n", tool->servers);
+			nodes_explain(tool->servers);
 		}
 	} else {
 		printf("%s: %s", tally_outcome_name(outcome), tally_call_code(call));

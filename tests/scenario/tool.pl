@@ -122,6 +122,8 @@ like(`$build/tally -h`, qr/^usage: tally COMMAND/, '-h helps');
 like(`$build/tally help bench kv`, qr/^usage: tally bench kv /, 'and so does help in front of a command');
 like(`$build/tally get k --servers 127.0.0.1:1 --timeout 200ms`, qr/^retry: .* no node was reached .*\nasked: 127\.0\.0\.1:1 /,
 	'when nobody answers it says whom it asked');
+like(`$build/tally get k --servers 127.0.0.1:1,two..dots:1 --timeout 200ms 2>&1`, qr/^the name "two\.\.dots" leads nowhere: \w.*\n(?!the name)/m,
+	'and which of the names is none');
 like(`$build/tally foo bar 2>&1`, qr/^tally: "foo" is no command; /, 'no command at all says so in one line');
 
 # ---- words and flags that nobody wants ----
