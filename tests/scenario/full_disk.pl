@@ -31,7 +31,7 @@ ok($written > 10, "writes are taken while there is space ($written)");
 like($said, qr/^-NO_SPACE \{"outcome":"retry"/, 'then they are refused for want of space');
 is($c->client(1)->cmd('GET', 'k1'), $value, 'reads go on');
 is(scalar(() = Cluster::read_from($c->logfile(1), 0) =~ /apply_waits/g), 1, 'the log says once that the database waits');
-is(system('nsenter', '-t', $c->pid(1), '-m', 'mount', '-o', 'remount,size=300m', $c->{dir}), 0, 'the disk grows');
+is(system('nsenter', '-t', $c->pid(1), '-m', '-r', 'mount', '-o', 'remount,size=300m', $c->{dir}), 0, 'the disk grows');
 ok(Cluster::wait_for(sub { $c->client(1)->cmd('SET', 'back', 'v') eq 'OK' }), 'and writes are taken again');
 is($c->client(1)->cmd('GET', "k$written"), $value, 'what was acknowledged last is there');
 done_testing;
