@@ -134,7 +134,7 @@ static int flash_report(struct flash *flash)
 		json_out_int(&out, "connections", (int64_t)flash->bench.connections);
 		json_out_int(&out, "depth", (int64_t)flash->bench.depth);
 		json_out_int(&out, "seconds", (int64_t)flash->bench.seconds);
-		footprint_json(&load->footprint, &out);
+		load_json_cost(load, &out);
 		json_out_int(&out, "index_before", (int64_t)flash->index_before);
 		json_out_int(&out, "index_after", (int64_t)flash->index_after);
 		buf_append_byte(&out, '}');

@@ -112,7 +112,7 @@ static int kv_report(struct kv *kv)
 		buf_append_byte(&out, '{');
 		kv_json_load(&out, "set", &kv->set);
 		kv_json_load(&out, "get", &kv->get);
-		footprint_json(kv_mixed(kv) ? &kv->mix.footprint : &kv->set.footprint, &out);
+		load_json_cost(kv_mixed(kv) ? &kv->mix : &kv->set, &out);
 		if (kv_mixed(kv)) {
 			json_out_int(&out, "reads_percent", (int64_t)kv->reads);
 		}

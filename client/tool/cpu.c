@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/tool/json_out.h"
+
 /* User and system time of a stat file of /proc, in us; 0 when it is gone. */
 static uint64_t cpu_of(const char *path)
 {
@@ -28,12 +30,32 @@ static uint64_t cpu_of(const char *path)
 	return (user + system) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
+/* The first line of /proc/stat: user, nice, system, idle, waiting for a disk, interrupts, soft ones, stolen.
+ */
+static void sample_machine(struct cpu_sample *sample)
+{
+	unsigned long long t[8] = {0};
+	FILE *in = fopen("/proc/stat", "re");
+	if (in == NULL) {
+		return;
+	}
+	int found = fscanf(in, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3],
+			   &t[4], &t[5], &t[6], &t[7]);
+	fclose(in);
+	for (int i = 0; i < found; i++) {
+		sample->ticks += t[i];
+	}
+	sample->idle_ticks = t[3] + t[4];
+	sample->stolen_ticks = t[7];
+}
+
 void cpu_sample(const struct local *local, struct cpu_sample *sample)
 {
 	struct timespec mine;
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &mine);
 	*sample = (struct cpu_sample){.client_us = (uint64_t)mine.tv_sec * 1000000 +
 						   (uint64_t)mine.tv_nsec / 1000};
+	sample_machine(sample);
 	for (size_t i = 0; i < local->count; i++) {
 		char path[64];
 		int pid = (int)local->nodes[i].pid;
@@ -42,6 +64,13 @@ void cpu_sample(const struct local *local, struct cpu_sample *sample)
 		snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, pid);
 		sample->node_loop_us[i] = cpu_of(path);
 	}
+}
+
+static double percent(uint64_t from, uint64_t to, const struct cpu_sample *before,
+		      const struct cpu_sample *after)
+{
+	uint64_t all = after->ticks - before->ticks;
+	return all == 0 ? 0 : 100.0 * (double)(to - from) / (double)all;
 }
 
 void cpu_print(const struct local *local, const struct cpu_sample *before, const struct cpu_sample *after,
@@ -61,4 +90,15 @@ void cpu_print(const struct local *local, const struct cpu_sample *before, const
 		sum += all;
 	}
 	printf(" · together %.1f us\n", sum / each);
+	printf("%ld cores: %.1f %% idle, %.1f %% stolen by the host\n", sysconf(_SC_NPROCESSORS_ONLN),
+	       percent(before->idle_ticks, after->idle_ticks, before, after),
+	       percent(before->stolen_ticks, after->stolen_ticks, before, after));
+}
+
+void cpu_json(struct buf *out, const struct cpu_sample *before, const struct cpu_sample *after)
+{
+	json_out_name(out, "idle_percent");
+	buf_appendf(out, "%.1f", percent(before->idle_ticks, after->idle_ticks, before, after));
+	json_out_name(out, "stolen_percent");
+	buf_appendf(out, "%.1f", percent(before->stolen_ticks, after->stolen_ticks, before, after));
 }

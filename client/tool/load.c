@@ -111,6 +111,12 @@ void load_print_cost(const struct load *load)
 	footprint_print(&load->footprint);
 }
 
+void load_json_cost(const struct load *load, struct buf *out)
+{
+	footprint_json(&load->footprint, out);
+	cpu_json(out, &load->before, &load->after);
+}
+
 uint64_t load_rate(const struct load *load, enum tally_outcome outcome)
 {
 	uint64_t us = load->bench->seconds * 1000000;

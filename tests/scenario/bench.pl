@@ -50,6 +50,7 @@ is(scalar @{ $flash->{rss_mib} }, 3, 'memory of three nodes was looked at');
 cmp_ok($flash->{rss_max_mib}, '>', 0, 'and is something');
 is($flash->{budget_mib}, 256, 'beside the budget they were given');
 cmp_ok($flash->{files_max}, '>', 10, 'so were their files');
+ok(defined $flash->{stolen_percent} && $flash->{idle_percent} + $flash->{stolen_percent} < 100, 'the cores were not idle, nor all stolen by a host');
 
 my $kv = bench('kv', 'kv', '--reads', '90', '--seconds', '1', '--keys', '100', '--connections', '2', '--depth', '16');
 my $all = ($kv->{set_per_s} // 0) + ($kv->{get_per_s} // 0) || 1;
