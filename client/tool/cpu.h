@@ -20,5 +20,7 @@ void cpu_sample(const struct local *local, struct cpu_sample *sample);
  * machine: `2 cores: 7.5 % idle, 2.0 % stolen by the host`. */
 void cpu_print(const struct local *local, const struct cpu_sample *before, const struct cpu_sample *after,
 	       uint64_t requests, size_t leader);
+/* "idle_percent" and "stolen_percent", with a decimal. */
+void cpu_json(struct buf *out, const struct cpu_sample *before, const struct cpu_sample *after);
 
 #endif /* CLIENT_TOOL_CPU_H */

@@ -8,15 +8,6 @@ procedure {
             SOLD_OUT = "refused", INSUFFICIENT_STOCK = "conflict" },
   emits = { "order.placed", "campaign.sold_out" },
 }
-
--- P4: a campaign is sold out when every slice is empty, which no slice tells alone. Asked with a slice's last unit only.
-local function empty(campaign)
-  for slice in db.slice:scan(campaign) do
-    if slice.avail > 0 then return false end
-  end
-  return true
-end
-
 return function(call)
   db.order:vacant(call.order_id)                                -- else ALREADY_EXISTS
   local sale = db.campaign:need(call.campaign)                  -- absent: NOT_FOUND, naming table and key
@@ -37,6 +28,10 @@ return function(call)
     customer = call.customer, address_ref = call.address_ref, total = money.times(sale.price, call.qty),
     state = "PENDING_PAYMENT", pay_by_ms = now_ms + sale.pay_ttl_ms }
   emit("order.placed", call.order_id, order)
-  if pool.avail == call.qty and empty(call.campaign) then emit("campaign.sold_out", call.campaign, { sku = call.sku }) end
+  if pool.avail == call.qty then                                -- P4: a campaign is sold out when every slice is empty
+    local some = false
+    for slice in db.slice:scan(call.campaign) do some = some or slice.avail > 0 end
+    if not some then emit("campaign.sold_out", call.campaign, { sku = call.sku }) end
+  end
   return { number = order.number, total = order.total, pay_by_ms = order.pay_by_ms, left = pool.avail - call.qty }
 end

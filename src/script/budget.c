@@ -230,6 +230,14 @@ void budget_start(struct budget *b, int64_t steps, bool counted)
 	}
 }
 
+void budget_count(lua_State *L)
+{
+	struct budget *b = budget_of(L);
+	if (!b->counting) {
+		count_from_now(b, HOOK_STEPS);
+	}
+}
+
 int64_t budget_stop(struct budget *b)
 {
 	assert(b->active);

@@ -62,6 +62,8 @@ void budget_settle(struct budget *b);
 /* A call begins. counted: arm the count hook; without it only allocations and
  * library calls are charged, for code that cannot loop. */
 void budget_start(struct budget *b, int64_t steps, bool counted);
+/* From here on each step counts, when it did not from the start: the code behind may be run again. */
+void budget_count(lua_State *L);
 /* The call is over: returns the steps it used. The end stays readable until the next start. */
 int64_t budget_stop(struct budget *b);
 /* Between calls: collects when enough garbage has gathered. False when the state

@@ -240,6 +240,7 @@ static void compile_procedure(lua_State *L, struct script_bundle *bundle, int en
 	procedure->chunk_ref = load_chunk(L, bundle, source, &file);
 	procedure->sites = file.sites;
 	procedure->site_count = file.site_count;
+	procedure->endless = file.endless;
 	procedure->spread = file.spread;
 	procedure->unread = file.unread;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->chunk_ref);

@@ -41,6 +41,7 @@ struct procedure {
 	 * nothing but what we gave it: then nothing can survive in it. */
 	int chunk_ref, function_ref;
 	bool pure;
+	bool endless;    /* its steps are counted one by one */
 	bool spread;     /* it takes its arguments one by one */
 	uint64_t unread; /* of these, what its code never reads */
 	struct site *sites;

@@ -148,6 +148,7 @@ static int open_scan(lua_State *L, struct script_call *call, const struct schema
 	struct scan_box *scan = lua_newuserdatauv(L, sizeof *scan, 0);
 	*scan = (struct scan_box){BOX_SCAN, table, index, call->id, place, bounds.limit};
 	lua_pushcclosure(L, scan_next, 1);
+	budget_count(L); /* a loop begins here (site.c, is_endless) */
 	budget_charge(L, STEPS_PER_READ);
 	if (bounds.limit > 0) {
 		call->cursors[place] = txn_cursor_open(call->txn, bounds.from, bounds.to, bounds.reverse);

@@ -521,7 +521,8 @@ int script_run(struct script_call *call, struct reply *reply, enum outcome *outc
 	size_t begin = reply->out->len;
 	assert(bundle->call == NULL && lua_gettop(L) == 0);
 
-	const struct script_identity running = {SCRIPT_PROCEDURE, call->procedure->name, call->procedure->hash};
+	const struct script_identity running = {SCRIPT_PROCEDURE, call->procedure->name,
+						call->procedure->hash};
 	if (!host_begin(call->host, &running, call->arena, reply)) {
 		*outcome = OUTCOME_REFUSED;
 		return ERR_DENIED;
@@ -530,7 +531,7 @@ int script_run(struct script_call *call, struct reply *reply, enum outcome *outc
 	call->reply = reply;
 	call->id = ++bundle->calls;
 	call->host->stats.calls++;
-	budget_start(&bundle->budget, LIMIT_SCRIPT_STEPS, call->procedure->source.loops);
+	budget_start(&bundle->budget, LIMIT_SCRIPT_STEPS, call->procedure->endless);
 	lua_pushcfunction(L, run_cb);
 	lua_pushlightuserdata(L, call);
 	int lua_status = lua_pcall(L, 1, 0, 0);

@@ -365,6 +365,34 @@ static bool in_declaration(const struct finder *f, size_t i)
 	       finder_at(f, i)->from < f->source->declare_to;
 }
 
+/* `for row in db.sale:scan(…) do` at i. The scan has the steps counted from there on (lua_scan). */
+static bool walks_rows(const struct finder *f, size_t i)
+{
+	size_t in = i + 2;
+	while (finder_is(f, in, ",")) {
+		in += 2;
+	}
+	return finder_is(f, in, "in") && finder_is(f, in + 1, "db") && finder_is(f, in + 2, ".") &&
+	       finder_is(f, in + 4, ":") && (finder_is(f, in + 5, "scan") || finder_is(f, in + 5, "scan_by"));
+}
+
+/* Whether a step can be taken again: by a loop, by a function other than the file's own, or in an imported
+ * file. `db` must be nothing but the tables: `local db` could be anything, and its scan too. */
+static bool is_endless(const struct finder *f, size_t functions)
+{
+	bool endless = functions > 1;
+	for (size_t i = 0; i < f->count && !endless; i++) {
+		if (finder_at(f, i)->kind != TOKEN_NAME || in_declaration(f, i) ||
+		    (i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":")))) {
+			continue;
+		}
+		endless = finder_is(f, i, "while") || finder_is(f, i, "repeat") || finder_is(f, i, "goto") ||
+			  finder_is(f, i, "import") || (finder_is(f, i, "for") && !walks_rows(f, i)) ||
+			  (finder_is(f, i, "db") && !(finder_is(f, i + 1, ".") && finder_is(f, i + 3, ":")));
+	}
+	return endless;
+}
+
 static void walk(struct finder *f)
 {
 	struct blocks blocks = {.count = 0};
@@ -396,7 +424,9 @@ int site_find(struct site_file *file, const struct source *source, struct arena 
 	file->spread = false;
 	file->unread = 0;
 	file->plain = file->plain || has_our_names(&f);
-	f.alone = count_functions(&f) == 1;
+	size_t functions = count_functions(&f);
+	f.alone = functions == 1;
+	file->endless = is_endless(&f, functions);
 	if (source->declare_to > source->declare_from) {
 		finder_edit_text(&f, source->declare_from, source->declare_to, "");
 	}

@@ -59,6 +59,7 @@ struct site_file {
 	bool plain;                          /* change nothing: for tests that compare */
 	/* out */
 	struct slice text; /* the declaration is blanked */
+	bool endless;      /* its text does not bound the steps of a run: they have to be counted */
 	struct site *sites;
 	size_t site_count;
 	bool spread;     /* the function takes the arguments one by one, in declared order */

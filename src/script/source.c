@@ -302,7 +302,7 @@ int source_check(struct source *source, struct slice name, struct slice text, co
 {
 	*source = (struct source){.name = name, .text = text};
 	struct lexer lexer = {.source = source, .line = 1, .err = err};
-	size_t functions = 0, depth = 0;
+	size_t depth = 0;
 	struct token before = {.kind = TOKEN_END};
 
 	if (text.len > LIMIT_SCRIPT_SOURCE) {
@@ -326,12 +326,8 @@ int source_check(struct source *source, struct slice name, struct slice text, co
 		} else if (is(token, "procedure") && depth == 0) {
 			take_declaration(&lexer, token);
 		} else if (is(token, "import")) {
-			source->loops = true;
 			take_import(&lexer, token);
 		}
-		functions += is(token, "function");
-		source->loops = source->loops || functions > 1 || is(token, "while") || is(token, "for") ||
-				is(token, "repeat") || is(token, "goto");
 		note_name(source, token, names);
 	}
 	return lexer.failed ? ERR_INVALID : 0;

@@ -1,7 +1,7 @@
 /* A source file before Lua sees it: its tokens are looked at once. Refused here, with
  * file and line: bytecode, `/`, `^`, float literals and integers over 64 bits (amounts are whole
  * numbers), `_ENV`, `<close>`, and imports that are not a plain text. Found here:
- * the `procedure { … }` statement, the imports, and whether the code can loop. */
+ * the `procedure { … }` statement and the imports. */
 #ifndef SCRIPT_SOURCE_H
 #define SCRIPT_SOURCE_H
 
@@ -15,8 +15,6 @@ struct source {
 	struct slice name; /* "order/flash_buy.lua" */
 	struct slice text;
 	size_t declare_from, declare_to; /* bytes of `procedure { … }`; from == to when there is none */
-	bool loops; /* loops, goto, or more than one function: the steps of a run are not bounded by the text
-		     */
 	struct slice imports[SOURCE_IMPORTS_MAX]; /* "lib.money" */
 	size_t import_count;
 	uint32_t uses; /* bit i: the i-th of the names given to source_check occurs */

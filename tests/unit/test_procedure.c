@@ -1,4 +1,5 @@
 /* Calls of procedures: arguments, rows, results, how they end. Rows 65 to 76 of the bad-input table. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,27 @@ static void ends(const char *body, const char *code, const char *sentence)
 	if (!ok(good && !w.wrote, "%s", sentence)) {
 		printf("# %d %s\n", status, world_reply(&w));
 	}
+}
+
+/* Without a loop but over rows nothing is counted before the scan; what is done with each row is. */
+static void counts_behind_scans(void)
+{
+	struct script_stats before, after;
+	struct buf body;
+	buf_init(&body, KIB(64));
+	buf_append_text(&body, "db.pair:put { a = 'w', k = 1 } db.pair:put { a = 'w', k = 2 } local n = 0 ");
+	buf_append_text(&body, "for r in db.pair:scan('w') do ");
+	for (int i = 0; i < 5000; i++) {
+		buf_append_text(&body, "n = n + 1 ");
+	}
+	buf_append_text(&body, "end return { v = n }");
+	buf_append_byte(&body, 0);
+	script_stats(w.host, &before);
+	is_int(run((const char *)body.data), 0, "a loop over rows");
+	script_stats(w.host, &after);
+	ok(after.steps - before.steps > 9000, "counts what it does with them (%" PRIu64 " steps)",
+	   after.steps - before.steps);
+	buf_fini(&body);
 }
 
 static void says(const char *part, const char *sentence)
@@ -292,6 +314,10 @@ static void endings(void)
 	ends("local s = ('x'):rep(50000) for i = 1, 1000 do for r in db.pair:scan({ after = { s, 1 } }) do "
 	     "end end",
 	     "BUDGET_EXCEEDED", "or from behind it");
+	ends("local our__name local db = { item = setmetatable({ scan = setmetatable }, {}) } for _ in "
+	     "db.item:scan({ __call = rawequal }) do end",
+	     "BUDGET_EXCEEDED", "a loop over what only looks like a scan");
+	counts_behind_scans();
 	is_int(run("for i = 1, 1100 do db.pair:put { a = 'many', k = i } end return {}"), ERR_FULL,
 	       "more writes than a transaction takes (row 71)");
 	gives("local n = 0 for r in db.pair:scan('many') do n = n + 1 end return { v = n }", "{\"v\":0,",
