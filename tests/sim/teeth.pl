@@ -28,10 +28,9 @@ sub hunt {
 	my $others = 0; # failures that are not what was planted for; one is told
 	for my $seed ( $from .. $from + $most - 1 ) {
 		my $said = `'$sim' --from $seed --seeds 1 --quiet $change->{words} 2>/dev/null </dev/null`;
-		my $failed = $said =~ /^FAIL seed \d+ [^:]*: (.*)/m; # its figures, a colon, and why
-		die "this cannot read what is said of a seed that failed: $said\n" if $said =~ /^FAIL/m && !$failed;
-		next if !$failed || $1 =~ /^void:/;
-		my $why = $1;
+		my ($why) = $said =~ /^FAIL seed \d+ [^:]*: (.*)/m; # its figures, a colon, and why
+		die "this cannot read what is said of a seed that failed: $said\n" if !defined $why && $said =~ /^FAIL/m;
+		next if !defined $why || $why =~ /^void:/;
 		return ( $seed, $why ) if $why =~ /$change->{sentence}/;
 		diag("$change->{row}: seed $seed says something else: $why") if !$others++;
 	}
