@@ -365,6 +365,13 @@ static bool in_declaration(const struct finder *f, size_t i)
 	       finder_at(f, i)->from < f->source->declare_to;
 }
 
+/* A keyword or a name of its own, in the code: no field, and not in the declaration. */
+static bool is_word(const struct finder *f, size_t i)
+{
+	bool field = i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":"));
+	return finder_at(f, i)->kind == TOKEN_NAME && !field && !in_declaration(f, i);
+}
+
 /* `for row in db.sale:scan(…) do` at i. The scan has the steps counted from there on (lua_scan). */
 static bool walks_rows(const struct finder *f, size_t i)
 {
@@ -382,8 +389,7 @@ static bool is_endless(const struct finder *f, size_t functions)
 {
 	bool endless = functions > 1;
 	for (size_t i = 0; i < f->count && !endless; i++) {
-		if (finder_at(f, i)->kind != TOKEN_NAME || in_declaration(f, i) ||
-		    (i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":")))) {
+		if (!is_word(f, i)) {
 			continue;
 		}
 		endless = finder_is(f, i, "while") || finder_is(f, i, "repeat") || finder_is(f, i, "goto") ||
@@ -397,8 +403,7 @@ static void walk(struct finder *f)
 {
 	struct blocks blocks = {.count = 0};
 	for (size_t i = 0; finder_at(f, i)->kind != TOKEN_END && !f->failed; i++) {
-		if (finder_at(f, i)->kind != TOKEN_NAME || in_declaration(f, i) ||
-		    (i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":")))) {
+		if (!is_word(f, i)) {
 			continue;
 		}
 		if (f->depth == 0 && blocks.count == 0 && finder_is(f, i, "return") &&

@@ -169,7 +169,9 @@ static struct token mark(struct lexer *lexer, struct token token)
 	if (c == '/' && next != '/') {
 		return fail(lexer, token.line, "`/` makes a number that is not whole: use `//`");
 	}
-	lexer->at += c == '/' || (c == '.' && next == '.') ? 2 : 1;
+	/* `::` and `...` are one each: a keyword behind them is no method and no field. */
+	bool pair = c == '/' || ((c == '.' || c == ':') && next == c);
+	lexer->at += pair && c == '.' && peek(lexer, 2) == '.' ? 3 : pair ? 2 : 1;
 	token.kind = TOKEN_MARK;
 	return token;
 }

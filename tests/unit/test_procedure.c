@@ -297,6 +297,8 @@ static void endings(void)
 	ends("error({})", "SCRIPT_ERROR", "an error may be anything");
 	ends("local t = nil return t.x", "SCRIPT_ERROR", "a mistake");
 	ends("while true do end", "BUDGET_EXCEEDED", "a loop ends (row 61)");
+	ends("::again:: goto again", "BUDGET_EXCEEDED", "so does one made of a label and a goto");
+	ends("::here:: while true do end", "BUDGET_EXCEEDED", "and one behind a label");
 	ends("while true do pcall(function() while true do end end) end", "BUDGET_EXCEEDED",
 	     "whatever it catches (row 62)");
 	ends("return { v = #('x'):rep(1 << 30) }", "MEMORY_EXCEEDED", "a gigabyte (row 65)");
