@@ -37,8 +37,8 @@ static void write_value(const struct resp_value *v, struct reply *out)
 	case RESP_SIMPLE:
 		write_line('+', v->text, out);
 		break;
-	case RESP_ERROR:
-		write_line('-', v->text, out);
+	case RESP_ERROR: /* one that came in RESP3's long form may hold lines */
+		reply_error(out, "%.*s", (int)v->text.len, (const char *)v->text.data);
 		break;
 	case RESP_INTEGER:
 		reply_integer(out, v->integer);
