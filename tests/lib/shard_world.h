@@ -7,7 +7,8 @@
 #include "engine/shard_private.h"
 #include "env/uv_env.h"
 
-#define WAIT_MS 120000 /* a test that waits so long has failed; 20 s were too few beside three lanes, with TSan */
+#define WAIT_MS                                                                                              \
+	120000 /* a test that waits so long has failed; 20 s were too few beside three lanes, with TSan */
 
 struct world {
 	struct env *env;
