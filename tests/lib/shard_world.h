@@ -7,8 +7,8 @@
 #include "engine/shard_private.h"
 #include "env/uv_env.h"
 
-#define WAIT_MS                                                                                              \
-	120000 /* a test that waits so long has failed; 20 s were too few beside three lanes, with TSan */
+/* A test that waits so long has failed. 20 s were too few beside three lanes, with the thread sanitizer. */
+#define WAIT_MS 120000
 
 struct world {
 	struct env *env;
