@@ -69,8 +69,9 @@ void cpu_sample(const struct local *local, struct cpu_sample *sample)
 static double percent(uint64_t from, uint64_t to, const struct cpu_sample *before,
 		      const struct cpu_sample *after)
 {
-	uint64_t all = after->ticks - before->ticks;
-	return all == 0 ? 0 : 100.0 * (double)(to - from) / (double)all;
+	/* The kernel's count of waiting for disks may go back (proc(5)). */
+	uint64_t all = after->ticks > before->ticks ? after->ticks - before->ticks : 0;
+	return all == 0 || to < from ? 0 : 100.0 * (double)(to - from) / (double)all;
 }
 
 void cpu_print(const struct local *local, const struct cpu_sample *before, const struct cpu_sample *after,

@@ -21,6 +21,17 @@ static void write_line(char type, struct slice text, struct reply *out)
 	buf_append(out->out, "\r\n", 2);
 }
 
+/* One that came in RESP3's long form may hold lines; every other byte, NUL too, is as it was. */
+static void write_error(struct slice text, struct reply *out)
+{
+	buf_append_byte(out->out, '-');
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.data[i];
+		buf_append_byte(out->out, c == '\r' || c == '\n' ? ' ' : c);
+	}
+	buf_append(out->out, "\r\n", 2);
+}
+
 /* RESP2 has no type for it: a text. */
 static void write_number(char type, struct slice text, struct reply *out)
 {
@@ -37,8 +48,8 @@ static void write_value(const struct resp_value *v, struct reply *out)
 	case RESP_SIMPLE:
 		write_line('+', v->text, out);
 		break;
-	case RESP_ERROR: /* one that came in RESP3's long form may hold lines */
-		reply_error(out, "%.*s", (int)v->text.len, (const char *)v->text.data);
+	case RESP_ERROR:
+		write_error(v->text, out);
 		break;
 	case RESP_INTEGER:
 		reply_integer(out, v->integer);

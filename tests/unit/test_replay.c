@@ -40,6 +40,8 @@ static void test_plain(void)
 	       "a map is a flat array, a double a string");
 	is_str(shown(one, 1, false, "-WRONGTYPE no\r\n", 2, true), "-WRONGTYPE no\r\n",
 	       "an error is the same error");
+	is_str(shown(one, 1, false, "!5\r\nE a\nb\r\n", 2, true), "-E a b\r\n",
+	       "one of lines becomes one line");
 	is_str(shown(one, 1, false, "~1\r\n#t\r\n", 2, true), "*1\r\n:1\r\n",
 	       "a set is an array, true is one");
 }
