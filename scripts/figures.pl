@@ -128,8 +128,8 @@ sub per_gib {
 # A lower bound: the time has an election in it.
 sub replay {
 	my $json = $measured{'restart-replay'} or return;
-	my $rate = $json->{mib} * 1000 / ($json->{max_ms} || 1);
-	return (sprintf('at least %.0f MiB/s, %d MiB and an election in %d ms', $rate, $json->{mib}, $json->{max_ms}), $rate >= 100);
+	my $rate = $json->{mib} * 1.048576 * 1000 / ($json->{max_ms} || 1);
+	return (sprintf('at least %.0f MB/s, %d MiB and an election in %d ms', $rate, $json->{mib}, $json->{max_ms}), $rate >= 100);
 }
 
 sub flips {
