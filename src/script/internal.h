@@ -139,11 +139,20 @@ void declare_environment(lua_State *L);
  * stack. */
 void declare_run(lua_State *L, int environment, const struct source *file, struct slice text,
 		 const char *word);
-/* Reads the declaration on top of the stack and pops it. */
-void declare_procedure(lua_State *L, struct script_bundle *bundle, struct procedure *procedure);
-void declare_tables(lua_State *L, struct script_bundle *bundle);
 /* Interns a name for as long as the state lives. */
 const char *declare_intern(lua_State *L, struct slice name, int *ref);
+/* Copies the text at index, which must be a name; what it names is for the message. */
+struct slice declare_name(lua_State *L, int index, const char *what);
+/* Reads the table of names and types at index, in the order in which the types were mentioned. */
+void declare_fields(lua_State *L, int index, struct fields *fields);
+/* Part name of the declaration at index; false when absent. It stays on the stack when true. */
+bool declare_part(lua_State *L, int index, const char *name, int type);
+/* Raises when the declaration at index has other parts than these; NULL ends them. */
+void declare_only(lua_State *L, int index, const char *const *names);
+
+/* ---- declare_procedure.c, declare_table.c: read the declaration on top of the stack and pop it ---- */
+void declare_procedure(lua_State *L, struct script_bundle *bundle, struct procedure *procedure);
+void declare_tables(lua_State *L, struct script_bundle *bundle);
 
 /* ---- lua_value.c ---- */
 /* NULL and *cell, or why the value at index cannot be one. Text is the Lua string's. */

@@ -1,5 +1,5 @@
 /* What a bundle declares: types, fields, tables. Plain data in the bundle's arena;
- * declare.c builds it from Lua, everything else reads it.
+ * declare_table.c builds it from Lua, everything else reads it.
  *
  * Fields keep the order in which they were declared: it is the order of results on the wire and of
  * cells in a stored row. */
