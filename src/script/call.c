@@ -257,8 +257,8 @@ static void push_function(lua_State *L, const struct script_call *call)
 	}
 	lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->chunk_ref);
 	lua_call(L,
-		 bundle_push_names(L, call->bundle, procedure->source.uses, procedure->sites,
-				   procedure->site_count),
+		 chunk_push_names(L, call->bundle, procedure->source.uses, procedure->sites,
+				  procedure->site_count),
 		 1);
 }
 

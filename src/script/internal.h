@@ -11,7 +11,7 @@
 #include "script/site.h"
 #include "script/source.h"
 
-#define BUNDLE_NAMES 27    /* what a script may name: sandbox_names and ours */
+#define BUNDLE_NAMES 27    /* what a script may name, at most (chunk_names) */
 #define CALL_CURSORS 8     /* scans open at once */
 #define STEPS_PER_READ 200 /* a point read, two microseconds when it misses */
 #define STEPS_PER_ROW 60   /* a row of a scan */
@@ -128,9 +128,22 @@ int bundle_compile(struct slice bundle_name, const struct script_file *files, si
 int bundle_build(struct script_bundle *bundle, struct err *err);
 void bundle_unbuild(struct script_bundle *bundle);
 const struct procedure *bundle_procedure(const struct script_bundle *bundle, struct slice name);
+
+/* ---- chunk.c: but for the names, below lua_pcall ---- */
+/* What a script may name; NULL ends them. */
+extern const char *const chunk_names[];
+/* Makes the environment and the values of the names in the bundle's state. */
+void chunk_open(lua_State *L, struct script_bundle *bundle);
+/* Loads the file and fills in its sites; raises what the compiler says. The chunk's place in the registry. */
+int chunk_load(lua_State *L, struct script_bundle *bundle, const struct source *source,
+	       struct site_file *file);
 /* Pushes what a file's chunk takes: what the names in uses stand for, and its sites. Their count. */
-int bundle_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses,
-		      const struct site *sites, size_t site_count);
+int chunk_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses,
+		     const struct site *sites, size_t site_count);
+/* The function on top of the stack: does it hold anything that is not ours? */
+void chunk_examine(lua_State *L, struct procedure *procedure);
+/* import "lib.name" */
+int chunk_import(lua_State *L);
 
 /* ---- declare.c: below lua_pcall, raise on what is wrong ---- */
 /* Leaves the environment of declarations on the stack. */
