@@ -1,9 +1,11 @@
 /* What the simulator found, each told as a story of its own. */
-#include "tests/scenario/stage.h"
+#include "tests/scenario/plain.h"
 
 #include "tests/lib/tap.h"
+#include "tests/sim/run.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* build/sim, seed 1002: followers commit what the leader's stalled disk does not hold yet. They must
  * not trim it either, or the leader comes back needing entries that nobody kept. */
@@ -55,9 +57,124 @@ static void test_two_transfers(void)
 	stage_close(&s);
 }
 
+/* ---- a buyer's request comes while the judge reads ---- */
+
+#define LATE_KEY 90000
+#define LATE_NAME "o-90000"
+#define LATE_UNTIL_US 5000000 /* the network keeps it no longer, and its deadline has not passed */
+
+/* Keeps what a client sent until the rows of the sale were read, and no longer than LATE_UNTIL_US. */
+struct late {
+	struct sim_event look;
+	struct stage *stage;
+	struct sale *sale;
+	struct sim_link *link;
+	uint64_t until_us;
+	enum sale_state came; /* when it was let through */
+};
+
+static void look_fire(struct sim_event *event)
+{
+	struct late *late = list_entry(event, struct late, look);
+	struct sim *sim = late->stage->sim;
+	if (late->sale->state <= SALE_ROWS && sim_now_us(sim) < late->until_us) {
+		sim_event_in(sim, event, 100);
+		return;
+	}
+	late->came = late->sale->state;
+	late->link->cut = false;
+	sim_links_healed(sim);
+}
+
+static bool some_are_sold(void *owner)
+{
+	return ((struct sale *)owner)->sold >= 5;
+}
+static bool judge_failed(void *owner)
+{
+	return ((struct judge *)owner)->failed;
+}
+
+/* A buyer who stays in the dark: he told the leader his order, and hears no more of it. */
+static void buy_late(struct late *late, struct plain *buyer, unsigned leader)
+{
+	struct stage *s = late->stage;
+	plain_open(buyer, s, leader);
+	is_str(plain_ask(buyer, "PING"), "PONG", "a buyer is connected to the leader");
+	late->link = sim_link(s->sim, s->host, s->fleet.members[leader].host);
+	late->link->cut = true;
+	late->until_us = sim_now_us(s->sim) + LATE_UNTIL_US;
+	sim_event_init(&late->look, look_fire);
+	sim_event_in(s->sim, &late->look, 100);
+	history_add(&s->judge.history, &(struct history_op){.client = 2000,
+							    .invoked_us = sim_now_us(s->sim),
+							    .returned_us = HISTORY_NEVER,
+							    .outcome = HISTORY_INFO,
+							    .function = HISTORY_BUY,
+							    .key = LATE_KEY,
+							    .value = 1,
+							    .expected = 7,
+							    .id = LATE_NAME,
+							    .attempts = 1,
+							    .code = ""});
+	plain_send(buyer, "DEADLINE 10000 CALL order.flash_buy order_id " LATE_NAME
+			  " campaign 11.11 sku phone-x customer b7 qty 1");
+}
+
+static bool row_was_read(const struct history *history)
+{
+	for (size_t i = 0; i < history->count; i++) {
+		if (history->ops[i].function == HISTORY_ORDER && history->ops[i].key == LATE_KEY) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* build/sim, seed 1795830445: the order rows were read, then a request whose buyer had given up was sold,
+ * then the stock was read: "P3: live orders = held + committed + shipped: 123, must be 124". None of the
+ * nodes: it was the judge, who did not wait until nobody's request could come any more. */
+static void test_late_buyer(void)
+{
+	struct stage s;
+	struct wares wares;
+	struct err err = {0};
+	struct shops shops;
+	struct sale sale;
+	struct plain buyer;
+	ok(wares_read(&wares, SIM_COMMERCE, &err) == 0, "the commerce bundle is read %s", err.text);
+	stage_open(&s, 13, 3);
+	unsigned leader = (unsigned)stage_leader(&s);
+	shops_init(&shops, &s.fleet, &s.judge, 1, 1, 1000000);
+	sale_init(&sale, &s.fleet, &s.judge, &wares);
+	sim_run_until(s.sim, some_are_sold, &sale, 60000000);
+	shops_close(&shops);
+	sale_close(&sale);
+	sim_run(s.sim, 10000000);
+	ok(sale.sold >= 5 && sale.sold < 50 && sale.busy == 0 && shops.busy == 0 &&
+		   fleet_leader(&s.fleet) == (int)leader,
+	   "a sale closes with units left, and all who asked have their answers");
+	struct late late = {.stage = &s, .sale = &sale};
+	buy_late(&late, &buyer, leader);
+	run_read_back(&s.judge, &shops, &sale, judge_failed, &s.judge);
+	is_int(sale.state, SALE_READ, "the judge reads everything back");
+	const char *told = plain_read(&buyer, 1000);
+	ok(told != NULL && strstr(told, "number") != NULL, "the order that came late was sold: %s",
+	   told == NULL ? "" : told);
+	is_int(late.came, SALE_CLOSED, "before the first row was read");
+	ok(row_was_read(&s.judge.history), "and its row is among those that were read");
+	judge_verdict(&s.judge);
+	plain_close(&buyer);
+	sale_fini(&sale);
+	shops_fini(&shops);
+	stage_close(&s);
+	wares_fini(&wares);
+}
+
 int main(void)
 {
 	test_stalled_leader();
 	test_two_transfers();
+	test_late_buyer();
 	return tap_done();
 }

@@ -51,12 +51,6 @@ static bool acknowledged(void *owner)
 	struct run *run = owner;
 	return run->shops.last_done_us + 1 > run->shops.healed_us || over(run);
 }
-static bool read_back(void *owner)
-{
-	struct run *run = owner;
-	bool sale_is_read = run->sale.sim == NULL || run->sale.state == SALE_READ;
-	return (shops_are_read(&run->shops) && sale_is_read) || over(run);
-}
 static bool converged(void *owner)
 {
 	struct run *run = owner;
@@ -98,6 +92,39 @@ static void compare_bytes(struct run *run)
 		if (!first.done) {
 			first = wait;
 		}
+	}
+}
+
+/* ---- reading back ---- */
+
+struct reading {
+	const struct shops *shops;
+	const struct sale *sale;
+	bool (*ended)(void *owner);
+	void *owner;
+};
+
+static bool is_read(void *owner)
+{
+	struct reading *r = owner;
+	bool sale_is_read = r->sale->sim == NULL || r->sale->state == SALE_READ;
+	return (shops_are_read(r->shops) && sale_is_read) || r->ended(r->owner);
+}
+
+void run_read_back(struct judge *judge, struct shops *shops, struct sale *sale, bool (*ended)(void *owner),
+		   void *owner)
+{
+	struct reading reading = {shops, sale, ended, owner};
+	if (sim_run_until(shops->sim, ended, owner, LATE_US)) {
+		return;
+	}
+	shops_read_back(shops);
+	if (sale->sim != NULL) {
+		sale_read(sale);
+	}
+	if (!sim_run_until(shops->sim, is_read, &reading, LIVENESS_US)) {
+		judge_fail(judge, "after %d s, %zu of %zu keys were read back", LIVENESS_US / 1000000,
+			   shops->final_done, shops->final_count);
 	}
 }
 
@@ -183,17 +210,8 @@ static void liveness(struct run *run)
 	if (over(run)) {
 		return;
 	}
-	/* What nobody waits for any more may still happen: nothing is read before every deadline has passed. */
-	if (sim_run_until(run->sim, run_failed, run, LATE_US)) {
-		return;
-	}
-	shops_read_back(&run->shops);
-	if (run->sale.sim != NULL) {
-		sale_read(&run->sale);
-	}
-	if (!sim_run_until(run->sim, read_back, run, LIVENESS_US)) {
-		judge_fail(&run->judge, "after %d s, %zu of %zu keys were read back", LIVENESS_US / 1000000,
-			   run->shops.final_done, run->shops.final_count);
+	run_read_back(&run->judge, &run->shops, &run->sale, run_failed, run);
+	if (run->judge.failed) {
 		return;
 	}
 	if (!sim_run_until(run->sim, converged, run, LIVENESS_US)) {

@@ -39,4 +39,11 @@ struct run_result {
 
 void run_seed(const struct run_options *options, struct run_result *result);
 
+/* The end of a run, of shops and a sale that are closed and idle: everything is read back, within a minute,
+ * or the judge is told. A sale's rows and sums are read one after the other, and what nobody waits for any
+ * more may still happen in between: so nothing is read before every deadline has passed. Returns early when
+ * ended() is true. */
+void run_read_back(struct judge *judge, struct shops *shops, struct sale *sale, bool (*ended)(void *owner),
+		   void *owner);
+
 #endif /* TESTS_SIM_RUN_H */
