@@ -1,4 +1,4 @@
-/* TALLY, CONFIG, SLOWLOG and DEBUG: what an operator asks a node.
+/* TALLY: what an operator asks a node.
  *
  * TALLY STATUS answers a map (a flat array of pairs in RESP2), at once, from
  * this node's own knowledge, also while no leader is known:
@@ -41,15 +41,5 @@ void admin_hash(struct local_call *call);
 void admin_transfer(struct local_call *call);
 void admin_meta(struct local_call *call);
 void admin_help(struct local_call *call);
-void admin_config_get(struct local_call *call);
-void admin_config_set(struct local_call *call);
-void admin_config_resetstat(struct local_call *call);
-void admin_config_rewrite(struct local_call *call);
-void admin_config_help(struct local_call *call);
-void admin_slowlog_get(struct local_call *call);
-void admin_slowlog_len(struct local_call *call);
-void admin_slowlog_reset(struct local_call *call);
-void admin_slowlog_help(struct local_call *call);
-void admin_debug(struct local_call *call);
 
 #endif /* SERVER_ADMIN_H */

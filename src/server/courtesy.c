@@ -222,3 +222,12 @@ void lolwut(struct local_call *call)
 {
 	reply_verbatim(call->reply, "txt", SLICE_LIT("Tally ver. " VERSION_TALLY "\n"));
 }
+
+void debug_denied(struct local_call *call)
+{
+	reply_error(call->reply, "ERR DEBUG command not allowed. If the enable-debug-command option is set "
+				 "to \"local\", you can run "
+				 "it from a local connection, otherwise you need to set this option in the "
+				 "configuration file, and "
+				 "then restart the server.");
+}

@@ -1,5 +1,5 @@
 /* What Redis' clients and tools ask of a server in passing, and Tally has little of: ACL, CLUSTER,
- * LATENCY, LASTSAVE, LOLWUT, MODULE, and MEMORY without USAGE.
+ * DEBUG, LATENCY, LASTSAVE, LOLWUT, MODULE, and MEMORY without USAGE.
  *
  * The answers are those of a Redis that has one user without a password, no cluster mode, no latency
  * monitor and no modules: all of that is true here. What would change anything is an unknown subcommand. */
@@ -29,5 +29,6 @@ void module_help(struct local_call *call);
 /* What is acknowledged is on disk, so the last save is always now. */
 void lastsave(struct local_call *call);
 void lolwut(struct local_call *call);
+void debug_denied(struct local_call *call);
 
 #endif /* SERVER_COURTESY_H */

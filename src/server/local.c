@@ -6,6 +6,8 @@
 #include "server/connection.h"
 #include "server/courtesy.h"
 #include "server/info.h"
+#include "server/setting.h"
+#include "server/slowlog.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -52,16 +54,16 @@ static const struct local table[] = {
 	{"COMMAND", "HELP", 2, 0, catalog_help},
 	{"INFO", NULL, 0, 0, info_command},
 	{"ROLE", NULL, 0, 0, info_role},
-	{"CONFIG", "GET", -3, 0, admin_config_get},
-	{"CONFIG", "SET", -4, 0, admin_config_set},
-	{"CONFIG", "RESETSTAT", 2, 0, admin_config_resetstat},
-	{"CONFIG", "REWRITE", 2, 0, admin_config_rewrite},
-	{"CONFIG", "HELP", 2, 0, admin_config_help},
-	{"SLOWLOG", "GET", -2, 0, admin_slowlog_get},
-	{"SLOWLOG", "LEN", 2, 0, admin_slowlog_len},
-	{"SLOWLOG", "RESET", 2, 0, admin_slowlog_reset},
-	{"SLOWLOG", "HELP", 2, 0, admin_slowlog_help},
-	{"DEBUG", NULL, 0, 0, admin_debug},
+	{"CONFIG", "GET", -3, 0, setting_get},
+	{"CONFIG", "SET", -4, 0, setting_set},
+	{"CONFIG", "RESETSTAT", 2, 0, setting_resetstat},
+	{"CONFIG", "REWRITE", 2, 0, setting_rewrite},
+	{"CONFIG", "HELP", 2, 0, setting_help},
+	{"SLOWLOG", "GET", -2, 0, slowlog_get},
+	{"SLOWLOG", "LEN", 2, 0, slowlog_len},
+	{"SLOWLOG", "RESET", 2, 0, slowlog_reset},
+	{"SLOWLOG", "HELP", 2, 0, slowlog_help},
+	{"DEBUG", NULL, 0, 0, debug_denied},
 	{"LASTSAVE", NULL, 0, 0, lastsave},
 	{"LOLWUT", NULL, 0, 0, lolwut},
 	{"ACL", "CAT", -2, 0, acl_cat},

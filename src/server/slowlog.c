@@ -1,8 +1,8 @@
 #include "server/slowlog.h"
 
-#include "base/err.h"
+#include "server/local.h"
+#include "server/node_private.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -79,4 +79,72 @@ void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const
 		free(list_entry(oldest, struct slowlog_entry, link));
 		slowlog->count--;
 	}
+}
+
+/* ---- SLOWLOG ---- */
+
+static void put_entry(struct reply *reply, const struct slowlog_entry *entry)
+{
+	reply_array(reply, 6);
+	reply_integer(reply, (int64_t)entry->id);
+	reply_integer(reply, (int64_t)entry->at_s);
+	reply_integer(reply, (int64_t)entry->took_us);
+	reply_array(reply, entry->argc);
+	for (size_t i = 0; i < entry->argc; i++) {
+		reply_bulk(reply, entry->argv[i]);
+	}
+	reply_bulk_text(reply, entry->peer);
+	reply_bulk_text(reply, entry->name);
+}
+
+void slowlog_get(struct local_call *call)
+{
+	const struct slowlog *slowlog = &call->conn->node->slowlog;
+	int64_t wanted = 10;
+	if (call->argc > 3) {
+		reply_error(
+			call->reply,
+			"ERR unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
+			(int)call->argv[1].len, (const char *)call->argv[1].data);
+		return;
+	}
+	if (call->argc == 3 && (!slice_to_int64(call->argv[2], &wanted) || wanted < -1)) {
+		reply_error(call->reply, "ERR count should be greater than or equal to -1");
+		return;
+	}
+	size_t count = wanted < 0 || (size_t)wanted > slowlog->count ? slowlog->count : (size_t)wanted;
+	reply_array(call->reply, count);
+	list_for_each (link, &slowlog->entries) {
+		if (count-- == 0) {
+			break;
+		}
+		put_entry(call->reply, list_entry(link, struct slowlog_entry, link));
+	}
+}
+
+void slowlog_len(struct local_call *call)
+{
+	reply_integer(call->reply, (int64_t)call->conn->node->slowlog.count);
+}
+
+void slowlog_reset(struct local_call *call)
+{
+	slowlog_clear(&call->conn->node->slowlog);
+	reply_simple(call->reply, "OK");
+}
+
+void slowlog_help(struct local_call *call)
+{
+	static const char *const lines[] = {
+		"GET [<count>]",
+		"    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
+		"    Entries are made of:",
+		"    id, timestamp, time in microseconds, arguments array, client IP and port,",
+		"    client name",
+		"LEN",
+		"    Return the length of the slowlog.",
+		"RESET",
+		"    Reset the slowlog.",
+	};
+	local_help(call->reply, "SLOWLOG", lines, sizeof lines / sizeof lines[0]);
 }

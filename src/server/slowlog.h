@@ -1,4 +1,4 @@
-/* The commands that took longest to run, as SLOWLOG tells: newest first, a
+/* The commands that took longest to run, and SLOWLOG, which tells them: newest first, a
  * bounded number, arguments cut as Redis cuts them. Not in the simulator's way:
  * times are env's. */
 #ifndef SERVER_SLOWLOG_H
@@ -32,5 +32,11 @@ void slowlog_fini(struct slowlog *slowlog);
 void slowlog_clear(struct slowlog *slowlog);
 void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const struct slice *argv,
 		 size_t argc, const char *peer, const char *name);
+
+struct local_call;
+void slowlog_get(struct local_call *call);
+void slowlog_len(struct local_call *call);
+void slowlog_reset(struct local_call *call);
+void slowlog_help(struct local_call *call);
 
 #endif /* SERVER_SLOWLOG_H */
