@@ -524,13 +524,14 @@ static void slow_disks(struct small_world *world, uint64_t sync_us)
 	}
 }
 
-/* Nodes on one machine share its disk; in a cloud, its storage. */
+/* Nodes on one machine share its disk; in a cloud, its storage. In the world of seed 468 two candidates stand
+ * at the same millisecond; with less than VOTES_APART between their next tries they do so for ever. */
 static void test_slow_everywhere(void)
 {
 	uint64_t rises = 0, slowest_ms = 0, terms = 0;
 	bool all_led = true;
 	for (uint64_t seed = 0; seed < 10; seed++) {
-		struct small_world *world = world_new(450 + seed, 3);
+		struct small_world *world = world_new(460 + seed, 3);
 		start_all(world);
 		struct group_member *leader = open_leader(world);
 		wait_applied(world, leader->open_index);
