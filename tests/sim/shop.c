@@ -238,6 +238,7 @@ void shops_read_back(struct shops *shops)
 {
 	assert(!shops->open && shops->busy == 0);
 	shops->reading_back = true;
+	shops->last_done_us = sim_now_us(shops->sim); /* nobody was asked anything since they closed */
 	shops->final = shops->works; /* what is asked from now on are reads of no new keys */
 	shops->final_count = work_final_count(&shops->final);
 	for (unsigned i = 0; i < shops->count; i++) {
