@@ -1,37 +1,14 @@
 #include "server/config.h"
 
 #include "base/checksum.h"
+#include "server/config_private.h"
 
-#include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-enum kind {
-	KIND_TEXT,
-	KIND_ADDRESS,
-	KIND_INT,
-	KIND_SIZE,
-	KIND_MS,
-	KIND_US,
-	KIND_BOOL,
-	KIND_LEVEL,
-	KIND_MEMBER
-};
-
-/* One key. offset and size name a field of struct node_config; min and max are in its unit. */
-struct key {
-	const char *name;
-	enum kind kind;
-	size_t offset, size;
-	uint64_t min, max;
-	const char *value, *help; /* how --help writes the value and says what it is for */
-};
 
 #define FIELD(f) offsetof(struct node_config, f), sizeof(((struct node_config *)0)->f)
 #define SIZE_MAX_SET ((uint64_t)1 << 46)
-#define DAY_MS (uint64_t)86400000
 
-static const struct key keys[] = {
+static const struct config_key keys[] = {
 	{"id", KIND_INT, FIELD(id), 1, 1u << 30, "N", "this node, one of the members; never reused"},
 	{"name", KIND_TEXT, FIELD(name), 0, 0, "TEXT", "in log lines and replies (default n and the id)"},
 	{"cluster", KIND_TEXT, FIELD(cluster), 0, 0, "TEXT",
@@ -85,21 +62,13 @@ static const struct key keys[] = {
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
 _Static_assert(KEY_COUNT <= 64, "one bit a key");
 
-/* text fits: the caller has looked. */
-static void put_text(char *out, size_t size, const char *text)
-{
-	size_t len = strlen(text);
-	assert(len < size);
-	memcpy(out, text, len + 1);
-}
-
 void config_defaults(struct node_config *config)
 {
 	memset(config, 0, sizeof *config);
-	put_text(config->dir, sizeof config->dir, "tally-data");
-	put_text(config->cluster, sizeof config->cluster, "tally");
-	put_text(config->listen, sizeof config->listen, "127.0.0.1:7401");
-	put_text(config->peer_listen, sizeof config->peer_listen, "127.0.0.1:7501");
+	config_text(config->dir, sizeof config->dir, "tally-data");
+	config_text(config->cluster, sizeof config->cluster, "tally");
+	config_text(config->listen, sizeof config->listen, "127.0.0.1:7401");
+	config_text(config->peer_listen, sizeof config->peer_listen, "127.0.0.1:7501");
 	config->election_ms = 300;
 	config->heartbeat_ms = 50;
 	config->memory_bytes = MIB(256);
@@ -114,192 +83,6 @@ void config_defaults(struct node_config *config)
 	config->slowlog_max = 128;
 	config->log_level = LOG_INFO;
 	config->bootstrap = true;
-}
-
-/* ---- values ---- */
-
-struct unit {
-	const char *name;
-	uint64_t factor;
-};
-static const struct unit size_units[] = {
-	{"", 1}, {"B", 1}, {"KiB", KIB(1)}, {"MiB", MIB(1)}, {"GiB", (uint64_t)1 << 30}, {NULL, 0}};
-static const struct unit us_units[] = {{"us", 1},
-				       {"ms", 1000},
-				       {"s", 1000000},
-				       {"m", (uint64_t)60 * 1000000},
-				       {"h", (uint64_t)3600 * 1000000},
-				       {"d", DAY_MS * 1000},
-				       {NULL, 0}};
-static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
-
-/* Why text is not a number of one of the units; NULL when it is. */
-static const char *parse_number(const char *text, const struct unit *units, const char *units_text,
-				uint64_t *value)
-{
-	uint64_t number = 0;
-	const char *at = text;
-	if (*at == '-') {
-		return "is negative";
-	}
-	for (; *at >= '0' && *at <= '9'; at++) {
-		if (number > (UINT64_MAX - 9) / 10) {
-			return "is too large";
-		}
-		number = number * 10 + (uint64_t)(*at - '0');
-	}
-	if (at == text) {
-		return "is not a number";
-	}
-	for (; units->name != NULL; units++) {
-		if (strcmp(at, units->name) == 0) {
-			if (number > UINT64_MAX / units->factor) {
-				return "is too large";
-			}
-			*value = number * units->factor;
-			return NULL;
-		}
-	}
-	return units_text;
-}
-
-/* "host:port", port 1 to 65535. Why not, or NULL. */
-static const char *check_address(const char *text, size_t max)
-{
-	const char *colon = strrchr(text, ':');
-	uint64_t port = 0;
-	if (strlen(text) >= max) {
-		return "is too long";
-	}
-	if (colon == NULL || colon == text) {
-		return "is not host:port";
-	}
-	if (strpbrk(text, " \t,=") != NULL) {
-		return "is not host:port";
-	}
-	if (memchr(text, ':', (size_t)(colon - text)) != NULL && (text[0] != '[' || colon[-1] != ']')) {
-		return "is not host:port (write an IPv6 address as [address]:port)";
-	}
-	if (parse_number(colon + 1, plain_units, "", &port) != NULL || port < 1 || port > 65535) {
-		return "has no port between 1 and 65535";
-	}
-	return NULL;
-}
-
-/* "ID=PEER,CLIENT" */
-static const char *add_member(struct node_config *config, const char *text)
-{
-	struct node_member member;
-	char copy[320];
-	memset(&member, 0, sizeof member);
-	if (strlen(text) >= sizeof copy) {
-		return "is too long";
-	}
-	put_text(copy, sizeof copy, text);
-	char *peer = strchr(copy, '=');
-	char *client = peer == NULL ? NULL : strchr(peer, ',');
-	if (client == NULL) {
-		return "is not ID=PEER,CLIENT";
-	}
-	*peer++ = '\0';
-	*client++ = '\0';
-	client += strspn(client, " \t");
-	const char *wrong = parse_number(copy, plain_units, "has no number before the =", &member.id);
-	if (wrong != NULL || member.id < 1 || member.id > 1u << 30) {
-		return "has no id between 1 and 1073741824 before the =";
-	}
-	if ((wrong = check_address(peer, sizeof member.peer)) != NULL ||
-	    (wrong = check_address(client, sizeof member.client)) != NULL) {
-		return wrong;
-	}
-	put_text(member.peer, sizeof member.peer, peer);
-	put_text(member.client, sizeof member.client, client);
-	if (config->member_count == LIMIT_MEMBERS) {
-		return "is one member too many (9 at most)";
-	}
-	size_t at = config->member_count;
-	for (size_t i = 0; i < config->member_count; i++) {
-		if (config->members[i].id == member.id) {
-			return "names an id that another member has";
-		}
-		if (strcmp(config->members[i].peer, member.peer) == 0) {
-			return "names a peer address that another member has";
-		}
-		if (config->members[i].id > member.id && at == config->member_count) {
-			at = i;
-		}
-	}
-	memmove(&config->members[at + 1], &config->members[at], (config->member_count - at) * sizeof member);
-	config->members[at] = member;
-	config->member_count++;
-	return NULL;
-}
-
-static const char *set_text(char *field, size_t size, const char *text)
-{
-	if (text[0] == '\0') {
-		return "is empty";
-	}
-	if (strlen(text) >= size) {
-		return "is too long";
-	}
-	for (const char *at = text; *at != '\0'; at++) {
-		if ((unsigned char)*at < ' ' || *at == 0x7f) {
-			return "holds a control character";
-		}
-	}
-	put_text(field, size, text);
-	return NULL;
-}
-
-static const char *set_value(struct node_config *config, const struct key *key, const char *text)
-{
-	void *field = (char *)config + key->offset;
-	const char *wrong = NULL;
-	uint64_t value = 0;
-	switch (key->kind) {
-	case KIND_TEXT:
-		return set_text(field, key->size, text);
-	case KIND_ADDRESS:
-		wrong = check_address(text, key->size);
-		return wrong != NULL ? wrong : set_text(field, key->size, text);
-	case KIND_MEMBER:
-		return add_member(config, text);
-	case KIND_LEVEL:
-		return log_level_parse(text, field) ? NULL : "is none of debug, info, warn, error";
-	case KIND_BOOL:
-		if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
-			return "is neither yes nor no";
-		}
-		*(bool *)field = text[0] == 'y';
-		return NULL;
-	case KIND_INT:
-		wrong = parse_number(text, plain_units, "takes no unit", &value);
-		break;
-	case KIND_SIZE:
-		wrong = parse_number(text, size_units, "has a wrong unit; sizes are bytes, KiB, MiB or GiB",
-				     &value);
-		break;
-	case KIND_MS:
-	case KIND_US:
-		wrong = parse_number(text, us_units, "has a wrong unit; times carry us, ms, s, m, h or d",
-				     &value);
-		break;
-	}
-	if (wrong != NULL) {
-		return wrong;
-	}
-	if (key->kind == KIND_MS) {
-		if (value % 1000 != 0) {
-			return "is finer than a millisecond";
-		}
-		value /= 1000;
-	}
-	if (value < key->min || value > key->max) {
-		return "is out of range";
-	}
-	*(uint64_t *)field = value;
-	return NULL;
 }
 
 /* ---- sources ---- */
@@ -322,7 +105,7 @@ static int reader_error(struct config_reader *reader, const char *key, const cha
 		       wrong);
 }
 
-static const struct key *find_key(const char *name, size_t *at)
+static const struct config_key *find_key(const char *name, size_t *at)
 {
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		if (strcmp(keys[i].name, name) == 0) {
@@ -336,7 +119,7 @@ static const struct key *find_key(const char *name, size_t *at)
 int config_set(struct config_reader *reader, const char *name, const char *text)
 {
 	size_t at = 0;
-	const struct key *key = find_key(name, &at);
+	const struct config_key *key = find_key(name, &at);
 	uint64_t bit = (uint64_t)1 << at;
 	struct node_config scratch;
 	if (key == NULL) {
@@ -355,7 +138,7 @@ int config_set(struct config_reader *reader, const char *name, const char *text)
 		scratch.member_count = 0;
 		config = &scratch;
 	}
-	const char *wrong = set_value(config, key, text);
+	const char *wrong = config_value(config, key, text);
 	if (wrong != NULL) {
 		return reader_error(reader, name, text, wrong);
 	}
@@ -469,8 +252,8 @@ int config_finish(struct node_config *config, struct err *err)
 	}
 	if (config->member_count == 0) {
 		config->members[0].id = config->id;
-		put_text(config->members[0].peer, sizeof config->members[0].peer, config->peer_listen);
-		put_text(config->members[0].client, sizeof config->members[0].client, config->listen);
+		config_text(config->members[0].peer, sizeof config->members[0].peer, config->peer_listen);
+		config_text(config->members[0].client, sizeof config->members[0].client, config->listen);
 		config->member_count = 1;
 	}
 	if (find_member(config, config->id) == NULL) {
