@@ -8,9 +8,8 @@
  * heartbeat: that is dropped while an earlier copy waits in the socket.
  *
  * A read may outlive the leadership that asked for it, and the end of what it read may be truncated
- * meanwhile. It fills nothing of a later term: until it is through nothing else goes to that member, so
- * the first append that waits is the term's first, which begins behind the end of our log; but what is read
- * from the disk begins among the applied, for what is not stays in memory.
+ * meanwhile. It fills nothing of a later term: until it is through nothing else goes to that member, and what
+ * asks for the same again in the new term is read again.
  *
  * In. A payload proves itself: chain(previous) is ours if we hold that entry,
  * and each entry carries its own. The same (index, term) with another chain is a
@@ -95,8 +94,7 @@ static void read_cb(struct wal_read *read, int status)
 	struct append_job *job = &peer->jobs[0];
 	bool current = peer->job_count > 0 && replica_leads(r) && job->term == r->core.current_term &&
 		       !r->stopped && !r->closing && status == 0;
-	if (current && job->next == read->first) {
-		assert(peer->read_term == job->term);
+	if (current && job->next == read->first && peer->read_term == job->term) {
 		size_t wanted = (size_t)(job->last - job->next + 1);
 		size_t count = read->count < wanted ? read->count : wanted;
 		current = emit_run(r, peer, job, read->entries, count, read->before_known, read->before);

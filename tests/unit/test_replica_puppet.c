@@ -219,6 +219,131 @@ static void test_bad_bytes(void)
 	puppet_end(puppet);
 }
 
+/* ---- a read that outlives the leadership ---- */
+
+static uint64_t last_index(const struct group_member *member)
+{
+	struct replica_stats stats;
+	replica_stats(member->replica, &stats);
+	return stats.last_index;
+}
+
+/* Member 1 leads; the puppet has acknowledged so many entries, more than are kept in memory. */
+static void lead(struct puppet *puppet, struct group_member *member, uint64_t entries)
+{
+	puppet->votes_yes = true;
+	for (unsigned i = 0; i < 2000 && last_index(member) < entries; i++) {
+		small_world_run(puppet->world, 10);
+		if (member->role == REPLICA_LEADER) {
+			puppet_acknowledge(puppet, member->term, last_index(member));
+		}
+		if (member->open) {
+			group_propose(member, 400);
+		}
+	}
+	small_world_run(puppet->world, 10);
+	puppet_acknowledge(puppet, member->term, last_index(member));
+	small_world_run(puppet->world, 10);
+}
+
+static void lacks(struct puppet *puppet, uint64_t term, uint64_t refused, uint64_t has)
+{
+	struct raft_message message = {.type = RAFT_APPEND_ENTRIES_RESULT};
+	message.append_entries_result.version = 1;
+	message.append_entries_result.term = term;
+	message.append_entries_result.rejected = refused;
+	message.append_entries_result.last_log_index = has;
+	puppet_say(puppet, &message);
+}
+
+/* Stands, in a term of its own, and has asked for a vote that was not answered. */
+static bool stands(struct puppet *puppet, const struct group_member *member, uint64_t after)
+{
+	const struct raft *core = &member->replica->core;
+	for (unsigned i = 0; i < 3000; i++) {
+		bool stood = core->state == RAFT_CANDIDATE && core->current_term > after;
+		puppet->votes_yes = !stood;
+		if (stood && !member->replica->vote_held) {
+			return true;
+		}
+		small_world_run(puppet->world, 1);
+	}
+	return false;
+}
+
+static void elect(struct puppet *puppet, const struct group_member *member)
+{
+	struct raft_message message = {.type = RAFT_REQUEST_VOTE_RESULT};
+	message.request_vote_result.version = 2;
+	message.request_vote_result.term = member->replica->core.current_term;
+	message.request_vote_result.vote_granted = true;
+	puppet_say(puppet, &message);
+}
+
+struct reading {
+	const struct replica_peer *peer;
+	uint64_t term;
+};
+
+/* What was begun in that term has been read. */
+static bool reads_on(void *owner)
+{
+	const struct reading *reading = owner;
+	return !reading->peer->reading || reading->peer->read_term > reading->term;
+}
+
+/* The disk takes seconds for a read; meanwhile its leader is deposed and elected again. The first append of
+ * the new term is lost, and the next one asks for what is being read. */
+static void test_read_of_an_earlier_term(void)
+{
+	struct puppet *puppet = member_and_puppet(25);
+	struct small_world *world = puppet->world;
+	struct group_member *member = &world->group.members[0];
+	lead(puppet, member, 120);
+	uint64_t term = member->term, match = last_index(member), has = match - 80;
+	const struct replica_peer *peer = member->replica->peers[0];
+	struct reading reading = {peer, term};
+	assert(peer->id == puppet->id);
+	sim_disk_faults(world->hosts[0])->op_us = 4000000;
+	lacks(puppet, term, match, has);
+	sim_disk_faults(world->hosts[0])->op_us = 0;
+	ok(peer->reading && peer->read_term == term, "what a member lacks is read from the disk");
+	lacks(puppet, term + 1, match, has);
+	ok(member->role != REPLICA_LEADER, "who reads it is deposed");
+	sim_disk_faults(world->hosts[0])->sync_us = 20000;
+	ok(stands(puppet, member, term + 1), "and stands again");
+	sim_disk_faults(world->hosts[0])->sync_us = 0;
+	uint64_t had = puppet->entries;
+	elect(puppet, member);
+	append_forget(member->replica); /* what the core sent is lost, as if the connection had gone now */
+	append_again(member->replica, member->replica->peers[0], has + 1, match);
+	ok(replica_leads(member->replica) && peer->reading && peer->job_count > 0 &&
+		   peer->jobs[0].next == has + 1 && peer->jobs[0].term > peer->read_term,
+	   "it leads in a new term, is asked for the same, and the read is not through");
+	ok(puppet->entries == had, "meanwhile nothing goes to that member");
+	for (unsigned i = 0; i < 1000 && !reads_on(&reading); i++) {
+		sim_run_until(world->sim, reads_on, &reading, 10000);
+		puppet_acknowledge(puppet, member->replica->core.current_term, has);
+	}
+	sim_disk_faults(world->hosts[0])->op_us = 1000000; /* of the next read */
+	small_world_run(world, 100);
+	ok(peer->read_term > term && peer->reading && puppet->entries == had,
+	   "what was read fills nothing of the new term: it is read again");
+	sim_disk_faults(world->hosts[0])->op_us = 0;
+	for (unsigned i = 0; i < 300 && puppet->entries == had; i++) {
+		small_world_run(world, 10);
+		puppet_acknowledge(puppet, member->replica->core.current_term, has);
+	}
+	ok(puppet->entries > had && puppet->first_entry > has, "and sent");
+	puppet_end(puppet);
+}
+
+static bool read_of_an_earlier_term(void *owner)
+{
+	test_read_of_an_earlier_term();
+	return tap_done() == 0;
+}
+
 int main(void)
 {
 	ok(survives(commit_never_falls, NULL), "a commit index that falls is nothing that ends the process");
@@ -230,5 +355,8 @@ int main(void)
 	test_stray_vote();
 	test_pre_vote_of_an_older_term();
 	test_bad_bytes();
+	ok(survives(read_of_an_earlier_term, NULL),
+	   "a read that outlives its leadership is nothing that ends the process");
+	test_read_of_an_earlier_term();
 	return tap_done();
 }
