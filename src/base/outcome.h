@@ -56,14 +56,17 @@ enum outcome { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_CONFLICT, OUTCOME_RETRY, O
 	  "it may have happened: ask again with the same id, or without one read first")                     \
 	X(SCRIPT_REFUSED, REFUSED,                                                                           \
 	  "a call of this script did not come back and ended this node: push a changed source (its hash "    \
-	  "differs), or remove the file refused in the node's directory and restart it")
+	  "differs), or remove the file refused in the node's directory and restart it")                     \
+	X(NOT_UNDERSTOOD, RETRY,                                                                             \
+	  "the leader does not understand what this node asked, as while versions are mixed; nothing "       \
+	  "was done: ask again when all nodes run one version")
 
 enum code {
 	CODE_NONE,
 #define X(name, outcome, text) CODE_##name,
 	OUTCOME_CODES(X)
 #undef X
-	CODE_LAST = CODE_SCRIPT_REFUSED
+	CODE_LAST = CODE_NOT_UNDERSTOOD
 };
 
 const char *code_name(enum code code); /* "OVERLOADED" */

@@ -310,7 +310,12 @@ bool dispatch_call(struct dispatch *dispatch, struct call *call)
 	call->deadline_us = request->arrived_us + limit_ms * 1000;
 	call->mutates = request_may_write(request);
 	if (!forward_encode(&call->frame, request, left_ms(call, now_us))) {
-		dispatch_refuse(call, CODE_TOO_LARGE);
+		/* Only a queue with its watched keys is so long. The leader takes it from its own clients,
+		 * and may have taken an earlier copy: no refusal. */
+		dispatch_unroute(call);
+		call_answer_code(call, CODE_NOT_LEADER,
+				 "\"reason\":\"the transaction and its watched keys are over 9 MiB and are "
+				 "not passed on: ask the leader itself, or watch less\"");
 		return false;
 	}
 	if (go) {
@@ -371,9 +376,10 @@ static void dispatch_foreign_answered(struct call *call)
 	struct buf *frame = &call->frame; /* its request came in somebody else's */
 	buf_reset(frame);
 	forward_encode_answer(frame, &call->request);
-	if (frame->len > LIMIT_REPLY_SHORT && !call->request.wrote &&
+	if (call->request.reply.len > LIMIT_REPLY_SHORT && !call->request.wrote && !call->request.replayed &&
 	    frame->len + ANSWER_RESERVE > shard_forward_room(call->node->shard, call->from_id)) {
-		/* Too much is on that way already. What was only read can be asked again. */
+		/* Too much is on that way already. What was only read can be asked again; of what happened
+		 * before, as of what was written, nobody may hear that it did not. */
 		call_replace(call, CODE_OVERLOADED,
 			     "\"reason\":\"too many long replies for that node: ask again a little later, or "
 			     "ask the leader itself\"");
@@ -402,8 +408,9 @@ void dispatch_foreign(struct dispatch *dispatch, uint64_t from_id, uint64_t toke
 		node->counters.foreign_bad++;
 		log_event(node->log, LOG_WARN, "forwarded_request_bad", "from=%llu reason=\"%s\"",
 			  (unsigned long long)from_id, unknown ? "unknown command" : err_name(status));
-		call_answer_code(call, CODE_FORBIDDEN,
-				 "\"reason\":\"the leader does not understand this request\"");
+		/* This copy did nothing. That is no refusal: an earlier one under its id may have been executed
+		 * by a leader that understood it, and the next leader may understand this one. */
+		call_answer_code(call, CODE_NOT_UNDERSTOOD, NULL);
 	} else if (node->state != NODE_SERVING) {
 		call_answer_code(call, CODE_STOPPING, NULL);
 	} else if (shard_role(node->shard, &leader_id) != SHARD_LEADS) {

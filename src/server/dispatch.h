@@ -5,7 +5,10 @@
  * one way at a time; the next one waits until those under way elsewhere are
  * answered. A request that was sent is never sent again: without an answer a
  * mutation is unknown, a read is a retry. Parked requests hold their encoded
- * frame, are bounded in bytes, and answer a retry code at their deadline. */
+ * frame, are bounded in bytes, and answer a retry code at their deadline.
+ *
+ * What this file answers itself was not executed, and it knows nothing of earlier
+ * copies under the same id: so it answers retry or unknown, never a refusal. */
 #ifndef SERVER_DISPATCH_H
 #define SERVER_DISPATCH_H
 

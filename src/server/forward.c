@@ -234,7 +234,7 @@ int forward_decode_answer(struct slice frame, struct request *request)
 	uint32_t ordinal = 0;
 	uint64_t index = 0;
 	if (frame.len <= ANSWER_HEAD || frame.data[0] != VERSION || frame.data[1] > OUTCOME_UNKNOWN ||
-	    frame.data[2] > CODE_LAST || frame.data[3] > (ANSWER_WROTE | ANSWER_REPLAYED)) {
+	    frame.data[3] > (ANSWER_WROTE | ANSWER_REPLAYED)) {
 		return ERR_INVALID;
 	}
 	if (!slice_take(&frame, 4, &head) || !slice_take_u32(&frame, &ordinal) ||
@@ -242,7 +242,8 @@ int forward_decode_answer(struct slice frame, struct request *request)
 		return ERR_INVALID;
 	}
 	request->outcome = (enum outcome)head.data[1];
-	request->code = (enum code)head.data[2];
+	/* A code of a later version stands in the reply's bytes, for the client to read. */
+	request->code = head.data[2] <= CODE_LAST ? (enum code)head.data[2] : CODE_NONE;
 	request->wrote = (head.data[3] & ANSWER_WROTE) != 0;
 	request->replayed = (head.data[3] & ANSWER_REPLAYED) != 0;
 	request->ordinal = ordinal;

@@ -40,7 +40,8 @@ void forward_set_deadline(struct buf *frame, uint64_t left_ms);
 int forward_decode(struct slice frame, struct arena *arena, struct request *request, bool *unknown);
 
 void forward_encode_answer(struct buf *out, const struct request *request);
-/* Fills outcome, code, index, ordinal, wrote, replayed and the reply (copied). */
+/* Fills outcome, code, index, ordinal, wrote, replayed and the reply (copied). The code is CODE_NONE when it
+ * is a later version's. */
 int forward_decode_answer(struct slice frame, struct request *request);
 
 #endif /* SERVER_FORWARD_H */

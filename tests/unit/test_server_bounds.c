@@ -198,6 +198,47 @@ static void test_queues_take_memory(void)
 	house_close(&house);
 }
 
+/* What the leader takes from its own clients is not refused for good elsewhere. */
+static void test_too_long_to_pass_on(void)
+{
+	enum { KEYS = 9, ROUNDS = 14, KEY = KIB(64) };
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	struct buf asked;
+	buf_init(&asked, MIB(2));
+	for (int round = 0; round < ROUNDS; round++) {
+		buf_reset(&asked);
+		buf_append_text(&asked, "*10\r\n$5\r\nWATCH\r\n");
+		for (int i = 0; i < KEYS; i++) {
+			buf_append_text(&asked, "$65536\r\n");
+			memset(buf_reserve(&asked, KEY), 'a' + round, KEY);
+			asked.data[asked.len] = (uint8_t)('a' + i);
+			asked.len += KEY;
+			buf_append_text(&asked, "\r\n");
+		}
+		say_long(&house, fd, &asked);
+		straw_answer(straw.count - 1, "*9\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n:0\r\n");
+		hear(&house, fd, "+OK\r\n", "nine long keys more are watched");
+	}
+	set_role(&house, SHARD_FOLLOWS, 2);
+	buf_reset(&asked);
+	buf_append_text(&asked, "MULTI\r\n*2\r\n$3\r\nGET\r\n$1258291\r\n");
+	memset(buf_reserve(&asked, 1258291), 'k', 1258291);
+	asked.len += 1258291;
+	buf_append_text(&asked, "\r\nEXEC\r\n");
+	say_long(&house, fd, &asked);
+	hear(&house, fd,
+	     "+OK\r\n+QUEUED\r\n"
+	     "-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"the transaction and its watched keys are over "
+	     "9 MiB and are not passed on: ask the leader itself, or watch less\"}\r\n",
+	     "a transaction too long to be passed on is to be asked of the leader");
+	is_int(straw.forward_count, 0, "and is not sent");
+	buf_fini(&asked);
+	close(fd);
+	house_close(&house);
+}
+
 static void test_max_clients(void)
 {
 	struct house house;
@@ -318,5 +359,6 @@ int main(void)
 	test_node_requests_gone();
 	test_slow_readers();
 	test_queues_take_memory();
+	test_too_long_to_pass_on();
 	return tap_done();
 }

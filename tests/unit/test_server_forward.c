@@ -208,7 +208,12 @@ static void test_answers(void)
 		frame.data[2] = (uint8_t)code;
 		taken += forward_decode_answer(buf_slice(&frame), &out) == 0 && out.code == (enum code)code;
 	}
-	is_int(taken, CODE_LAST + 1, "every code passes, and nothing behind the last");
+	is_int(taken, CODE_LAST + 1, "every code passes, and is none of ours behind the last");
+	frame.data[2] = CODE_LAST + 1;
+	buf_reset(&out.reply);
+	ok(forward_decode_answer(buf_slice(&frame), &out) == 0 && out.outcome == OUTCOME_CONFLICT &&
+		   out.code == CODE_NONE && slice_equal(buf_slice(&out.reply), SLICE_LIT("+OK\r\n")),
+	   "a code of a later version passes with its outcome and its bytes");
 	frame.data[2] = CODE_NONE;
 	frame.data[1] = OUTCOME_UNKNOWN + 1;
 	is_int(forward_decode_answer(buf_slice(&frame), &out), ERR_INVALID, "so is an outcome that is none");
