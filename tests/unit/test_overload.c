@@ -1,0 +1,282 @@
+/* What a shard refuses when too much waits, and what it takes all the same. */
+#include "engine/shard_private.h"
+#include "tests/lib/replica_double.h"
+#include "tests/lib/shard_world.h"
+#include "tests/lib/tap.h"
+
+/* A turn of so many requests and so long; whether it refuses one more. */
+static bool turn_refuses(struct world *w, size_t requests, uint64_t us)
+{
+	struct ask a, b;
+	ask_start(w, &a, "SET k v");
+	w->shard->turn_requests = requests - 1;
+	w->shard->turn_began_us = env_now_us(w->env) - us;
+	ask_start(w, &b, "SET k w");
+	ask_wait(&a);
+	bool refused = strncmp(ask_wait(&b), "-OVERLOADED", 11) == 0;
+	ask_end(&a);
+	ask_end(&b);
+	return refused;
+}
+
+static bool long_turn(struct world *w)
+{
+	return turn_refuses(w, LIMIT_TURN_REQUESTS, LIMIT_TURN_MS * 1000);
+}
+
+static void test_short_turns(struct world *w)
+{
+	struct overload *overload = &w->shard->overload;
+	overload->long_us = env_now_us(w->env) - 1000000;
+	ok(long_turn(w) && !overload->on, "one long turn is an accident");
+	ok(long_turn(w) && overload->on, "two on end are overload");
+	ok(turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US),
+	   "then a short one is full as well");
+	ok(!turn_refuses(w, LIMIT_OVERLOAD_REQUESTS - 1, LIMIT_OVERLOAD_TURN_US),
+	   "but takes some in any case");
+	overload->refused = overload->taken = 1000;
+	overload->since_us -= 250000;
+	ok(turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US),
+	   "while much is refused turns stay short");
+	overload->taken = 2000;
+	overload->refused = 1000;
+	overload->since_us -= 250000;
+	ok(!turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US),
+	   "when little is, they may be longer again");
+	ok(long_turn(w), "until one is too long");
+	overload->long_us = env_now_us(w->env);
+	long_turn(w);
+	is_int(overload->stay_us, 4000000, "that it is back so soon is remembered");
+	overload->taken = overload->refused = 1000;
+	overload->since_us -= 250000;
+	overload->began_us -= 3900000;
+	ok(turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US), "it stays twice as long");
+	overload->taken = overload->refused = 1000;
+	overload->since_us -= 250000;
+	overload->began_us -= 200000;
+	ok(!turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US), "before its end is tried");
+	overload->long_us = env_now_us(w->env);
+	long_turn(w);
+	overload->refused = 1000;
+	overload->since_us -= 1000000;
+	ok(!turn_refuses(w, LIMIT_OVERLOAD_REQUESTS, LIMIT_OVERLOAD_TURN_US),
+	   "nor does overload outlive a silence");
+}
+
+/* How many of so many requests the shard would take. */
+static int taken_of(struct world *w, int count, bool follows)
+{
+	int taken = 0;
+	for (int i = 0; i < count; i++) {
+		taken += !shard_sheds(w->shard, follows, true);
+	}
+	return taken;
+}
+
+static void next_turn(struct world *w)
+{
+	w->shard->turn_requests++;
+	overload_turn_end(w->shard);
+	w->shard->turn_requests = 0;
+}
+
+static void test_sheds(struct world *w)
+{
+	struct overload *overload = &w->shard->overload;
+	is_int(taken_of(w, 10000, false), 10000, "without overload all are taken");
+	ok(!shard_defers(w->shard), "and at once");
+	overload->long_us = env_now_us(w->env);
+	ok(long_turn(w) && overload->on, "under overload");
+	uint64_t before = w->shard->stats.retried;
+	overload->capacity = 100;
+	is_int(taken_of(w, 150, false), 100, "as many as a turn could take before");
+	is_int(w->shard->stats.retried - before, 50, "the others are counted");
+	is_int(taken_of(w, 50, true), 50,
+	       "a client with requests under way is served until the turn is full");
+	overload->turn_full = true;
+	is_int(taken_of(w, 50, true), 0, "then nobody is");
+	next_turn(w);
+	ok(!overload->turn_full, "with a turn its fullness ends");
+	is_int(overload->capacity, (3 * 100 + 150) / 4, "what a turn can take is learned");
+	w->shard->apply.bytes += LIMIT_APPLY_LAG;
+	is_int(taken_of(w, 10, true), 0, "no write is taken when the database lags behind");
+	ok(!shard_sheds(w->shard, true, false), "a read is");
+	w->shard->apply.bytes -= LIMIT_APPLY_LAG;
+	next_turn(w);
+	taken_of(w, 50, true);
+	next_turn(w);
+	overload->capacity = 112;
+	is_int(taken_of(w, 150, false), 112 - 50, "and what such clients took is kept for them");
+	next_turn(w);
+	is_int(overload->capacity, 112 + 14 + 1, "a turn that had time left may take more");
+	taken_of(w, 7, false);
+	ok(shard_defers(w->shard), "a client may be kept for the end of the turn");
+	next_turn(w);
+	is_int(overload->fresh, 7, "which goes on then");
+	next_turn(w);
+	is_int(overload->fresh, 0, "once");
+	overload->followed = overload->capacity;
+	is_int(taken_of(w, 10, false), 0, "which may be all");
+	world_turns(w);
+	ok(taken_of(w, 10, false) > 0, "until they ask for less, though a turn took nobody");
+	overload->since_us -= 1000000;
+	is_str(world_ask(w, "SET k w"), "+OK||", "a while later");
+	is_int(taken_of(w, 10000, false), 10000, "all are taken again");
+}
+
+/* A batch costs the same for one request as for all of them: the short turns share it. */
+static void test_overload_batch(struct world *w)
+{
+	struct ask a[3];
+	w->shard->overload.long_us = env_now_us(w->env);
+	long_turn(w);
+	size_t before = replica_double_proposals(replica_double());
+	ask_start(w, &a[0], "INCR shared");
+	uint64_t *opened_us = &propose_batch(w->shard, overlay_open_index(w->shard->overlay))->opened_us;
+	*opened_us += 1000000; /* however slow the machine is */
+	world_turns(w);
+	ask_start(w, &a[1], "INCR shared");
+	world_turns(w);
+	is_int(replica_double_proposals(replica_double()) - before, 0,
+	       "under overload a batch stays open though the way is free");
+	*opened_us -= 1000000 + LIMIT_OVERLOAD_BATCH_MS * 1000;
+	ask_start(w, &a[2], "INCR shared");
+	is_str(ask_wait(&a[2]), ":3||", "until it is old");
+	is_int(replica_double_proposals(replica_double()) - before, 1, "several turns make one");
+	for (int i = 0; i < 3; i++) {
+		ask_wait(&a[i]);
+		ask_end(&a[i]);
+	}
+	w->shard->overload.since_us -= 1000000;
+	is_str(world_ask(w, "SET k w"), "+OK||", "a while later");
+	ok(!w->shard->overload.on, "overload is over");
+}
+
+/* Overload lasts while requests come: what was asked while the machine stood still is asked again. */
+static bool overload_refuses(struct world *w, const char *line)
+{
+	bool refused = false;
+	for (int i = 0; i < 100; i++) {
+		uint64_t began_us = env_now_us(w->env);
+		w->shard->overload.on = true;
+		w->shard->overload.since_us = began_us;
+		refused = strncmp(world_ask(w, line), "-OVERLOADED", 11) == 0;
+		if (env_now_us(w->env) - began_us < 100000) {
+			break;
+		}
+	}
+	return refused;
+}
+
+/* A database that lags behind; and who does not lead refuses by himself. */
+static void test_lag(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	struct overload *overload = &w.shard->overload;
+	world_turns(&w);
+	w.shard->apply.bytes += LIMIT_APPLY_LAG * 3 / 4;
+	is_str(world_ask(&w, "SET k v"), "+OK||", "a database may lag");
+	w.shard->apply.bytes += LIMIT_APPLY_LAG;
+	ok(strstr(world_ask(&w, "SET k w"), "-OVERLOADED") != NULL && overload->on,
+	   "one that lags far is overload");
+	w.shard->apply.bytes -= LIMIT_APPLY_LAG;
+	ok(overload_refuses(&w, "SET k w"), "under which half as far is too far for a write");
+	ok(overload_refuses(&w, "EVAL return\t1 0"), "and for a script, which might write");
+	ok(!overload_refuses(&w, "GET k"), "reads run");
+	w.shard->apply.bytes -= LIMIT_APPLY_LAG * 3 / 4;
+	is_str(world_ask(&w, "SET k w"), "+OK||", "and all when it has caught up");
+	replica_double_lose(replica_double(), false);
+	world_turns(&w);
+	overload->turn_full = overload->on = true;
+	ok(!shard_sheds(w.shard, false, true) && !shard_defers(w.shard),
+	   "a node that does not lead sheds nobody: it says that it does not lead");
+	overload->turn_full = overload->on = false;
+	world_close(&w);
+}
+
+static void test_overload(void)
+{
+	struct world w;
+	struct ask a, b;
+	world_lead(&w, NULL, NULL);
+	ask_start(&w, &a, "SET k v");
+	w.shard->turn_requests = LIMIT_TURN_REQUESTS;
+	w.shard->turn_began_us -= LIMIT_TURN_MS * 1000;
+	ask_start(&w, &b, "SET k w");
+	is_str(ask_wait(&b),
+	       "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	       "later\"}||",
+	       "a turn that takes too long sends the rest away");
+	is_str(ask_wait(&a), "+OK||", "and answers what it took");
+	ask_end(&a);
+	ask_end(&b);
+	is_str(world_ask(&w, "SET k w"), "+OK||", "the next turn takes requests again");
+	test_short_turns(&w);
+	test_sheds(&w);
+	test_overload_batch(&w);
+	ask_start(&w, &a, "SET k v");
+	w.shard->stats.waiting += LIMIT_WAIT_REQUESTS;
+	uint64_t *opened_us = &w.shard->batches[w.shard->first_waiting % BATCH_RING].opened_us;
+	ask_start(&w, &b, "SET k w");
+	*opened_us -= LIMIT_WAIT_MS * 1000;
+	struct ask c;
+	ask_start(&w, &c, "SET k x");
+	w.shard->stats.waiting -= LIMIT_WAIT_REQUESTS;
+	ok(strncmp(ask_wait(&c), "-OVERLOADED", 11) == 0, "many that wait for long are overload");
+	is_str(ask_wait(&b), "+OK||", "many that do not are none");
+	ask_wait(&a);
+	ask_end(&a);
+	ask_end(&b);
+	ask_end(&c);
+	is_str(world_ask(&w, "SET k w"), "+OK||", "nor is it when they have gone");
+	w.shard->stats.admitted_bytes += LIMIT_ADMISSION_BYTES;
+	is_str(world_ask(&w, "GET k"),
+	       "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	       "later\"}||",
+	       "too many that wait are overload as well");
+	w.shard->stats.admitted_bytes -= LIMIT_ADMISSION_BYTES;
+	w.shard->apply.bytes += LIMIT_APPLY_LAG + 1;
+	is_str(world_ask(&w, "SET k x"),
+	       "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"too much waits already: ask again a little "
+	       "later\"}||",
+	       "so is a database that lags behind");
+	is_str(world_ask(&w, "GET k"), "$1||w||", "for writes, not for reads");
+	w.shard->apply.bytes -= LIMIT_APPLY_LAG + 1;
+	world_close(&w);
+}
+
+static void test_many_bytes_in_a_turn(void)
+{
+	struct world w;
+	static struct ask a[64];
+	static uint8_t value[16 * 1024];
+	bool right = true;
+	world_lead(&w, NULL, NULL);
+	replica_double_hold(replica_double(), true);
+	for (int i = 0; i < 64; i++) {
+		ask_init(&w, &a[i]);
+		ask_words(&a[i], "SET k v");
+		memcpy(a[i].text, &i, sizeof i);
+		a[i].request.envelope.once = slice_of(a[i].text, 8); /* any bytes are an id */
+		a[i].argv[1] = slice_of(&value[i], 5 + (size_t)i);   /* other keys */
+		a[i].argv[2] = slice_of(value, sizeof value);
+		ask_send(&a[i]);
+	}
+	ok(replica_double_proposals(replica_double()) >= 3, "a batch that is full goes at once");
+	replica_double_hold(replica_double(), false);
+	for (int i = 0; i < 64; i++) {
+		right = right && strcmp(ask_wait(&a[i]), "+OK||") == 0;
+		ask_end(&a[i]);
+	}
+	ok(right, "and all are answered");
+	world_close(&w);
+}
+
+int main(void)
+{
+	test_many_bytes_in_a_turn();
+	test_overload();
+	test_lag();
+	return tap_done();
+}
