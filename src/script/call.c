@@ -243,6 +243,10 @@ static void push_call_table(lua_State *L, const struct script_call *call)
 static void push_function(lua_State *L, const struct script_call *call)
 {
 	const struct procedure *procedure = call->procedure;
+	if (procedure->source.import_count > 0) { /* of another call's libraries nothing is left */
+		lua_newtable(L);
+		lua_rawseti(L, LUA_REGISTRYINDEX, call->bundle->imports_ref);
+	}
 	if (procedure->pure) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->function_ref);
 		if (procedure->now_upvalue > 0) {
@@ -250,10 +254,6 @@ static void push_function(lua_State *L, const struct script_call *call)
 			lua_setupvalue(L, -2, procedure->now_upvalue);
 		}
 		return;
-	}
-	if (call->bundle->library_count > 0) {
-		lua_newtable(L);
-		lua_rawseti(L, LUA_REGISTRYINDEX, call->bundle->imports_ref);
 	}
 	lua_rawgeti(L, LUA_REGISTRYINDEX, procedure->chunk_ref);
 	lua_call(L,

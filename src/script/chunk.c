@@ -201,14 +201,19 @@ int chunk_load(lua_State *L, struct script_bundle *bundle, const struct source *
 	return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-static bool is_name(const char *name, const struct source *source)
+/* The variable of this name is one of those in front of the chunk. The source may have made another of the
+ * same name, which holds what it likes. */
+static bool is_ours(const struct procedure *procedure, struct arena *arena, const char *name)
 {
-	if (strcmp(name, "_ENV") == 0 || strncmp(name, "db__", 4) == 0 || strncmp(name, "result__", 8) == 0) {
+	if (strcmp(name, "_ENV") == 0) {
 		return true;
 	}
+	if (strncmp(name, "db__", 4) == 0 || strncmp(name, "result__", 8) == 0) {
+		return procedure->site_count > 0; /* a source with such names has no sites */
+	}
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
-		if ((source->uses >> i & 1) && strcmp(name, chunk_names[i]) == 0) {
-			return true;
+		if ((procedure->source.uses >> i & 1) && strcmp(name, chunk_names[i]) == 0) {
+			return !source_declares(&procedure->source, arena, slice_str(name));
 		}
 	}
 	return false;
@@ -216,12 +221,13 @@ static bool is_name(const char *name, const struct source *source)
 
 void chunk_examine(lua_State *L, struct procedure *procedure)
 {
+	struct arena *arena = &bundle_of(L)->arena;
 	procedure->pure = true;
 	procedure->now_upvalue = 0;
 	const char *name;
 	for (int i = 1; (name = lua_getupvalue(L, -1, i)) != NULL; i++) {
 		lua_pop(L, 1);
-		procedure->pure = procedure->pure && is_name(name, &procedure->source);
+		procedure->pure = procedure->pure && is_ours(procedure, arena, name);
 		if (strcmp(name, "now_ms") == 0) {
 			procedure->now_upvalue = i;
 		}

@@ -69,7 +69,7 @@ static void copy_comment(struct reader *r)
 		copy_long(r, (size_t)level);
 		return;
 	}
-	while (r->at < r->in.len && peek(r, 0) != '\n') {
+	while (r->at < r->in.len && peek(r, 0) != '\n' && peek(r, 0) != '\r') {
 		copy(r, 1);
 	}
 }
@@ -84,7 +84,7 @@ static void copy_string(struct reader *r)
 {
 	int quote = peek(r, 0);
 	copy(r, 1);
-	while (r->at < r->in.len && peek(r, 0) != quote && peek(r, 0) != '\n') {
+	while (r->at < r->in.len && peek(r, 0) != quote && peek(r, 0) != '\n' && peek(r, 0) != '\r') {
 		if (peek(r, 0) != '\\') {
 			copy(r, 1);
 		} else if (escape_is_known(peek(r, 1))) {

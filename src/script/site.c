@@ -383,8 +383,9 @@ static bool walks_rows(const struct finder *f, size_t i)
 	       finder_is(f, in + 4, ":") && (finder_is(f, in + 5, "scan") || finder_is(f, in + 5, "scan_by"));
 }
 
-/* Whether a step can be taken again: by a loop, by a function other than the file's own, or in an imported
- * file. `db` must be nothing but the tables: `local db` could be anything, and its scan too. */
+/* Whether a step can be taken again: by a loop, by a function other than the file's own, by that one when it
+ * may have a name to call itself by, or in an imported file. `db` must be nothing but the tables: `local db`
+ * could be anything, and its scan too. */
 static bool is_endless(const struct finder *f, size_t functions)
 {
 	bool endless = functions > 1;
@@ -393,7 +394,9 @@ static bool is_endless(const struct finder *f, size_t functions)
 			continue;
 		}
 		endless = finder_is(f, i, "while") || finder_is(f, i, "repeat") || finder_is(f, i, "goto") ||
-			  finder_is(f, i, "import") || (finder_is(f, i, "for") && !walks_rows(f, i)) ||
+			  finder_is(f, i, "import") ||
+			  (finder_is(f, i, "function") && !(i > 0 && finder_is(f, i - 1, "return"))) ||
+			  (finder_is(f, i, "for") && !walks_rows(f, i)) ||
 			  (finder_is(f, i, "db") && !(finder_is(f, i + 1, ".") && finder_is(f, i + 3, ":")));
 	}
 	return endless;

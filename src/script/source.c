@@ -32,6 +32,12 @@ static void step(struct lexer *lexer)
 	lexer->at++;
 }
 
+/* For Lua a carriage return does, too: what stands behind it is code. */
+static bool ends_line(int c)
+{
+	return c == '\n' || c == '\r';
+}
+
 static bool is_digit(int c)
 {
 	return c >= '0' && c <= '9';
@@ -92,7 +98,7 @@ static bool skip_blank(struct lexer *lexer)
 				}
 				continue;
 			}
-			while (peek(lexer, 0) >= 0 && peek(lexer, 0) != '\n') {
+			while (peek(lexer, 0) >= 0 && !ends_line(peek(lexer, 0))) {
 				lexer->at++;
 			}
 		} else {
@@ -240,6 +246,50 @@ struct token *source_tokens(const struct source *source, struct arena *arena, si
 	*count = used;
 	return tokens;
 }
+
+/* ---- names that are declared ---- */
+
+/* Whether the bracket at i opens the parameters of a function: `function (`, `function a.b:c (`. */
+static bool opens_parameters(const struct token *tokens, size_t i)
+{
+	while (i >= 2 && tokens[i - 1].kind == TOKEN_NAME &&
+	       (is(tokens[i - 2], ".") || is(tokens[i - 2], ":"))) {
+		i -= 2;
+	}
+	return (i >= 1 && is(tokens[i - 1], "function")) || (i >= 2 && is(tokens[i - 2], "function"));
+}
+
+/* Whether the name at i stands in a list behind `local`, `for`, `function` or among parameters. */
+static bool is_declared(const struct token *tokens, size_t i)
+{
+	while (i >= 2 && is(tokens[i - 1], ",")) {
+		i -= 2;
+		if (i >= 3 && is(tokens[i], ">")) { /* name <const> */
+			i -= 3;
+		}
+		if (tokens[i].kind != TOKEN_NAME) {
+			return false;
+		}
+	}
+	return i >= 1 &&
+	       (is(tokens[i - 1], "local") || is(tokens[i - 1], "for") || is(tokens[i - 1], "function") ||
+		(is(tokens[i - 1], "(") && opens_parameters(tokens, i - 1)));
+}
+
+bool source_declares(const struct source *source, struct arena *arena, struct slice name)
+{
+	size_t count;
+	const struct token *tokens = source_tokens(source, arena, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (tokens[i].kind == TOKEN_NAME && slice_equal(tokens[i].text, name) &&
+		    is_declared(tokens, i)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- what a file says of itself ---- */
 
 /* From behind `procedure` to the end of its table. */
 static void take_declaration(struct lexer *lexer, struct token word)

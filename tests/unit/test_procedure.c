@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "script/host.h"
 #include "tests/lib/tap.h"
 #include "tests/unit/script_world.h"
 
@@ -353,6 +354,87 @@ static void endings(void)
 	says("RESULT_INVALID", "are no result");
 }
 
+/* A procedure p, whose file behind the declaration is this, in both worlds. */
+static int push_file(const char *text)
+{
+	static char source[4096];
+	snprintf(source, sizeof source, "procedure { name = 'p', result = { v = int } } %s", text);
+	const char *files[] = {
+		"tables.lua",
+		TABLES,
+		"p.lua",
+		source,
+		"lib/box.lua",
+		"local box = { n = 0 } function box.take() box.n = box.n + 1 return box.n end return box",
+		NULL};
+	struct err err = {0};
+	int status = world_push(&w, files, &err);
+	if (status < 0) {
+		printf("# push: %s\n", err.text);
+	}
+	return status < 0 ? status : world_push(&plain, files, &err);
+}
+
+/* What may run for ever has its steps counted; asked before it is run, or this test would not end. */
+static void is_counted(const char *text, const char *sentence)
+{
+	bool counted = push_file(text) == 0 && bundle_procedure(w.host->bundles, SLICE_LIT("p"))->endless &&
+		       bundle_procedure(plain.host->bundles, SLICE_LIT("p"))->endless;
+	if (ok(counted, "%s is counted", sentence)) {
+		is_int(call_both(text, NULL, NULL), ERR_DENIED, "and ends");
+		says("BUDGET_EXCEEDED", "by the count");
+	}
+}
+
+static void forgets(const char *text, const char *sentence)
+{
+	push_file(text);
+	for (int i = 0; i < 2; i++) {
+		is_int(call_both(text, NULL, NULL), 0, "%s: call %d", sentence, i + 1);
+		says("{\"v\":1}", "finds nothing of another call");
+	}
+}
+
+/* Files that hide what they do behind names of ours, or behind what ends a line for Lua. */
+static void hidden(void)
+{
+	struct err err = {0};
+	static const char *const environment[] = {
+		"tables.lua", TABLES, "p.lua",
+		"procedure { name = 'p' } --\rlocal e = _ENV return function() end", NULL};
+	w.protocol = 2;
+	is_counted("local function p() return p() end return p", "a file's one function that calls itself");
+	is_counted("local p p = function() return p() end return p", "or is called by a name given later");
+	is_counted("return function() --\rwhile true do end\nend",
+		   "a loop behind a comment that ends at a carriage return");
+	is_int(world_push(&w, environment, &err), ERR_INVALID, "_ENV is found there too");
+	forgets("local select = { n = 0 } return function() select.n = select.n + 1 return { v = select.n } "
+		"end",
+		"a table under a name of ours");
+	forgets("local x, next = 1, 0 return function() next = next + 1 return { v = next } end",
+		"a number under another");
+	forgets("local next <const> = { n = 0 } return function() next.n = next.n + 1 return { v = next.n } "
+		"end",
+		"a constant");
+	forgets("local type = type return function() local t = type type = 0 return { v = t == 0 and 2 or 1 "
+		"} "
+		"end",
+		"what was given, under its own name once more");
+	forgets("for _, next in pairs({ { n = 0 } }) do return function() next.n = next.n + 1 return { v = "
+		"next.n } end end",
+		"a loop's variable");
+	forgets("local function make(a, next) return function() next.n = next.n + 1 return { v = next.n } "
+		"end end "
+		"return make(1, { n = 0 })",
+		"an argument");
+	forgets("local now_ms = now_ms < 0 and 0 or 1 return function() return { v = now_ms } end",
+		"another time under the name of ours");
+	forgets("local db__1 = { n = 0 } return function() db__1.n = db__1.n + 1 return { v = db__1.n } end",
+		"the name of a site");
+	forgets("return function() return { v = import('lib.box').take() } end",
+		"a library that is imported only while it runs");
+}
+
 static void state(void)
 {
 	const char *declaration = "result = { v = int }";
@@ -611,6 +693,7 @@ int main(void)
 	scans();
 	endings();
 	state();
+	hidden();
 	resp3();
 	shapes();
 	bound();
