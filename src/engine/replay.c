@@ -122,10 +122,17 @@ static struct value neutral(const struct resp_value *v, struct arena *arena)
 	}
 }
 
+/* A call inside of a queue with an id may have been a replay when the queue ran. */
+static bool is_marked(const struct resp_value *v)
+{
+	return v->count > 0 && slice_equal(v->items[2 * v->count - 2].text, SLICE_LIT("replayed"));
+}
+
 /* The map gains a pair at its end; v is ours, in the arena. */
 static void mark_map(struct resp_value *v, struct arena *arena)
 {
 	assert(v->type == RESP_MAP);
+	assert(!is_marked(v));
 	struct resp_value *items = arena_alloc(arena, (2 * v->count + 2) * sizeof *items);
 	if (v->count > 0) {
 		memcpy(items, v->items, 2 * v->count * sizeof *items);
@@ -145,7 +152,7 @@ static void write_result(struct resp_value *v, bool mark, struct arena *arena, s
 		write_value(v, out);
 		return;
 	}
-	if (mark && v->type == RESP_MAP) {
+	if (mark && v->type == RESP_MAP && !is_marked(v)) {
 		mark_map(v, arena);
 	}
 	if (out->protocol == 3) {
@@ -176,7 +183,9 @@ int replay_write(const struct replay *replay, struct arena *arena, struct reply 
 	if (resp_reply_parse(replay->kept, arena, &v, &used) != 0 || used != replay->kept.len) {
 		return ERR_CORRUPT;
 	}
-	if (!calls) {
+	if (replay->exec && v.type == RESP_NULL) {
+		reply_null_array(out);
+	} else if (!calls) {
 		write_value(&v, out);
 	} else if (!replay->exec) {
 		write_result(&v, replay->mark, arena, out);

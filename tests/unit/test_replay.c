@@ -70,7 +70,12 @@ static void test_exec(void)
 	is_str(shown(two, 2, true, kept, 2, true),
 	       "*2\r\n*2\r\n$1\r\na\r\n:1\r\n$23\r\n{\"b\":2,\"replayed\":true}\r\n",
 	       "in a queue each command's reply is written in its own way");
-	is_str(shown(two, 2, true, "_\r\n", 2, true), "$-1\r\n", "a queue that was not run stays null");
+	is_str(shown(two, 2, true, "_\r\n", 2, true), "*-1\r\n",
+	       "a queue that was not run stays null, an array's as without an id");
+	is_str(shown(two, 1, true, "_\r\n", 2, false), "*-1\r\n", "also one without calls, the first time");
+	is_str(shown(two, 2, true, "*2\r\n:1\r\n%2\r\n$1\r\nb\r\n:2\r\n$8\r\nreplayed\r\n#t\r\n", 2, true),
+	       "*2\r\n:1\r\n$23\r\n{\"b\":2,\"replayed\":true}\r\n",
+	       "a call that was a replay in the first run already is marked once");
 	is_str(shown(two, 2, true, "*2\r\n:1\r\n", 2, true), "failed", "bytes that are no reply are refused");
 }
 
