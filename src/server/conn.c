@@ -1,16 +1,11 @@
-#include "server/conn.h"
-
-#include "server/node_private.h"
+#include "server/conn_private.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Unsent and held answers from which no more requests are read. */
 #define OUTPUT_FULL MIB(1)
-/* What an answer that another node will write may come to; for the same sum. */
-#define AWAY_BYTES KIB(4)
 /* An unfinished request: arguments of LIMIT_REQUEST_BYTES, and the heads of LIMIT_RESP_ARGS of them. */
 #define INPUT_MAX (LIMIT_REQUEST_BYTES + LIMIT_RESP_ARGS * 10 + KIB(256))
 
@@ -18,19 +13,6 @@ static void conn_read(struct conn *conn);
 static bool conn_may_read(struct conn *conn);
 
 /* ---- output ---- */
-
-size_t conn_unsent(const struct conn *conn)
-{
-	return conn->out.len + conn->sending.len;
-}
-
-/* Keeps the sum over all connections. */
-static void conn_count_output(struct conn *conn)
-{
-	size_t bytes = conn_unsent(conn) + conn->held_bytes;
-	conn->node->listener.output_bytes += bytes - conn->counted_output;
-	conn->counted_output = bytes;
-}
 
 static void conn_count_queued(struct conn *conn)
 {
@@ -67,56 +49,6 @@ static void conn_flush(struct conn *conn)
 	conn->sent_us = env_now_us(conn->node->env);
 	struct slice bytes = buf_slice(&conn->sending);
 	env_stream_write(conn->stream, &conn->write, &bytes, 1);
-}
-
-/* TALLY META: where the answer comes from. */
-static void conn_write_meta(struct conn *conn, const struct request *request)
-{
-	struct reply reply = {&conn->out, conn->session.protocol};
-	const struct node *node = conn->node;
-	char text[64];
-	uint64_t leader_id = 0;
-	reply_attribute(&reply, request->replayed ? 4 : 3);
-	reply_bulk_text(&reply, "index");
-	snprintf(text, sizeof(text), "%" PRIu64 ".%u", request->index, request->ordinal);
-	reply_bulk_text(&reply, text);
-	reply_bulk_text(&reply, "node");
-	bool here = shard_role(node->shard, &leader_id) == SHARD_LEADS;
-	snprintf(text, sizeof(text), "n%" PRIu64, leader_id);
-	reply_bulk_text(&reply, here ? node->config.name : text);
-	reply_bulk_text(&reply, "replayed");
-	reply_bool(&reply, request->replayed);
-	if (request->replayed) {
-		reply_bulk_text(&reply, "first_ms");
-		reply_integer(&reply, (int64_t)request->first_ms);
-	}
-}
-
-/* Moves finished answers from the front of the order to the output. */
-static void conn_collect(struct conn *conn)
-{
-	while (!list_empty(&conn->calls)) {
-		struct call *call = list_entry(conn->calls.next, struct call, link);
-		if (call->state != CALL_ANSWERED) {
-			break;
-		}
-		if (!call->muted && conn->state != CONN_DOOMED) {
-			if (conn->session.meta && conn->session.protocol == 3 && call->request.index != 0) {
-				conn_write_meta(conn, &call->request);
-			}
-			buf_append_slice(&conn->out, buf_slice(&call->request.reply));
-		}
-		conn->held_bytes -= call->held_bytes;
-		conn->call_count--;
-		call_release(call);
-	}
-	conn_count_output(conn);
-	if (conn->state != CONN_DOOMED && (buf_failed(&conn->out) || conn_unsent(conn) > LIMIT_CONN_OUTPUT)) {
-		conn->node->counters.output_closed++;
-		listener_log(&conn->node->listener, LOG_WARN, "client_closed", conn, "output_limit");
-		conn_doom(conn);
-	}
-	env_turn_arm(&conn->turn);
 }
 
 /* All that was owed has been sent. */
@@ -167,124 +99,6 @@ static void conn_turn_cb(struct env_turn *turn)
 	}
 }
 
-struct conn_reply conn_reply_begin(struct conn *conn, bool muted)
-{
-	struct conn_reply answer = {{&conn->out, conn->session.protocol}, NULL};
-	if (muted) {
-		buf_reset(&conn->node->nowhere);
-		answer.reply.out = &conn->node->nowhere;
-		return answer;
-	}
-	if (list_empty(&conn->calls)) {
-		return answer;
-	}
-	struct call *last = list_entry(conn->calls.prev, struct call, link);
-	bool joins = last->spoken && last->state == CALL_ANSWERED;
-	answer.call = joins ? last : conn_call(conn, false);
-	answer.call->spoken = true;
-	answer.reply.out = &answer.call->request.reply;
-	return answer;
-}
-
-void conn_reply_end(struct conn *conn, struct conn_reply *answer)
-{
-	if (answer->call != NULL) {
-		conn_count_held(conn, answer->call);
-		if (answer->call->state != CALL_ANSWERED) {
-			call_answer(answer->call);
-		}
-		return;
-	}
-	conn_collect(conn);
-}
-
-/* ---- calls ---- */
-
-_Static_assert(LIMIT_CONN_OUTPUT == MIB(16) && LIMIT_NODE_OUTPUT == MIB(128) &&
-		       LIMIT_REQUEST_BYTES == 1310720,
-	       "the texts say so");
-
-/* Answers of other nodes and of walks come longer than was thought when more was read behind them. What was
- * only read can be asked again; nobody's connection is closed for it. */
-static void conn_fit(struct conn *conn, struct call *call)
-{
-	size_t len = call->request.reply.len, others = conn->held_bytes - call->held_bytes;
-	if (len <= LIMIT_REPLY_SHORT || call->request.wrote) {
-		return;
-	}
-	if (conn_unsent(conn) + others + len > LIMIT_CONN_OUTPUT) {
-		call_replace(call, CODE_OVERLOADED,
-			     "\"reason\":\"replies of this connection that were not taken yet are over 16 "
-			     "MiB: read them, then ask again\"");
-	} else if (conn->node->listener.output_bytes - call->held_bytes + len > LIMIT_NODE_OUTPUT) {
-		call_replace(call, CODE_OVERLOADED,
-			     "\"reason\":\"replies that clients of this node did not take yet are over 128 "
-			     "MiB: ask again a little later\"");
-	}
-}
-
-static void conn_count_usage(struct conn *conn, const struct call *call)
-{
-	if (call->asked != NULL && call->request.reply.len > 0 && call->request.reply.data[0] == '-') {
-		usage_of(&conn->node->usage, call->asked)->failed++;
-	}
-}
-
-static void conn_answered(struct call *call)
-{
-	struct conn *conn = call->conn;
-	if (conn == NULL) {
-		call_release(call);
-		return;
-	}
-	if (call->finish != NULL) {
-		call->finish(call);
-	}
-	conn_fit(conn, call);
-	conn_count_usage(conn, call);
-	conn_count_held(conn, call);
-	if (conn->calls.next == &call->link) {
-		conn_collect(conn);
-	}
-}
-
-struct call *conn_call(struct conn *conn, bool muted)
-{
-	struct call *call = call_take(conn->node);
-	call->conn = conn;
-	call->answered = conn_answered;
-	call->muted = muted;
-	call->request.protocol = conn->session.protocol;
-	call->request.db = conn->session.db;
-	call->request.user = SLICE_LIT("default");
-	list_append(&conn->calls, &call->link);
-	conn->call_count++;
-	return call;
-}
-
-void conn_count_held(struct conn *conn, struct call *call)
-{
-	size_t held = call->request.reply.len;
-	if (call->state == CALL_AWAY || call->state == CALL_PARKED) {
-		held = AWAY_BYTES;
-	}
-	conn->held_bytes += held - call->held_bytes;
-	call->held_bytes = held;
-	conn_count_output(conn);
-}
-
-/* The client is gone: nobody waits for these answers. */
-static void conn_drop_calls(struct conn *conn)
-{
-	struct list *link;
-	while ((link = list_pop(&conn->calls)) != NULL) {
-		struct call *call = list_entry(link, struct call, link);
-		dispatch_drop(&conn->node->dispatch, call);
-	}
-	conn->call_count = 0;
-	conn->held_bytes = 0;
-}
-
 /* ---- input ---- */
 
 /* Keeps the sum over all connections. */
@@ -317,7 +131,8 @@ static void conn_protocol_error(struct conn *conn, const struct err *err)
 	struct conn_reply answer = conn_reply_begin(conn, false);
 	if (err->code == ERR_TOO_LARGE) {
 		reply_code(&answer.reply, CODE_TOO_LARGE,
-			   "\"reason\":\"the arguments of one request are over 1,310,720 bytes: do it in smaller "
+			   "\"reason\":\"the arguments of one request are over 1,310,720 bytes: do it in "
+			   "smaller "
 			   "parts, on a new connection\"");
 	} else {
 		reply_error(&answer.reply, "ERR Protocol error: %s", err->text);
@@ -485,6 +300,18 @@ struct conn *conn_new(struct node *node, struct env_stream *stream, uint64_t id)
 	session_init(&conn->session);
 	env_stream_set(stream, &conn_events, conn);
 	return conn;
+}
+
+/* The client is gone: nobody waits for these answers. */
+static void conn_drop_calls(struct conn *conn)
+{
+	struct list *link;
+	while ((link = list_pop(&conn->calls)) != NULL) {
+		struct call *call = list_entry(link, struct call, link);
+		dispatch_drop(&conn->node->dispatch, call);
+	}
+	conn->call_count = 0;
+	conn->held_bytes = 0;
 }
 
 void conn_free(struct conn *conn)

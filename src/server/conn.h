@@ -56,7 +56,7 @@ struct conn {
 	bool ended;   /* the client's end of stream came */
 	bool broken;  /* its framing is lost: it lingers before it is closed */
 	size_t forgotten_bytes;
-	bool hasty;   /* a refusal waits: sent when the input is read, not when all others' is */
+	bool hasty; /* a refusal waits: sent when the input is read, not when all others' is */
 	size_t counted_input, counted_output, counted_queued;
 
 	struct list calls; /* in the order of asking */
@@ -100,7 +100,10 @@ struct call *conn_call(struct conn *conn, bool muted);
 void conn_count_held(struct conn *conn, struct call *call);
 
 /* Unsent answers, in bytes. */
-size_t conn_unsent(const struct conn *conn);
+static inline size_t conn_unsent(const struct conn *conn)
+{
+	return conn->out.len + conn->sending.len;
+}
 /* Every now and then: time-outs, memory of idle buffers. */
 void conn_tick(struct conn *conn, uint64_t now_us);
 
