@@ -94,6 +94,14 @@ static bool writes_direct(const char *dir)
 	return fd >= 0;
 }
 
+/* Memory comes in blocks below what malloc maps apart (server/main), and, as RocksDB has it by itself, eight
+ * or more to a memtable: one that is smaller than half a block counts as full when it is made, and RocksDB
+ * asserts that it is not. */
+static size_t memtable_block(uint64_t memtable_bytes)
+{
+	return memtable_bytes / 8 < KIB(512) ? memtable_bytes / 8 : KIB(512);
+}
+
 /* One core's worth of work at most. Three levels are uncompressed: the first two are rewritten soon, and a
  * file moves to the third as it is, without being read, when no key there lies between its own. Compressing
  * it on the way took as long as merging the young files, and they grew from 16 to 55 in six minutes of a
@@ -103,8 +111,7 @@ static void tune_real_disk(const struct store_config *config, rocksdb_options_t 
 	uint64_t memtable_bytes = config->memtable_bytes ? config->memtable_bytes : MIB(64);
 	rocksdb_options_set_write_buffer_size(options, memtable_bytes);
 	rocksdb_options_set_max_write_buffer_number(options, 4);
-	rocksdb_options_set_arena_block_size(options,
-					     KIB(512)); /* below what malloc maps apart (server/main) */
+	rocksdb_options_set_arena_block_size(options, memtable_block(memtable_bytes));
 	rocksdb_options_set_memtable_whole_key_filtering(options, 1);
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, MEMTABLE_BLOOM_RATIO);
 	rocksdb_options_set_max_background_jobs(options, 2);

@@ -540,6 +540,24 @@ static void test_no_space(void)
 	umount(dir);
 }
 
+/* Its blocks are no larger than it bears: RocksDB takes one that holds a block for full. */
+static void test_small_memtable(void)
+{
+	char dir[300], rows[32];
+	snprintf(dir, sizeof(dir), "%s/small", tap_dir());
+	struct store_config config = {.dir = dir, .memtable_bytes = KIB(64), .cache_bytes = MIB(1)};
+	struct store *store = NULL;
+	is_int(store_open(&config, &store, NULL), 0, "a store with the smallest memtable opens");
+	for (uint64_t index = 1; index <= 20; index++) {
+		apply_one(store, index);
+	}
+	char *text = rocksdb_property_value(store->db, "rocksdb.num-entries-active-mem-table");
+	snprintf(rows, sizeof(rows), "%s", text);
+	rocksdb_free(text);
+	is_int(atoi(rows), 60, "which keeps what is written: 20 batches of two rows and a meta record");
+	store_close(store, false);
+}
+
 int main(void)
 {
 	test_no_space(); /* first: a thread has the mounts of its birth, and RocksDB keeps its threads */
@@ -555,6 +573,7 @@ int main(void)
 	store_close(NULL, true);
 	test_real_disk();
 	test_options();
+	test_small_memtable();
 	test_corruption();
 	test_rotten_file_among_others();
 	return tap_done();
