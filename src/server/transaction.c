@@ -2,6 +2,7 @@
 
 #include "server/local.h"
 #include "server/node_private.h"
+#include "server/transaction_private.h"
 #include "wire/resp.h"
 
 #include <assert.h>
@@ -40,8 +41,7 @@ void transaction_spoil(struct transaction *transaction)
 	}
 }
 
-/* Room for one more element of size bytes; the array may move. */
-static void *grow(void *array, size_t count, size_t *cap, size_t size)
+void *transaction_grow(void *array, size_t count, size_t *cap, size_t size)
 {
 	if (count < *cap) {
 		return array;
@@ -54,7 +54,7 @@ static void *grow(void *array, size_t count, size_t *cap, size_t size)
 	return array;
 }
 
-/* ---- MULTI, DISCARD, UNWATCH ---- */
+/* ---- MULTI, DISCARD ---- */
 
 void transaction_multi(struct conn *conn, struct reply *reply)
 {
@@ -80,15 +80,6 @@ void transaction_discard(struct conn *conn, struct reply *reply)
 	reply_simple(reply, "OK");
 }
 
-void transaction_unwatch(struct conn *conn)
-{
-	struct transaction *transaction = &conn->session.transaction;
-	arena_fini(&transaction->watch_arena);
-	free(transaction->watches);
-	transaction->watches = NULL;
-	transaction->watch_count = transaction->watch_cap = 0;
-}
-
 /* ---- the queue ---- */
 
 size_t transaction_memory(const struct transaction *transaction)
@@ -96,8 +87,7 @@ size_t transaction_memory(const struct transaction *transaction)
 	return transaction->arena.used + transaction->watch_arena.used;
 }
 
-/* What copies of the words take at most. */
-static size_t words_memory(const struct slice *argv, size_t argc)
+size_t transaction_words(const struct slice *argv, size_t argc)
 {
 	size_t bytes = argc * (sizeof(struct slice) + 32);
 	for (size_t i = 0; i < argc; i++) {
@@ -106,8 +96,7 @@ static size_t words_memory(const struct slice *argv, size_t argc)
 	return bytes;
 }
 
-/* All connections of the node hold too much, and this one more than a little of it. */
-static bool node_is_full(const struct conn *conn, size_t more)
+bool transaction_crowds(const struct conn *conn, size_t more)
 {
 	return conn->node->listener.queued_bytes + more > LIMIT_NODE_QUEUED &&
 	       transaction_memory(&conn->session.transaction) + more > QUEUED_LITTLE;
@@ -117,7 +106,7 @@ static bool node_is_full(const struct conn *conn, size_t more)
 static enum code queue_refuses(struct conn *conn, const struct slice *argv, size_t argc)
 {
 	struct transaction *transaction = &conn->session.transaction;
-	size_t bytes = transaction->bytes, memory = words_memory(argv, argc);
+	size_t bytes = transaction->bytes, memory = transaction_words(argv, argc);
 	for (size_t i = 0; i < argc; i++) {
 		bytes += argv[i].len;
 	}
@@ -125,7 +114,7 @@ static enum code queue_refuses(struct conn *conn, const struct slice *argv, size
 	    transaction->arena.used + memory > LIMIT_QUEUED_BYTES) {
 		return CODE_TOO_LARGE;
 	}
-	if (node_is_full(conn, memory)) {
+	if (transaction_crowds(conn, memory)) {
 		return CODE_OVERLOADED;
 	}
 	transaction->bytes = bytes;
@@ -146,8 +135,8 @@ void transaction_queue(struct conn *conn, const struct command *command, const s
 				   : NULL);
 		return;
 	}
-	transaction->queue =
-		grow(transaction->queue, transaction->count, &transaction->cap, sizeof *transaction->queue);
+	transaction->queue = transaction_grow(transaction->queue, transaction->count, &transaction->cap,
+					      sizeof *transaction->queue);
 	struct slice *copies = arena_alloc(&transaction->arena, argc * sizeof *copies);
 	for (size_t i = 0; i < argc; i++) {
 		copies[i] = arena_copy(&transaction->arena, argv[i]);
@@ -170,8 +159,7 @@ static void run_local(struct conn *conn, const struct queued *queued, struct rep
 	queued->local->run(&call);
 }
 
-/* Takes the head of an array reply: false when it is an error or a null. */
-static bool take_array_head(struct slice *bytes, int64_t *count)
+bool transaction_array(struct slice *bytes, int64_t *count)
 {
 	const uint8_t *end = memchr(bytes->data, '\r', bytes->len);
 	if (bytes->len < 4 || bytes->data[0] != '*' || end == NULL) {
@@ -227,7 +215,7 @@ static void exec_finish(struct call *call)
 	struct slice theirs = buf_slice(&call->request.reply);
 	int64_t count = 0;
 	conn->blocked = false;
-	if (take_array_head(&theirs, &count)) {
+	if (transaction_array(&theirs, &count)) {
 		struct buf whole;
 		buf_init(&whole, SPLICED_MAX);
 		struct reply reply = {&whole, call->request.protocol};
@@ -340,131 +328,5 @@ void transaction_exec(struct conn *conn, const struct request_envelope *envelope
 	}
 	if (here == 0) {
 		transaction_reset(transaction);
-	}
-}
-
-/* ---- WATCH ---- */
-
-static bool is_watched(const struct transaction *transaction, unsigned db, struct slice key)
-{
-	for (size_t i = 0; i < transaction->watch_count; i++) {
-		if (transaction->watches[i].db == db && slice_equal(transaction->watches[i].key, key)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The versions have come, for the last watches in order: array of integers. */
-static bool take_versions(struct transaction *transaction, struct slice bytes, size_t *taken)
-{
-	int64_t count = 0;
-	size_t fresh = 0;
-	if (!take_array_head(&bytes, &count)) {
-		return false;
-	}
-	while (fresh < transaction->watch_count && transaction->watches[fresh].version != UINT64_MAX) {
-		fresh++;
-	}
-	if ((uint64_t)count != transaction->watch_count - fresh) {
-		return false;
-	}
-	for (; fresh < transaction->watch_count; fresh++) {
-		const uint8_t *end = bytes.len < 4 ? NULL : memchr(bytes.data, '\r', bytes.len - 1);
-		int64_t version = 0;
-		if (end == NULL || bytes.data[0] != ':' ||
-		    !slice_to_int64(slice_of(bytes.data + 1, (size_t)(end - bytes.data) - 1), &version)) {
-			return false;
-		}
-		transaction->watches[fresh].version = (uint64_t)version;
-		bytes = slice_skip(bytes, (size_t)(end - bytes.data) + 2);
-	}
-	*taken = fresh;
-	return true;
-}
-
-static void watch_finish(struct call *call)
-{
-	struct conn *conn = call->conn;
-	struct transaction *transaction = &conn->session.transaction;
-	struct buf *reply_bytes = &call->request.reply;
-	size_t taken = 0;
-	conn->blocked = false;
-	conn_wake(conn);
-	if (take_versions(transaction, buf_slice(reply_bytes), &taken)) {
-		struct reply reply = call_reply(call);
-		buf_reset(reply_bytes);
-		reply_simple(&reply, "OK");
-		return;
-	}
-	/* An error, told as it is: these keys are not watched. */
-	while (transaction->watch_count > 0 &&
-	       transaction->watches[transaction->watch_count - 1].version == UINT64_MAX) {
-		transaction->watch_count--;
-	}
-	if (reply_bytes->len == 0 || reply_bytes->data[0] != '-') {
-		struct reply reply = call_reply(call);
-		buf_reset(reply_bytes);
-		reply_code(&reply, CODE_NO_QUORUM, NULL);
-	}
-}
-
-static void watch_answer(struct conn *conn, bool muted, const char *error)
-{
-	struct conn_reply answer = conn_reply_begin(conn, muted);
-	if (error != NULL) {
-		reply_error(&answer.reply, "%s", error);
-	} else {
-		reply_simple(&answer.reply, "OK");
-	}
-	conn_reply_end(conn, &answer);
-}
-
-void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc, bool muted)
-{
-	struct transaction *transaction = &conn->session.transaction;
-	size_t before = transaction->watch_count;
-	if (transaction->open) {
-		watch_answer(conn, muted, "ERR WATCH inside MULTI is not allowed");
-		return;
-	}
-	if (before + argc > LIMIT_QUEUED_COMMANDS) {
-		watch_answer(conn, muted, "ERR too many keys are watched");
-		return;
-	}
-	size_t memory = words_memory(argv, argc);
-	if (transaction->watch_arena.used + memory > LIMIT_QUEUED_BYTES) {
-		watch_answer(conn, muted, "ERR the watched keys are too long together");
-		return;
-	}
-	if (node_is_full(conn, memory)) {
-		watch_answer(conn, muted, "ERR too much is watched and queued on this node, come back later");
-		return;
-	}
-	if (transaction->watch_arena.first == NULL) {
-		arena_init(&transaction->watch_arena, KIB(1));
-	}
-	for (size_t i = 1; i < argc; i++) {
-		if (is_watched(transaction, conn->session.db, argv[i])) {
-			continue;
-		}
-		transaction->watches = grow(transaction->watches, transaction->watch_count,
-					    &transaction->watch_cap, sizeof *transaction->watches);
-		transaction->watches[transaction->watch_count++] = (struct request_watch){
-			arena_copy(&transaction->watch_arena, argv[i]), conn->session.db, UINT64_MAX};
-	}
-	if (transaction->watch_count == before) {
-		watch_answer(conn, muted, NULL);
-		return;
-	}
-	struct call *call = conn_call(conn, muted);
-	call->request.kind = REQUEST_WATCH;
-	call->request.watches = transaction->watches + before;
-	call->request.watch_count = transaction->watch_count - before;
-	call->request.arrived_us = conn->active_us;
-	call->finish = watch_finish;
-	conn->blocked = true; /* EXEC may follow in the same bytes and needs the versions */
-	if (dispatch_call(&conn->node->dispatch, call)) {
-		conn_count_held(conn, call);
 	}
 }
