@@ -259,17 +259,13 @@ static bool opens_parameters(const struct token *tokens, size_t i)
 	return (i >= 1 && is(tokens[i - 1], "function")) || (i >= 2 && is(tokens[i - 2], "function"));
 }
 
-/* Whether the name at i stands in a list behind `local`, `for`, `function` or among parameters. */
-static bool is_declared(const struct token *tokens, size_t i)
+/* Whether the name at i stands in a list behind `local`, `for`, `function` or among parameters; last: the
+ * last name before it that does. */
+static bool is_declared(const struct token *tokens, size_t last, size_t i)
 {
-	while (i >= 2 && is(tokens[i - 1], ",")) {
-		i -= 2;
-		if (i >= 3 && is(tokens[i], ">")) { /* name <const> */
-			i -= 3;
-		}
-		if (tokens[i].kind != TOKEN_NAME) {
-			return false;
-		}
+	bool constant = i >= 5 && i - 5 == last && is(tokens[last + 3], ">"); /* name <const> */
+	if (last > 0 && is(tokens[i - 1], ",") && (i - 2 == last || constant)) {
+		return true;
 	}
 	return i >= 1 &&
 	       (is(tokens[i - 1], "local") || is(tokens[i - 1], "for") || is(tokens[i - 1], "function") ||
@@ -278,13 +274,16 @@ static bool is_declared(const struct token *tokens, size_t i)
 
 bool source_declares(const struct source *source, struct arena *arena, struct slice name)
 {
-	size_t count;
+	size_t count, last = 0;
 	const struct token *tokens = source_tokens(source, arena, &count);
 	for (size_t i = 0; i < count; i++) {
-		if (tokens[i].kind == TOKEN_NAME && slice_equal(tokens[i].text, name) &&
-		    is_declared(tokens, i)) {
+		if (tokens[i].kind != TOKEN_NAME || !is_declared(tokens, last, i)) {
+			continue;
+		}
+		if (slice_equal(tokens[i].text, name)) {
 			return true;
 		}
+		last = i;
 	}
 	return false;
 }
