@@ -15,6 +15,10 @@
 #define SMALL_MAX (16 * (BUDGET_CLASSES - 1))
 /* Garbage that gathers before a collection between calls: about what the second-level cache holds. */
 #define GARBAGE_BYTES KIB(256)
+/* Tenths of a step (1 ns) that compiling takes: a byte of source, and a jump for each jump before it. */
+#define COMPILE_BYTE 5
+#define COMPILE_JUMP 2
+
 /* Strings from here on make VM instructions slow (comparison is linear): they are counted, and dearer. */
 #define LONG_STRING KIB(2)
 /* A refused allocation makes Lua collect everything before it tries again. */
@@ -284,6 +288,33 @@ void budget_raise(lua_State *L, enum budget_end end)
 void budget_spent(lua_State *L)
 {
 	budget_raise(L, BUDGET_STEPS);
+}
+
+static bool is_word_byte(uint8_t c)
+{
+	return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Those in comments and strings too: as many as matter stand in none. */
+static size_t count_jumps(struct slice text)
+{
+	size_t count = 0;
+	for (size_t i = 0, from = 0; i <= text.len; i++) {
+		if (i < text.len && is_word_byte(text.data[i])) {
+			continue;
+		}
+		struct slice word = slice_of(text.data + from, i - from);
+		count += slice_equal(word, SLICE_LIT("and")) || slice_equal(word, SLICE_LIT("or")) ||
+			 slice_equal(word, SLICE_LIT("elseif"));
+		from = i + 1;
+	}
+	return count;
+}
+
+void budget_charge_compile(lua_State *L, struct slice text)
+{
+	size_t jumps = count_jumps(text);
+	budget_charge(L, 1 + text.len * COMPILE_BYTE / 10 + jumps * jumps * COMPILE_JUMP / 10);
 }
 
 bool budget_ended(lua_State *L, int status)

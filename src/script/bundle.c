@@ -231,8 +231,9 @@ int bundle_build(struct script_bundle *bundle, struct err *err)
 		budget_stop(&bundle->budget);
 		if (lua_status != LUA_OK) {
 			status = ended ? err_set(err, ERR_INVALID,
-						 "running the files once used up the budget of steps or "
-						 "memory")
+						 "compiling the files and running them once used up the "
+						 "budget of steps or memory: a file with thousands of `and`, "
+						 "`or` and `elseif` wants a table instead")
 				       : tell_where(&build, sandbox_error_text(L, -1), err);
 		}
 		lua_settop(L, 0);

@@ -172,6 +172,7 @@ static int load_text(lua_State *L, struct script_bundle *bundle, const struct so
 	struct slice text = chunk_text(bundle, source, file);
 	const char *name =
 		arena_printf(&bundle->arena, "=%.*s", (int)source->name.len, (const char *)source->name.data);
+	budget_charge_compile(L, text);
 	return luaL_loadbufferx(L, text.len == 0 ? "" : (const char *)text.data, text.len, name, "t");
 }
 

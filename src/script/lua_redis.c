@@ -312,7 +312,7 @@ bool machine_compile(struct redis_machine *m, struct slice source, int *ref)
 		lua_rawgeti(L, LUA_REGISTRYINDEX, *ref);
 		return true;
 	}
-	budget_charge_bytes(L, source.len * 32); /* compiling takes about 50 ns a byte */
+	budget_charge_compile(L, source);
 	struct buf translated;
 	buf_init(&translated, 16 * LIMIT_SCRIPT_SOURCE);
 	lua51_translate(source, &translated);

@@ -40,6 +40,29 @@ static void accepted(const char *source, const char *sentence)
 	}
 }
 
+/* A file whose one expression has so many jumps. */
+static char *jumps(size_t count)
+{
+	char *source = malloc(LIMIT_SCRIPT_SOURCE);
+	size_t len = (size_t)sprintf(source, "%s", PROC("return function(call) local a local x = a "));
+	for (size_t i = 0; i < count; i++) {
+		len += (size_t)sprintf(source + len, "or a ");
+	}
+	sprintf(source + len, "return {} end");
+	return source;
+}
+
+/* Before Lua's compiler walks the chain of them, for each: on a lane at push, but in a start on the loop. */
+static void compiling(void)
+{
+	char *many = jumps(12000), *some = jumps(1000);
+	refused(many, "a file with thousands of `and`, `or` and `elseif` wants a table instead",
+		"a file that takes the compiler long is refused before it, and told what to do");
+	accepted(some, "one with a thousand `or` is not");
+	free(many);
+	free(some);
+}
+
 static void tokens(void)
 {
 	refused(PROC("return function(call)\n  local x = = 1 end"),
@@ -294,6 +317,7 @@ int main(void)
 {
 	world_open(&w);
 	tokens();
+	compiling();
 	declarations();
 	world_close(&w);
 	world_open(&w);

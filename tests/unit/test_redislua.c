@@ -186,8 +186,25 @@ static void test_all_or_nothing(struct world *w)
 	ok(replied(w, "$5\r\nafter\r\n"), "and writes");
 }
 
+/* One expression of so many jumps. */
+static void run_jumps(struct world *w, size_t count)
+{
+	char *script = malloc(LIMIT_SCRIPT_SOURCE);
+	size_t len = (size_t)sprintf(script, "local a local x = a ");
+	for (size_t i = 0; i < count; i++) {
+		len += (size_t)sprintf(script + len, "or a ");
+	}
+	sprintf(script + len, "return 1");
+	RUN(w, "EVAL", script, "0");
+	free(script);
+}
+
 static void test_budgets(struct world *w)
 {
+	run_jumps(w, 12000);
+	ok(reply_has(w, "-BUDGET_EXCEEDED "), "a script that takes the compiler long is refused before it");
+	run_jumps(w, 2000);
+	ok(replied(w, ":1\r\n"), "one with two thousand `or` is not");
 	is_int(RUN(w, "EVAL", "while true do end", "0"), ERR_DENIED, "a script without end is ended");
 	ok(reply_has(w, "-BUDGET_EXCEEDED "), "and told why");
 	RUN(w, "EVAL", "while true do pcall(function() while true do end end) end", "0");
