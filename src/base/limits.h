@@ -50,6 +50,7 @@
  * takes none is not read. */
 #define LIMIT_NODE_OUTPUT MIB(128)
 #define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */
+#define LIMIT_LISTEN_ADDRESSES 16     /* of one name; a node that is to listen on a longer list does not start */
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
 #define LIMIT_QUEUED_BYTES MIB(8)     /* memory they take, of one connection; watched keys as much again */

@@ -131,9 +131,10 @@ void env_stream_close(struct env_stream *stream);
 const char *env_stream_peer(const struct env_stream *stream);
 
 struct env_listener;
-/* Binds and listens. accepted is called with a new stream that has no events
- * yet: the callee must call env_stream_set or env_stream_close before it
- * returns. Errors (address in use, no such address) fill err and return NULL. */
+/* Binds and listens; of a name, on every address that it has and this machine
+ * has, one at least, with one port. accepted is called with a new stream that has
+ * no events yet: the callee must call env_stream_set or env_stream_close before it
+ * returns. Errors (one of them in use, no such address) fill err and return NULL. */
 struct env_listener *env_listen(struct env *env, const char *address,
                                 void (*accepted)(void *owner, struct env_stream *stream), void *owner,
                                 struct err *err);

@@ -1,10 +1,12 @@
 /* The libuv body: what all bodies do, and what only it must. */
 #include "env/uv_env.h"
+#include "base/limits.h"
 #include "tests/lib/env_conformance.h"
 #include "tests/lib/tap.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -42,15 +44,20 @@ static void run_until(struct env_body *body, bool (*done)(void *owner), void *ow
 	world->slept += env_now_us(body->env) >= until_us;
 }
 
-static int plain_connect(unsigned port)
+static int plain_connect_to(const char *host, unsigned port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+	inet_pton(AF_INET, host, &address.sin_addr);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		close(fd);
 		return -1;
 	}
 	return fd;
+}
+static int plain_connect(unsigned port)
+{
+	return plain_connect_to("127.0.0.1", port);
 }
 
 /* ---- descriptors run out ---- */
@@ -326,6 +333,95 @@ static void test_addresses(struct env *env)
 	env_listener_close(listener);
 }
 
+static struct env_listener *listen_several(struct env *env, unsigned port, struct crowd *crowd, struct err *err)
+{
+	char address[64];
+	snprintf(address, sizeof(address), "several.test:%u", port);
+	*err = (struct err){0};
+	return env_listen(env, address, crowd_accepted, crowd, err);
+}
+static bool crowd_of_two(void *owner)
+{
+	return ((struct crowd *)owner)->accepted >= 2;
+}
+
+static void test_listen_on_all(struct env *env)
+{
+	/* One twice, as resolvers tell them. */
+	static const char *const both[] = {"127.0.0.2", "127.0.0.3", "127.0.0.3", "127.0.0.2", NULL};
+	struct crowd crowd = {0};
+	struct err err;
+	several = both;
+	struct env_listener *listener = listen_several(env, 0, &crowd, &err);
+	if (!ok(listener != NULL, "a name with several addresses is listened on %s", err.text)) {
+		return;
+	}
+	unsigned port = env_listener_port(listener);
+	int near = plain_connect_to("127.0.0.2", port), far = plain_connect_to("127.0.0.3", port);
+	if (ok(near >= 0 && far >= 0, "at each of them, with one port")) {
+		uv_env_run_until(env, crowd_of_two, &crowd, PATIENCE_MS);
+	}
+	is_int(crowd.accepted, 2, "who comes to either is accepted");
+	ok(listen_several(env, port, &crowd, &err) == NULL && err.code == ERR_EXISTS &&
+		   strstr(err.text, "127.0.0.2") != NULL && strstr(err.text, strerror(EADDRINUSE)) != NULL,
+	   "a second listener is told what is in use (%s)", err.text);
+	for (unsigned i = 0; i < crowd.accepted; i++) {
+		env_stream_close(crowd.streams[i]);
+	}
+	env_listener_close(listener);
+	close(near);
+	close(far);
+}
+
+static void test_listen_on_some(struct env *env)
+{
+	/* Addresses of documentation (RFC 3849, 5737), which no machine has. */
+	static const char *const some[] = {"2001:db8::1", "192.0.2.1", "127.0.0.2", NULL};
+	static const char *const none[] = {"192.0.2.1", "2001:db8::1", NULL};
+	static const char *const taken[] = {"127.0.0.2", "127.0.0.3", NULL};
+	struct crowd crowd = {0};
+	struct err err;
+	several = some;
+	struct env_listener *listener = listen_several(env, 0, &crowd, &err);
+	if (!ok(listener != NULL, "an address that this machine does not have is left out %s", err.text)) {
+		return;
+	}
+	env_listener_close(listener);
+	several = none;
+	ok(listen_several(env, 0, &crowd, &err) == NULL && err.code == ERR_IO &&
+		   strstr(err.text, "192.0.2.1") != NULL,
+	   "when none is left the first is told (%s)", err.text);
+	listener = env_listen(env, "127.0.0.3:0", crowd_accepted, &crowd, &err);
+	unsigned port = env_listener_port(listener);
+	several = taken;
+	ok(listen_several(env, port, &crowd, &err) == NULL && err.code == ERR_EXISTS &&
+		   strstr(err.text, "127.0.0.3") != NULL,
+	   "one that somebody else has is not left out (%s)", err.text);
+	is_int(plain_connect_to("127.0.0.2", port), -1, "and then the others are given back");
+	env_listener_close(listener);
+}
+
+static void test_listen_bound(struct env *env)
+{
+	static char texts[LIMIT_LISTEN_ADDRESSES + 1][16];
+	static const char *many[LIMIT_LISTEN_ADDRESSES + 2];
+	struct crowd crowd = {0};
+	struct err err;
+	for (int i = 0; i <= LIMIT_LISTEN_ADDRESSES; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "127.0.1.%d", i + 1);
+		many[i] = texts[i];
+	}
+	several = many;
+	ok(listen_several(env, 0, &crowd, &err) == NULL && err.code == ERR_TOO_LARGE,
+	   "a name with too many addresses is refused (%s)", err.text);
+	many[LIMIT_LISTEN_ADDRESSES] = NULL;
+	struct env_listener *listener = listen_several(env, 0, &crowd, &err);
+	ok(listener != NULL, "one with as many as may be is not %s", err.text);
+	if (listener != NULL) {
+		env_listener_close(listener);
+	}
+}
+
 int main(void)
 {
 	struct env *env = uv_env_new(NULL);
@@ -345,6 +441,9 @@ int main(void)
 	test_lock_across(env);
 	test_names(env);
 	test_addresses(env);
+	test_listen_on_all(env);
+	test_listen_on_some(env);
+	test_listen_bound(env);
 	uv_env_run_until(env, never, NULL, 1);
 	uv_env_free(env, NULL, NULL);
 	test_signal();
