@@ -15,6 +15,7 @@
 #include "client/client.h"
 #include "client/compass.h"
 #include "client/id.h"
+#include "client/pace.h"
 #include "client/pool.h"
 #include "client/wheel.h"
 
@@ -35,6 +36,8 @@ struct tally {
 	struct env_timer alarm; /* for the wheel */
 	struct wheel wheel;     /* every call that has not ended */
 	struct list pending;    /* calls to be sent, in order */
+	size_t pending_count;
+	struct pace pace;
 	struct list channels;   /* struct channel, retiring ones too; the next to be used first */
 	size_t channel_count;
 	unsigned connections, pipeline_max;

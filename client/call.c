@@ -13,6 +13,12 @@
 /* The same when another node may serve at once. */
 #define REST_MOVED_MAX_MS 50
 
+static void call_unqueue(struct call *call)
+{
+	call->tally->pending_count -= !list_empty(&call->link);
+	list_remove(&call->link);
+}
+
 /* ---- ending ---- */
 
 static void call_end(struct call *call, enum outcome outcome)
@@ -24,7 +30,7 @@ static void call_end(struct call *call, enum outcome outcome)
 	call->ended_us = env_now_us(tally->env);
 	call->arena = &tally->arena;
 	wheel_remove(&call->due);
-	list_remove(&call->link);
+	call_unqueue(call);
 	request_free(call);
 	assert(tally->calls > 0);
 	tally->calls--;
@@ -71,6 +77,7 @@ static void call_queue(struct call *call)
 	assert(list_empty(&call->link));
 	call->state = CALL_PENDING;
 	list_append(&call->tally->pending, &call->link);
+	call->tally->pending_count++;
 	if (!call->tally->closing) {
 		client_wake(call->tally);
 	}
@@ -93,15 +100,44 @@ static bool call_may_repeat(const struct call *call)
 	return call->read || call->id_len > 0;
 }
 
+static void call_will_end(struct call *call, enum outcome outcome, const char *code, const char *why)
+{
+	call->unsent = true;
+	call->outcome = (uint8_t)outcome;
+	snprintf(call->code, sizeof(call->code), "%s", code);
+	call->reply = SLICE_NONE;
+	call->attribute = SLICE_NONE;
+	call->local = why;
+}
+
 void call_refuse(struct call *call, const char *code, const char *why)
 {
 	assert(call->state == 0);
-	if (call->unfit) {
-		return;
+	if (!call->unsent) {
+		call_will_end(call, OUTCOME_REFUSED, code, why);
 	}
-	call->unfit = true;
-	snprintf(call->code, sizeof(call->code), "%s", code);
-	call->local = why;
+}
+
+/* Too many wait before it: its caller hears so now, not at the deadline. */
+static bool call_is_hopeless(const struct call *call)
+{
+	const struct tally *tally = call->tally;
+	return pace_hopeless(&tally->pace, tally->pending_count, call->deadline_us - call->started_us);
+}
+
+bool call_too_late(struct call *call, uint64_t now_us)
+{
+	assert(call->state == CALL_PENDING);
+	if (call->was_unknown ||
+	    !pace_late(&call->tally->pace, now_us - call->started_us, call->deadline_us - now_us)) {
+		return false;
+	}
+	call_unqueue(call);
+	call_will_end(call, OUTCOME_RETRY, "OVERLOADED",
+		      "so many calls waited before it that no answer would have come in time");
+	call->state = CALL_RESTING;
+	call_schedule(call, now_us);
+	return true;
 }
 
 void call_begin(struct call *call, unsigned timeout_ms)
@@ -115,7 +151,11 @@ void call_begin(struct call *call, unsigned timeout_ms)
 	call->started_us = env_now_us(tally->env);
 	call->deadline_us = call->started_us + (uint64_t)timeout_ms * 1000;
 	tally->calls++;
-	if (call->unfit) {
+	if (!call->unsent && call_is_hopeless(call)) {
+		call_will_end(call, OUTCOME_RETRY, "OVERLOADED",
+			      "so many calls wait that this one would not be answered in time");
+	}
+	if (call->unsent) {
 		call->state = CALL_RESTING;
 		call_schedule(call, call->started_us);
 		return;
@@ -128,7 +168,7 @@ void call_begin(struct call *call, unsigned timeout_ms)
 void call_sent(struct call *call, struct channel *channel, uint64_t seq)
 {
 	assert(call->state == CALL_PENDING);
-	list_remove(&call->link);
+	call_unqueue(call);
 	call->state = CALL_SENT;
 	call->channel = channel;
 	call->seq = seq;
@@ -207,8 +247,8 @@ void call_lost(struct call *call)
 
 void call_cancel(struct call *call)
 {
-	if (call->unfit) {
-		call_end(call, OUTCOME_REFUSED);
+	if (call->unsent) {
+		call_end(call, (enum outcome)call->outcome);
 		return;
 	}
 	call_end_unanswered(call, "the client was closed");
@@ -217,7 +257,7 @@ void call_cancel(struct call *call)
 void call_due(struct call *call, uint64_t now_us)
 {
 	assert(list_empty(&call->due.link));
-	if (call->tally->closing || call->unfit) {
+	if (call->tally->closing || call->unsent) {
 		call_cancel(call);
 		return;
 	}

@@ -13,11 +13,11 @@
  *   ▼ deadline ▼                                        ▼
  *   └────────► ENDED (callback) ◄───────────────────────┘
  *
- * One that cannot be sent (too large, no words) rests from its start for a moment and ends REFUSED.
- * What ends how. A deadline that comes while nothing of the call can be
- * under way is RETRY; otherwise UNKNOWN, for reads always RETRY. After an attempt
- * without an answer the next ones carry SETTLE, so that the server keeps their
- * refusal under the request id: an older copy that arrives late then gets the
+ * One that cannot be sent (too large, no words) rests from its start for a moment and ends REFUSED; so does,
+ * and ends RETRY, one that would not be answered before its deadline, because so many wait before it
+ * (pace.h). What ends how. A deadline that comes while nothing of the call can be under way is RETRY;
+ * otherwise UNKNOWN, for reads always RETRY. After an attempt without an answer the next ones carry SETTLE,
+ * so that the server keeps their refusal under the request id: an older copy that arrives late then gets the
  * same refusal, and REFUSED is definite (ARCHITECTURE D9). */
 #ifndef CLIENT_CALL_H
 #define CLIENT_CALL_H
@@ -44,7 +44,7 @@ struct call {
 	uint16_t id_len;
 	bool read; /* may be repeated without an id */
 	bool dryrun;
-	bool unfit; /* it cannot be sent: code and local say why */
+	bool unsent; /* it is not sent: outcome, code and local say how it ends */
 
 	uint8_t state;
 	uint8_t outcome;
@@ -75,11 +75,15 @@ static inline const struct call *call_of_const(const struct tally_call *public)
 	return (const struct call *)public;
 }
 
-/* It cannot be sent as asked, and ends REFUSED soon after its start. The first reason counts. why: static. */
+/* It cannot be sent as asked, and ends REFUSED soon after its start. The first reason counts. why: static.
+ */
 void call_refuse(struct call *call, const char *code, const char *why);
 /* Fields are set, text is filled (request.h): the call becomes PENDING, or waits for its end when it was
  * refused. */
 void call_begin(struct call *call, unsigned timeout_ms);
+/* Its turn has come, and no answer would come before its deadline: nothing of it can be under way, and it
+ * ends RETRY in a moment instead of being sent. */
+bool call_too_late(struct call *call, uint64_t now_us);
 /* Its text is in channel's output. */
 void call_sent(struct call *call, struct channel *channel, uint64_t seq);
 /* The whole answer came; bytes are the channel's and writable until this returns. */

@@ -131,6 +131,7 @@ static void channel_answer(struct channel *channel, struct slice attribute, stru
 		return;
 	case CHANNEL_CALL:
 		channel->window += channel->window < channel->tally->pipeline_max;
+		pace_answered(&channel->tally->pace, now_us - slot.sent_us);
 		compass_heard(&channel->tally->compass, channel->node, now_us, now_us - slot.sent_us);
 		if (slot.call != NULL) {
 			call_answered(slot.call, attribute, reply);

@@ -52,7 +52,7 @@ static void client_dispatch(struct tally *tally)
 {
 	uint64_t now_us = env_now_us(tally->env);
 	size_t passed_over = 0;
-	bool sent = false;
+	size_t sent = 0;
 	while (!list_empty(&tally->pending) && passed_over < tally->channel_count) {
 		struct list *link = list_pop(&tally->channels);
 		list_append(&tally->channels, link);
@@ -65,11 +65,15 @@ static void client_dispatch(struct tally *tally)
 		if (call->deadline_us <= now_us) {
 			break; /* the alarm that ends it is due */
 		}
-		channel_send(channel, call, now_us);
 		passed_over = 0;
-		sent = true;
+		if (call_too_late(call, now_us)) {
+			continue;
+		}
+		channel_send(channel, call, now_us);
+		sent++;
 	}
-	if (sent) {
+	pace_sent(&tally->pace, now_us, sent, !list_empty(&tally->pending));
+	if (sent > 0) {
 		compass_busy(&tally->compass);
 	}
 }
@@ -106,6 +110,8 @@ static void client_turn_cb(struct env_turn *turn)
 	}
 	if (compass_serves(&tally->compass)) {
 		client_dispatch(tally);
+	} else {
+		pace_pause(&tally->pace);
 	}
 	list_for_each (link, &tally->channels) {
 		channel_flush(list_entry(link, struct channel, link));

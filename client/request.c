@@ -90,7 +90,7 @@ static bool request_fits(struct call *call, struct slice id, const struct extent
 	} else if (extent->too_large || extent->text + id.len + ENVELOPE_TEXT > LIMIT_REQUEST_BYTES) {
 		call_refuse(call, "TOO_LARGE", too_large);
 	}
-	return !call->unfit;
+	return !call->unsent;
 }
 
 /* ---- the text of a call ---- */
@@ -118,7 +118,7 @@ bool request_counts(struct call *call, const void *words, size_t count, size_t e
 	} else if (count > (WORDS_MAX - 2) / each) {
 		call_refuse(call, "TOO_LARGE", too_large);
 	}
-	return !call->unfit;
+	return !call->unsent;
 }
 
 void request_make(struct call *call, struct slice id, const struct slice *words, size_t count)

@@ -17,6 +17,10 @@
  * exactly once and never before the starting function has returned, also when the client closes.
  * Text given to a start function is copied.
  *
+ * More than the cluster answers. Calls wait in the client while its connections are full (pipeline_max). When so
+ * many wait that one would not be answered before its deadline, it ends in a moment: TALLY_RETRY, OVERLOADED, attempts 0.
+ * So timeout_ms also says how long a call may wait for its turn: 250 for a buyer who watches, 60,000 for an import.
+ *
  * What cannot be sent is not: the callback tells TALLY_REFUSED, with attempts 0. The code is TOO_LARGE for
  * more than 1,310,720 bytes of text (158 of which may go to the id and what is put in front) or for a million
  * words; VALIDATION for a NULL where a text or a list is wanted (bytes may be NULL when their length is 0),

@@ -14,10 +14,14 @@ struct fake_conn {
 	struct env_stream *stream;
 	struct buf input;
 	struct resp_request_state state;
+	struct list later; /* struct fake_write, in order */
+	struct env_timer timer;
 };
 
 struct fake_write {
 	struct env_write write;
+	struct list link;
+	uint64_t at_us;
 	char bytes[];
 };
 
@@ -27,14 +31,50 @@ static void fake_write_cb(struct env_write *write, int status)
 	free(list_entry(write, struct fake_write, write));
 }
 
+static void fake_write(struct fake_conn *conn, struct fake_write *message)
+{
+	struct slice slice = slice_of(message->bytes, strlen(message->bytes));
+	env_stream_write(conn->stream, &message->write, &slice, 1);
+}
+
+static void fake_later_cb(struct env_timer *timer)
+{
+	struct fake_conn *conn = list_entry(timer, struct fake_conn, timer);
+	while (!list_empty(&conn->later)) {
+		struct fake_write *message = list_entry(conn->later.next, struct fake_write, link);
+		if (message->at_us > env_now_us(conn->node->env)) {
+			env_timer_start_at(timer, message->at_us);
+			return;
+		}
+		list_remove(&message->link);
+		fake_write(conn, message);
+	}
+}
+
+/* Behind what the connection is still owed. */
 static void fake_send(struct fake_conn *conn, const char *text)
 {
 	size_t len = strlen(text);
 	struct fake_write *message = calloc(1, sizeof(*message) + len + 1);
 	memcpy(message->bytes, text, len + 1);
 	message->write.cb = fake_write_cb;
-	struct slice slice = slice_of(message->bytes, len);
-	env_stream_write(conn->stream, &message->write, &slice, 1);
+	list_init(&message->link);
+	if (conn->node->pace_us == 0) {
+		fake_write(conn, message);
+		return;
+	}
+	message->at_us = conn->node->busy_us;
+	list_append(&conn->later, &message->link);
+	if (!env_timer_armed(&conn->timer)) {
+		env_timer_start_at(&conn->timer, message->at_us);
+	}
+}
+
+/* One more command takes its time behind those before it. */
+static void fake_work(struct fake_node *node)
+{
+	uint64_t now_us = env_now_us(node->env);
+	node->busy_us = (node->busy_us > now_us ? node->busy_us : now_us) + node->pace_us;
 }
 
 static void fake_status(struct fake_conn *conn)
@@ -82,6 +122,7 @@ static void fake_command(struct fake_conn *conn, const struct slice *words, size
 		fake_status(conn);
 	} else {
 		node->commands++;
+		fake_work(node);
 		fake_remember(node, words, count);
 		const char *reply = node->answer(node, words, count);
 		if (reply == FAKE_CLOSE) {
@@ -125,6 +166,10 @@ static void fake_closed_cb(void *owner, int status)
 	struct fake_conn *conn = owner;
 	(void)status;
 	list_remove(&conn->link);
+	env_timer_stop(&conn->timer);
+	for (struct list *link = list_pop(&conn->later); link != NULL; link = list_pop(&conn->later)) {
+		free(list_entry(link, struct fake_write, link));
+	}
 	buf_fini(&conn->input);
 	resp_request_fini(&conn->state);
 	free(conn);
@@ -140,6 +185,8 @@ static void fake_accepted(void *owner, struct env_stream *stream)
 	conn->stream = stream;
 	buf_init(&conn->input, MIB(64));
 	resp_request_init(&conn->state);
+	list_init(&conn->later);
+	env_timer_init(node->env, &conn->timer, fake_later_cb);
 	list_append(&node->conns, &conn->link);
 	node->accepted++;
 	env_stream_set(stream, &fake_events, conn);

@@ -20,6 +20,8 @@ struct fake_node {
 	char leader[64];     /* leader_client */
 	struct fake_node *members[4]; /* told in the status */
 	bool deaf;           /* reads and answers nothing, as a paused process */
+	uint64_t pace_us;    /* each command takes so long, one after the other; 0: none does */
+	uint64_t busy_us;    /* until then, with those that came so far */
 	const char *hello;   /* the answer to HELLO; NULL: a good one */
 	const char *status;  /* the answer to TALLY STATUS; NULL: from the fields */
 	fake_answer answer;

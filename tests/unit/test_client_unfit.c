@@ -229,7 +229,7 @@ static void test_bound(void)
 	words[2].len++;
 	call = (struct call){.tally = &tally};
 	request_make(&call, SLICE_LIT("id7"), words, 3);
-	ok(call.unfit && call.text == NULL, "a byte more is not sent");
+	ok(call.unsent && call.text == NULL, "a byte more is not sent");
 	resp_request_fini(&state);
 	arena_fini(&arena);
 	buf_fini(&out);

@@ -1,0 +1,241 @@
+/* libtally when more is asked than the cluster answers: a node that answers a thousand commands a second, in
+ * a simulated world. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/client.h"
+#include "tests/lib/tap.h"
+#include "tests/sim/sim.h"
+#include "tests/unit/fake_node.h"
+
+#define SECOND 1000000ull
+#define PACE_US 1000
+#define PIPELINE 16
+
+struct crowd {
+	struct sim *sim;
+	struct sim_host *node_host, *client_host;
+	struct fake_node node;
+	struct tally *tally;
+	struct env_timer timer;
+	unsigned per_ms, timeout_ms; /* calls that begin, and how long they have */
+	uint64_t started, ended, outcomes[5], crowded;
+	uint64_t at_once; /* of the crowded: within five milliseconds */
+	bool closed;
+};
+
+struct crowd_call {
+	struct tally_call call;
+	struct crowd *crowd;
+};
+
+static const char *answer_ok(struct fake_node *node, const struct slice *words, size_t count)
+{
+	(void)node, (void)words, (void)count;
+	return "+OK\r\n";
+}
+
+static void crowd_cb(struct tally_call *call)
+{
+	struct crowd_call *one = call->data;
+	struct crowd *crowd = one->crowd;
+	enum tally_outcome outcome = tally_call_outcome(call);
+	crowd->ended++;
+	crowd->outcomes[outcome]++;
+	if (outcome == TALLY_RETRY && strcmp(tally_call_code(call), "OVERLOADED") == 0) {
+		crowd->crowded++;
+		crowd->at_once += tally_call_latency_us(call) <= 5000;
+	}
+	free(one);
+}
+
+static void crowd_start(struct crowd *crowd)
+{
+	struct crowd_call *one = calloc(1, sizeof(*one));
+	one->crowd = crowd;
+	one->call.data = one;
+	crowd->started++;
+	tally_set_start(crowd->tally, &one->call, "k", 1, "v", 1, crowd->timeout_ms, crowd_cb);
+}
+
+static void crowd_tick(struct env_timer *timer)
+{
+	struct crowd *crowd = list_entry(timer, struct crowd, timer);
+	for (unsigned i = 0; i < crowd->per_ms; i++) {
+		crowd_start(crowd);
+	}
+	env_timer_start(timer, 1);
+}
+
+static void crowd_closed(void *owner)
+{
+	((struct crowd *)owner)->closed = true;
+}
+
+static bool crowd_is_closed(void *owner)
+{
+	return ((struct crowd *)owner)->closed;
+}
+
+static void crowd_open(struct crowd *crowd, unsigned timeout_ms)
+{
+	struct tally_options options = {.servers = "n1:7400", .pipeline_max = PIPELINE};
+	struct err err = {0};
+	memset(crowd, 0, sizeof(*crowd));
+	crowd->sim = sim_new(7);
+	crowd->node_host = sim_host_new(crowd->sim, "n1");
+	crowd->client_host = sim_host_new(crowd->sim, "c1");
+	crowd->node.env = sim_host_start(crowd->node_host);
+	crowd->node.role = "leader";
+	crowd->node.term = 1;
+	crowd->node.answer = answer_ok;
+	crowd->node.pace_us = PACE_US;
+	list_init(&crowd->node.conns);
+	snprintf(crowd->node.address, sizeof(crowd->node.address), "n1:7400");
+	snprintf(crowd->node.leader, sizeof(crowd->node.leader), "n1:7400");
+	fake_node_revive(&crowd->node);
+	struct env *env = sim_host_start(crowd->client_host);
+	crowd->tally = client_open(env, &options, &err);
+	crowd->timeout_ms = timeout_ms;
+	env_timer_init(env, &crowd->timer, crowd_tick);
+}
+
+/* What ended within so long. */
+static void crowd_run(struct crowd *crowd, unsigned per_ms, uint64_t us)
+{
+	crowd->per_ms = per_ms;
+	crowd->ended = crowd->crowded = crowd->at_once = 0;
+	memset(crowd->outcomes, 0, sizeof(crowd->outcomes));
+	env_timer_start(&crowd->timer, 1);
+	sim_run(crowd->sim, us);
+	env_timer_stop(&crowd->timer);
+}
+
+static void crowd_close(struct crowd *crowd)
+{
+	tally_close(crowd->tally, crowd_closed, crowd);
+	sim_run_until(crowd->sim, crowd_is_closed, crowd, 10 * SECOND);
+	fake_node_kill(&crowd->node);
+	sim_run(crowd->sim, SECOND);
+	sim_env_free(sim_host_env(crowd->client_host));
+	sim_env_free(sim_host_env(crowd->node_host));
+	sim_free(crowd->sim);
+}
+
+static void test_crowd(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 200);
+	crowd_run(&crowd, 10, SECOND);
+	crowd_run(&crowd, 10, 3 * SECOND);
+	uint64_t done = crowd.outcomes[TALLY_DONE], unknown = crowd.outcomes[TALLY_UNKNOWN];
+	ok(done > 2700,
+	   "ten times too many calls: the node works for those who still wait (%llu of 3,000 done)",
+	   (unsigned long long)done);
+	ok(unknown < 100, "few are cut off under way (%llu)", (unsigned long long)unknown);
+	ok(crowd.crowded * 10 > crowd.ended * 8, "the others are told OVERLOADED, RETRY (%llu of %llu)",
+	   (unsigned long long)crowd.crowded, (unsigned long long)crowd.ended);
+	ok(crowd.at_once * 100 > crowd.crowded * 98,
+	   "nearly all of them within five milliseconds (%llu of %llu)", (unsigned long long)crowd.at_once,
+	   (unsigned long long)crowd.crowded);
+	crowd_run(&crowd, 0, SECOND);
+	crowd_run(&crowd, 0, SECOND);
+	crowd.per_ms = 1;
+	crowd_start(&crowd);
+	sim_run(crowd.sim, SECOND);
+	ok(crowd.outcomes[TALLY_DONE] == 1 && crowd.ended == 1, "and when they are gone all is as before");
+	crowd_close(&crowd);
+}
+
+/* Those that wait were let in for a node that was faster. */
+static void test_slower(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 400);
+	crowd_run(&crowd, 10, 2 * SECOND);
+	crowd.node.pace_us = 8 * PACE_US;
+	crowd_run(&crowd, 10, SECOND);
+	uint64_t done = crowd.outcomes[TALLY_DONE];
+	ok(done > 90,
+	   "a node that becomes eight times slower does not work in vain meanwhile (%llu of 125 done)",
+	   (unsigned long long)done);
+	crowd_close(&crowd);
+}
+
+/* At half of what the node can do, a pause longer than the calls have. */
+static void test_pause(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 200);
+	crowd.node.pace_us = PACE_US / 2;
+	crowd_run(&crowd, 1, SECOND);
+	crowd.node.busy_us = sim_now_us(crowd.sim) + 400000;
+	crowd_run(&crowd, 1, SECOND);
+	ok(crowd.outcomes[TALLY_DONE] > 400 && crowd.outcomes[TALLY_DONE] < 800,
+	   "a pause of the node costs those calls whose time it takes (%llu of 1,000 done)",
+	   (unsigned long long)crowd.outcomes[TALLY_DONE]);
+	crowd_run(&crowd, 1, SECOND);
+	ok(crowd.outcomes[TALLY_DONE] == crowd.ended && crowd.ended >= 990,
+	   "and a moment later nobody feels it (%llu of %llu)",
+	   (unsigned long long)crowd.outcomes[TALLY_DONE], (unsigned long long)crowd.ended);
+	crowd_close(&crowd);
+}
+
+/* Nor one slow moment for a slow node. */
+static void test_moment(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 1000);
+	crowd.node.pace_us = PACE_US / 2;
+	crowd_run(&crowd, 3, SECOND);
+	crowd_run(&crowd, 1, 2 * SECOND);
+	crowd.node.busy_us = sim_now_us(crowd.sim) + 250000;
+	crowd_run(&crowd, 1, 2 * SECOND);
+	ok(crowd.outcomes[TALLY_DONE] == crowd.ended && crowd.ended > 1900,
+	   "a pause shorter than the calls have costs none (%llu of %llu done)",
+	   (unsigned long long)crowd.outcomes[TALLY_DONE], (unsigned long long)crowd.ended);
+	crowd_close(&crowd);
+}
+
+/* Who gives them long enough may start as many as he likes at once. */
+static void test_patience(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 60000);
+	sim_run(crowd.sim, SECOND);
+	for (unsigned i = 0; i < 20000; i++) {
+		crowd_start(&crowd);
+	}
+	sim_run(crowd.sim, 30 * SECOND);
+	ok(crowd.outcomes[TALLY_DONE] == 20000, "twenty thousand calls of a patient caller are done (%llu)",
+	   (unsigned long long)crowd.outcomes[TALLY_DONE]);
+	crowd_close(&crowd);
+}
+
+/* It says nothing about how fast the others would be answered. */
+static void test_short(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 5);
+	crowd.node.pace_us = 20000;
+	crowd_run(&crowd, 1, SECOND);
+	crowd.node.pace_us = 100;
+	crowd_run(&crowd, 1, SECOND);
+	crowd_run(&crowd, 1, SECOND);
+	ok(crowd.outcomes[TALLY_DONE] >= 990,
+	   "calls too short for a slow node are done when it is fast again (%llu)",
+	   (unsigned long long)crowd.outcomes[TALLY_DONE]);
+	crowd_close(&crowd);
+}
+
+int main(void)
+{
+	test_crowd();
+	test_slower();
+	test_pause();
+	test_moment();
+	test_patience();
+	test_short();
+	return tap_done();
+}
