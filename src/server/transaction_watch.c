@@ -97,7 +97,7 @@ void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc,
 		watch_answer(conn, muted, "ERR WATCH inside MULTI is not allowed");
 		return;
 	}
-	if (before + argc > LIMIT_QUEUED_COMMANDS) {
+	if (before + argc - 1 > LIMIT_QUEUED_COMMANDS) { /* WATCH itself is a word, and no key */
 		watch_answer(conn, muted, "ERR too many keys are watched");
 		return;
 	}

@@ -142,6 +142,35 @@ static void say_long(struct house *house, int fd, const struct buf *text)
 	}
 }
 
+static void test_watched_keys_are_counted(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	struct buf keys, versions;
+	buf_init(&keys, MIB(1));
+	buf_init(&versions, MIB(1));
+	buf_appendf(&keys, "*%d\r\n$5\r\nWATCH\r\n", LIMIT_QUEUED_COMMANDS + 1);
+	buf_appendf(&versions, "*%d\r\n", LIMIT_QUEUED_COMMANDS);
+	for (int i = 0; i < LIMIT_QUEUED_COMMANDS; i++) {
+		buf_appendf(&keys, "$4\r\n%04d\r\n", i);
+		buf_append_text(&versions, ":0\r\n");
+	}
+	buf_append(&versions, "", 1);
+	say_long(&house, fd, &keys);
+	if (is_int(straw.count, 1, "as many keys as the bound says are watched")) {
+		straw_answer(0, (const char *)versions.data);
+		hear(&house, fd, "+OK\r\n", "all of them at once");
+	}
+	say(&house, fd, "WATCH further\r\n");
+	hear(&house, fd, "-ERR too many keys are watched\r\n", "one more is not");
+	close(fd);
+	await_clients(&house, 0);
+	buf_fini(&keys);
+	buf_fini(&versions);
+	house_close(&house);
+}
+
 /* A queue of empty words has no bytes, and a watched key any number of them. */
 static void test_queues_take_memory(void)
 {
@@ -358,6 +387,7 @@ int main(void)
 	test_node_input();
 	test_node_requests_gone();
 	test_slow_readers();
+	test_watched_keys_are_counted();
 	test_queues_take_memory();
 	test_too_long_to_pass_on();
 	return tap_done();
