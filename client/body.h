@@ -38,7 +38,9 @@ struct tally {
 	struct list pending;    /* calls to be sent, in order */
 	size_t pending_count;
 	struct pace pace;
-	struct list channels;   /* struct channel, retiring ones too; the next to be used first */
+	struct list unsent;    /* calls that end without being sent, in order */
+	struct env_timer soon; /* for them */
+	struct list channels;  /* struct channel, retiring ones too; the next to be used first */
 	size_t channel_count;
 	unsigned connections, pipeline_max;
 	bool meta; /* TALLY META ON for each connection */

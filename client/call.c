@@ -15,7 +15,7 @@
 
 static void call_unqueue(struct call *call)
 {
-	call->tally->pending_count -= !list_empty(&call->link);
+	call->tally->pending_count -= !list_empty(&call->link) && !call->unsent;
 	list_remove(&call->link);
 }
 
@@ -110,6 +110,18 @@ static void call_will_end(struct call *call, enum outcome outcome, const char *c
 	call->local = why;
 }
 
+/* A callback may start the next call that is not sent: it waits for the next millisecond, not for an endless
+ * turn. */
+static void call_end_soon(struct call *call)
+{
+	struct tally *tally = call->tally;
+	call->state = CALL_RESTING;
+	list_append(&tally->unsent, &call->link);
+	if (!env_timer_armed(&tally->soon)) {
+		env_timer_start(&tally->soon, 1);
+	}
+}
+
 void call_refuse(struct call *call, const char *code, const char *why)
 {
 	assert(call->state == 0);
@@ -135,8 +147,7 @@ bool call_too_late(struct call *call, uint64_t now_us)
 	call_unqueue(call);
 	call_will_end(call, OUTCOME_RETRY, "OVERLOADED",
 		      "so many calls waited before it that no answer would have come in time");
-	call->state = CALL_RESTING;
-	call_schedule(call, now_us);
+	call_end_soon(call);
 	return true;
 }
 
@@ -155,14 +166,13 @@ void call_begin(struct call *call, unsigned timeout_ms)
 		call_will_end(call, OUTCOME_RETRY, "OVERLOADED",
 			      "so many calls wait that this one would not be answered in time");
 	}
-	if (call->unsent) {
-		call->state = CALL_RESTING;
-		call_schedule(call, call->started_us);
-		return;
-	}
 	/* One that is started while the client closes ends in the next slot, not in an endless turn. */
 	call_schedule(call, tally->closing ? call->started_us : call->deadline_us);
-	call_queue(call);
+	if (call->unsent) {
+		call_end_soon(call);
+	} else {
+		call_queue(call);
+	}
 }
 
 void call_sent(struct call *call, struct channel *channel, uint64_t seq)

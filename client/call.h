@@ -32,7 +32,7 @@ enum call_state { CALL_PENDING = 1, CALL_SENT, CALL_RESTING, CALL_ENDED };
 
 struct call {
 	void *data;       /* tally_call.data */
-	struct list link; /* in tally->pending */
+	struct list link; /* in tally->pending, or tally->unsent */
 	struct wheel_node due;
 	struct tally *tally;
 	tally_call_cb cb;

@@ -45,6 +45,21 @@ static void client_alarm_cb(struct env_timer *timer)
 	}
 }
 
+/* What their callbacks start comes with the next. */
+static void client_soon_cb(struct env_timer *timer)
+{
+	struct tally *tally = list_entry(timer, struct tally, soon);
+	struct list now;
+	list_init(&now);
+	list_splice(&now, &tally->unsent);
+	for (struct list *link = list_pop(&now); link != NULL; link = list_pop(&now)) {
+		call_cancel(list_entry(link, struct call, link));
+	}
+	if (tally->closing) {
+		client_wake(tally);
+	}
+}
+
 /* ---- one turn ---- */
 
 /* Hands pending calls to the channels with room, in turn, so that each carries its share. */
@@ -147,8 +162,10 @@ struct tally *client_open(struct env *env, const struct tally_options *options, 
 	tally->env = env;
 	env_turn_init(env, &tally->turn, client_turn_cb);
 	env_timer_init(env, &tally->alarm, client_alarm_cb);
+	env_timer_init(env, &tally->soon, client_soon_cb);
 	wheel_init(&tally->wheel, env_now_us(env));
 	list_init(&tally->pending);
+	list_init(&tally->unsent);
 	list_init(&tally->channels);
 	pool_init(&tally->pool);
 	arena_init(&tally->arena, ARENA_BYTES);
@@ -173,6 +190,7 @@ void client_free(struct tally *tally)
 	}
 	env_turn_cancel(&tally->turn);
 	env_timer_stop(&tally->alarm);
+	env_timer_stop(&tally->soon);
 	for (size_t i = 0; i < WHEEL_SLOTS; i++) {
 		struct list *slot = &tally->wheel.slots[i];
 		for (struct list *link = list_pop(slot); link != NULL; link = list_pop(slot)) {

@@ -18,7 +18,7 @@
  * Text given to a start function is copied.
  *
  * More than the cluster answers. Calls wait in the client while its connections are full (pipeline_max). When so
- * many wait that one would not be answered before its deadline, it ends in a moment: TALLY_RETRY, OVERLOADED, attempts 0.
+ * many wait that one would not be answered before its deadline, it ends in a millisecond: TALLY_RETRY, OVERLOADED, attempts 0.
  * So timeout_ms also says how long a call may wait for its turn: 250 for a buyer who watches, 60,000 for an import.
  *
  * What cannot be sent is not: the callback tells TALLY_REFUSED, with attempts 0. The code is TOO_LARGE for

@@ -21,7 +21,7 @@ struct crowd {
 	struct env_timer timer;
 	unsigned per_ms, timeout_ms; /* calls that begin, and how long they have */
 	uint64_t started, ended, outcomes[5], crowded;
-	uint64_t at_once; /* of the crowded: within five milliseconds */
+	uint64_t at_once; /* of the crowded: within two milliseconds */
 	bool closed;
 };
 
@@ -45,7 +45,7 @@ static void crowd_cb(struct tally_call *call)
 	crowd->outcomes[outcome]++;
 	if (outcome == TALLY_RETRY && strcmp(tally_call_code(call), "OVERLOADED") == 0) {
 		crowd->crowded++;
-		crowd->at_once += tally_call_latency_us(call) <= 5000;
+		crowd->at_once += tally_call_latency_us(call) <= 2000;
 	}
 	free(one);
 }
@@ -137,7 +137,7 @@ static void test_crowd(void)
 	ok(crowd.crowded * 10 > crowd.ended * 8, "the others are told OVERLOADED, RETRY (%llu of %llu)",
 	   (unsigned long long)crowd.crowded, (unsigned long long)crowd.ended);
 	ok(crowd.at_once * 100 > crowd.crowded * 98,
-	   "nearly all of them within five milliseconds (%llu of %llu)", (unsigned long long)crowd.at_once,
+	   "nearly all of them within two milliseconds (%llu of %llu)", (unsigned long long)crowd.at_once,
 	   (unsigned long long)crowd.crowded);
 	crowd_run(&crowd, 0, SECOND);
 	crowd_run(&crowd, 0, SECOND);
