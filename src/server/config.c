@@ -296,7 +296,7 @@ void config_help(struct buf *out)
 	buf_append_text(
 		out,
 		"  --help, --version\n\n"
-		"exit status: 0 stopped on SIGTERM or SIGINT, 1 could not start, 2 wrong settings.\n"
+		"exit status: 0 stopped on SIGTERM or SIGINT, 1 could not start or go on, 2 wrong settings.\n"
 		"SIGTERM hands leadership over first and ends within two seconds.\n\n"
 		"A cluster of three on one machine, first node:\n"
 		"  tallyd --id 1 --dir d1 --listen 127.0.0.1:7401 --peer-listen 127.0.0.1:7501 \\\n"
