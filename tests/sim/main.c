@@ -63,6 +63,31 @@ static uint64_t number(const char *text)
 	return value;
 }
 
+static bool is_kind(const char *name, size_t len)
+{
+	bool is = len == 4 && memcmp(name, "none", 4) == 0;
+	for (unsigned i = 0; !is && nemesis_kind_name(i) != NULL; i++) {
+		is = strlen(nemesis_kind_name(i)) == len && memcmp(name, nemesis_kind_name(i), len) == 0;
+	}
+	return is;
+}
+
+/* A name that is none of a fault would be a calm run, which passes. */
+static const char *check_kinds(const char *list)
+{
+	for (const char *name = list;; name++) {
+		size_t len = strcspn(name, ",");
+		if (!is_kind(name, len)) {
+			fprintf(stderr, "sim: no fault is called '%.*s'; --help names them\n", (int)len, name);
+			exit(2);
+		}
+		name += len;
+		if (*name == '\0') {
+			return list;
+		}
+	}
+}
+
 static void parse(struct plan *plan, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -97,7 +122,7 @@ static void parse(struct plan *plan, int argc, char **argv)
 		} else if (strcmp(argv[i], "--history") == 0 && value != NULL) {
 			plan->run.history = value, i++;
 		} else if (strcmp(argv[i], "--faults") == 0 && value != NULL) {
-			plan->run.only = value, i++;
+			plan->run.only = check_kinds(value), i++;
 		} else {
 			usage(2);
 		}

@@ -34,4 +34,8 @@ cmp_ok(abs($speed / ($json->{times_real_time} || 1) - 1), '<', 0.1, 'and only th
 
 ($code, $text) = sim('--nodes 2 --seeds 1');
 ok($code == 2 && $text =~ /^usage: /, 'two nodes are no cluster of its kind: usage') or diag("exit $code: $text");
+($code, $text) = sim('--faults power,pwoer --seeds 1');
+is("$code $text", "2 sim: no fault is called 'pwoer'; --help names them\n", 'a fault that nobody knows is no calm run');
+($code, $text) = sim('--faults none --seeds 1');
+ok($code == 0 && $text =~ /^ok seed 1 /, '`none` is one') or diag("exit $code: $text");
 done_testing;
