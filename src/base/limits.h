@@ -51,6 +51,10 @@
 #define LIMIT_NODE_OUTPUT MIB(128)
 #define LIMIT_NODE_PARKED MIB(16)     /* requests that wait for a leader to be known; beyond: retry */
 #define LIMIT_LISTEN_ADDRESSES 16     /* of one name; a node that is to listen on a longer list does not start */
+/* A name's addresses are dialled one beside the other, each after so long without an answer of those before; where
+ * so many are under way, the next waits until one of them fails. */
+#define LIMIT_DIAL_NEXT_MS 250
+#define LIMIT_DIALS 8
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
 #define LIMIT_QUEUED_BYTES MIB(8)     /* memory they take, of one connection; watched keys as much again */

@@ -1,12 +1,12 @@
 /* Streams of the libuv body: our own non-blocking sockets, watched by uv_poll.
  *
  *   RESOLVING ──▶ CONNECTING ──▶ OPEN ──▶ ENDED ──▶ CLOSING ──▶ GONE ──▶ freed
- *       │     ▲        │           │      (peer's end; writes      ▲
- *       │     └────────┤           │       go out first)           │
- *       │  next address│           │                               │
+ *       │              │           │      (peer's end; writes      ▲
+ *       │              │           │       go out first)           │
  *       └──────────────┴───────────┴───────────────────────────────┘
  *
- * What is up to OPEN is in uv_dial.c; writing, reading and closing are here. A write
+ * What is up to OPEN is in uv_dial.c, with sockets of its own; the one that connected is ours. Writing, reading
+ * and closing are here. A write
  * goes to the kernel at once with one sendmsg; what the kernel does not take waits for the socket. Either way
  * its callback is put on a list that the turn's end works through. CLOSING waits for libuv to let go of the
  * handle; GONE is on the list of closed events. Sends never raise SIGPIPE: the process may not be ours. */
@@ -50,6 +50,8 @@ struct uv_stream *uv_stream_new(struct uv_env *e, int fd)
 	s->e = e;
 	s->fd = fd;
 	list_init(&s->queue);
+	list_init(&s->dials);
+	env_timer_init(&e->env, &s->dial_timer, uv_dial_timer_cb);
 	list_append(&e->streams, &s->link);
 	return s;
 }
@@ -93,17 +95,14 @@ static void poll_closed_cb(uv_handle_t *handle)
 {
 	struct uv_stream *s = list_entry((uv_poll_t *)handle, struct uv_stream, poll);
 	struct uv_env *e = s->e;
+	assert(s->state == STREAM_CLOSING);
 	s->unpolling = false;
-	if (s->state == STREAM_CLOSING) {
-		stream_gone(s);
-	} else {
-		assert(s->state == STREAM_RESOLVING);
-		uv_dial_next(s);
-	}
+	stream_gone(s);
 	uv_env_uncount(e);
 }
 
-void uv_stream_drop_socket(struct uv_stream *s)
+/* Gives it back, first to libuv and then to the kernel. */
+static void drop_socket(struct uv_stream *s)
 {
 	if (s->polled) {
 		s->polled = false;
@@ -138,7 +137,7 @@ void uv_stream_shut(struct uv_stream *s, int status)
 	if (s->fd >= 0) {
 		drop_input(s);
 	}
-	uv_stream_drop_socket(s);
+	drop_socket(s);
 	if (!s->unpolling) {
 		stream_gone(s);
 	}
@@ -149,7 +148,8 @@ void uv_stream_shut(struct uv_stream *s, int status)
 void uv_stream_watch(struct uv_stream *s)
 {
 	int want = 0;
-	if (s->state == STREAM_CONNECTING || !list_empty(&s->queue)) {
+	assert(s->polled);
+	if (!list_empty(&s->queue)) {
 		want |= UV_WRITABLE;
 	}
 	if (s->state == STREAM_OPEN && !s->paused) {
@@ -266,10 +266,6 @@ static void poll_cb(uv_poll_t *poll, int status, int events)
 		s->watched = 0; /* libuv stopped it: an error is pending on the socket, and reading or writing tells which */
 		events = UV_READABLE | UV_WRITABLE;
 	}
-	if (s->state == STREAM_CONNECTING) {
-		uv_dial_connected(s);
-		return;
-	}
 	if ((events & UV_READABLE) != 0 && s->state == STREAM_OPEN && !s->paused) {
 		stream_read(s);
 	}
@@ -364,7 +360,7 @@ void uv_stream_write(struct env_stream *stream, struct env_write *write, const s
 	list_append(&s->queue, &write->link);
 	s->unsent += total;
 	advance(s, sent);
-	if (s->state != STREAM_RESOLVING) {
+	if (s->state >= STREAM_OPEN) {
 		uv_stream_watch(s);
 	}
 }

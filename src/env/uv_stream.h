@@ -30,6 +30,9 @@ struct uv_stream {
 	bool unpolling;                    /* its close has not been called back */
 	struct uv_dial_question *question; /* the resolver has not answered */
 	struct addrinfo *addresses, *next; /* all of a name, ours while dialling; those not dialled yet */
+	struct list dials;                 /* addresses that are being dialled, each with a socket of its own */
+	unsigned dial_count;
+	struct env_timer dial_timer;
 	const struct env_stream_events *events;
 	void *owner;
 	struct list queue; /* writes the kernel has not taken whole */
@@ -43,16 +46,12 @@ struct uv_stream *uv_stream_new(struct uv_env *e, int fd);
 int uv_stream_poll(struct uv_stream *s);
 /* The events that its state asks for. */
 void uv_stream_watch(struct uv_stream *s);
-/* Gives the socket back, first to libuv and then to the kernel. */
-void uv_stream_drop_socket(struct uv_stream *s);
 /* CLOSING, with what closed will say. */
 void uv_stream_shut(struct uv_stream *s, int status);
 
-/* The socket of one that is CONNECTING tells how it went. */
-void uv_dial_connected(struct uv_stream *s);
-/* The next address, once libuv has let go of the last one's socket. */
-void uv_dial_next(struct uv_stream *s);
-/* No further address, and no answer of the resolver any more. */
+/* The addresses dialled so far have been silent for a while. */
+void uv_dial_timer_cb(struct env_timer *timer);
+/* No address any more, and no answer of the resolver: what dials is closed. */
 void uv_dial_forget(struct uv_stream *s);
 
 #endif /* ENV_UV_STREAM_H */

@@ -333,6 +333,75 @@ static void test_addresses(struct env *env)
 	env_listener_close(listener);
 }
 
+/* What this program calls the kernel: connecting to 127.0.0.9 is without an answer, for its socket is one end of
+ * this pair instead, which never has room. */
+static int silent[2] = {-1, -1};
+
+int connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+	int (*real)(int, const struct sockaddr *, socklen_t);
+	*(void **)&real = dlsym(RTLD_NEXT, "connect");
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+	if (address->sa_family != AF_INET || v4->sin_addr.s_addr != inet_addr("127.0.0.9")) {
+		return real(fd, address, len);
+	}
+	char bytes[4096] = {0};
+	socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, silent);
+	while (send(silent[0], bytes, sizeof(bytes), MSG_NOSIGNAL) > 0) {
+	}
+	dup2(silent[0], fd);
+	close(silent[0]);
+	errno = EINPROGRESS;
+	return -1;
+}
+
+/* The other end of the pair reads what is there, and then the end. */
+static bool silent_is_closed(void)
+{
+	char bytes[4096];
+	ssize_t n;
+	while ((n = recv(silent[1], bytes, sizeof(bytes), 0)) > 0) {
+	}
+	close(silent[1]);
+	return n == 0;
+}
+
+static void test_silence(struct env *env)
+{
+	static const char *const silent_first[] = {"127.0.0.9", "127.0.0.2", "127.0.0.1", NULL};
+	static const char *const silent_and_none[] = {"127.0.0.9", "127.0.0.2", NULL};
+	struct crowd crowd = {0};
+	struct err err = {0};
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", crowd_accepted, &crowd, &err);
+	char address[64];
+	snprintf(address, sizeof(address), "several.test:%u", env_listener_port(listener));
+	several = silent_first;
+	struct dial dial = {0};
+	struct env_stream *stream = env_connect(env, address, &dial_events, &dial);
+	uv_env_run_until(env, dial_told, &dial, 10000);
+	ok(dial.opened == 1 && dial.status == 0, "a silent address does not hold up those behind it");
+	ok(silent_is_closed(), "and is given up when one of them connects");
+	if (dial.opened == 1) {
+		uv_env_run_until(env, crowd_came, &crowd, PATIENCE_MS);
+		env_stream_close(crowd.streams[0]);
+	}
+	env_stream_close(stream);
+	uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
+
+	several = silent_and_none;
+	dial = (struct dial){0};
+	stream = env_connect(env, address, &dial_events, &dial);
+	uv_env_run_until(env, dial_told, &dial, 500);
+	is_int(dial.opened, 0, "what failed behind a silent one does not end the stream");
+	if (dial.closed == 0) {
+		env_stream_close(stream);
+	}
+	uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
+	ok(dial.closed == 1 && dial.end == ERR_CANCELLED, "closed while it dials, it ends once");
+	ok(silent_is_closed(), "and so does what it dialled");
+	env_listener_close(listener);
+}
+
 static struct env_listener *listen_several(struct env *env, unsigned port, struct crowd *crowd, struct err *err)
 {
 	char address[64];
@@ -441,6 +510,7 @@ int main(void)
 	test_lock_across(env);
 	test_names(env);
 	test_addresses(env);
+	test_silence(env);
 	test_listen_on_all(env);
 	test_listen_on_some(env);
 	test_listen_bound(env);
