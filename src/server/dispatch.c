@@ -13,6 +13,8 @@
 #define GRACE_MS 1000
 /* Under overload, a client with calls under way is served before others for so long; then others are. */
 #define FAVOUR_US 500000
+/* While versions are mixed, what this node does not understand may come a thousand times a second. */
+#define FOREIGN_LINE_US 60000000ull
 /* Answers to another node: those that are not short keep so much free of what may be unsent to it. */
 #define ANSWER_RESERVE MIB(4)
 _Static_assert(LIMIT_FRAME + ANSWER_RESERVE < LIMIT_PEER_QUEUE, "the longest finds room in an empty queue");
@@ -391,30 +393,45 @@ static void dispatch_foreign_answered(struct call *call)
 	call_release(call);
 }
 
+/* This copy did nothing. That is no refusal: an earlier one under its id may have been executed by a leader
+ * that understood it, and the next leader may understand this one. */
+static void dispatch_foreign_bad(struct dispatch *dispatch, struct call *call, const char *why)
+{
+	struct node *node = dispatch->node;
+	uint64_t now_us = env_now_us(node->env);
+	node->counters.foreign_bad++;
+	if (dispatch->foreign_told_us == 0 || now_us - dispatch->foreign_told_us >= FOREIGN_LINE_US) {
+		dispatch->foreign_told_us = now_us;
+		log_event(node->log, LOG_WARN, "forwarded_request_bad",
+			  "from=%" PRIu64 " reason=\"%s\" count=%" PRIu64, call->from_id, why,
+			  node->counters.foreign_bad);
+	}
+	call_answer_code(call, CODE_NOT_UNDERSTOOD, NULL);
+}
+
 void dispatch_foreign(struct dispatch *dispatch, uint64_t from_id, uint64_t token, struct slice frame)
 {
 	struct node *node = dispatch->node;
 	struct call *call = call_take(node);
 	struct request *request = &call->request;
-	bool unknown = false;
+	uint64_t leader_id = 0;
 	call->from_id = from_id;
 	call->token = token;
 	call->answered = dispatch_foreign_answered;
-	request->protocol = 2;
+	request->protocol = 2; /* until the frame tells; errors are the same in both */
 	node->counters.foreign++;
-	int status = forward_decode(frame, &node->arena, request, &unknown);
-	uint64_t leader_id = 0;
-	if (status != 0 || unknown) {
-		node->counters.foreign_bad++;
-		log_event(node->log, LOG_WARN, "forwarded_request_bad", "from=%llu reason=\"%s\"",
-			  (unsigned long long)from_id, unknown ? "unknown command" : err_name(status));
-		/* This copy did nothing. That is no refusal: an earlier one under its id may have been executed
-		 * by a leader that understood it, and the next leader may understand this one. */
-		call_answer_code(call, CODE_NOT_UNDERSTOOD, NULL);
-	} else if (node->state != NODE_SERVING) {
+	if (node->state != NODE_SERVING) {
 		call_answer_code(call, CODE_STOPPING, NULL);
-	} else if (shard_role(node->shard, &leader_id) != SHARD_LEADS) {
+		return;
+	}
+	if (shard_role(node->shard, &leader_id) != SHARD_LEADS) {
 		call_answer_code(call, CODE_NOT_LEADER, NULL);
+		return;
+	}
+	bool unknown = false;
+	int status = forward_decode(frame, &node->arena, request, &unknown);
+	if (status != 0 || unknown) {
+		dispatch_foreign_bad(dispatch, call, unknown ? "unknown command" : err_name(status));
 	} else {
 		request->arrived_us = env_now_us(node->env);
 		dispatch_submit(dispatch, call);

@@ -23,7 +23,8 @@ struct dispatch {
 	struct list parked; /* in the order of arrival */
 	size_t parked_bytes, parked_count;
 	uint64_t walk;
-	struct env_timer timer; /* armed while something is parked */
+	uint64_t foreign_told_us; /* when the last line about what was not understood was written */
+	struct env_timer timer;   /* armed while something is parked */
 };
 
 void dispatch_init(struct dispatch *dispatch, struct node *node);

@@ -160,6 +160,11 @@ static void test_foreign(void)
 	house_close(&house);
 }
 
+static void count_line(void *owner, enum log_level level, const char *line)
+{
+	*(unsigned *)owner += strstr(line, "forwarded_request_bad") != NULL;
+}
+
 /* What a leader of another version does not understand may have happened under the same id before, and the
  * next leader may understand it: a refusal would be taken for the last word. */
 static void test_foreign_versions(void)
@@ -173,7 +178,11 @@ static void test_foreign_versions(void)
 	static const uint8_t later[] = {1, 0, 2, 0, 0, 0,   0,   0,   1,   0, 0,   0,
 					0, 1, 0, 2, 4, 'S', 'E', 'T', 'X', 1, 'k', 0};
 	struct house house;
+	unsigned told = 0;
 	house_open(&house, SHARD_LEADS, 1);
+	house.log.sink = count_line;
+	house.log.owner = &told;
+	house.log.level = LOG_WARN;
 	straw.config.on_forwarded(straw.config.owner, 3, 100, slice_of(later, sizeof later));
 	ok(foreign_said(said, OUTCOME_RETRY), "a command that this node does not know is to be asked again");
 	straw.config.on_forwarded(straw.config.owner, 3, 101, SLICE_LIT("\2nonsense"));
@@ -182,6 +191,13 @@ static void test_foreign_versions(void)
 	ok(foreign_said(said, OUTCOME_RETRY), "and what is none");
 	is_int(straw.reply_count, 3, "each is answered, once");
 	is_int(straw.count, 0, "and not run");
+	is_int(told, 1, "the log has one line about them");
+	set_role(&house, SHARD_FOLLOWS, 2);
+	straw.config.on_forwarded(straw.config.owner, 3, 103, SLICE_LIT("\1nonsense"));
+	ok(foreign_said("-NOT_LEADER {\"outcome\":\"retry\",\"reason\":\"this node does not lead and knows "
+			"no leader yet: ask again soon, or another node\"}\r\n",
+			OUTCOME_RETRY),
+	   "a node that does not lead says so also of what it does not understand");
 	house_close(&house);
 }
 
