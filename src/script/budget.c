@@ -21,6 +21,10 @@
 
 /* Strings from here on make VM instructions slow (comparison is linear): they are counted, and dearer. */
 #define LONG_STRING KIB(2)
+/* An instruction may copy all that stands behind `...`: looked for in pieces of so many values, and so many
+ * are copied in the time of a step. */
+#define VARARGS_STEP 64
+#define VARARGS_A_STEP 16
 /* A refused allocation makes Lua collect everything before it tries again. */
 #define REFUSAL_STEPS 1000000
 
@@ -34,10 +38,22 @@ struct budget_slab {
 
 /* ---- the hook ---- */
 
+/* What stands behind `...` in the running function, about. */
+static size_t count_varargs(lua_State *L, const lua_Debug *where)
+{
+	int count = 0;
+	while (lua_getlocal(L, where, -(count + VARARGS_STEP)) != NULL) {
+		lua_pop(L, 1);
+		count += VARARGS_STEP;
+	}
+	return (size_t)count;
+}
+
 static void count_hook(lua_State *L, lua_Debug *where)
 {
 	struct budget *b = budget_of(L);
-	b->left -= (int64_t)((size_t)lua_gethookcount(L) * (1 + b->longest / LONG_STRING));
+	size_t each = 1 + b->longest / LONG_STRING + count_varargs(L, where) / VARARGS_A_STEP;
+	b->left -= (int64_t)((size_t)lua_gethookcount(L) * each);
 	if (b->left < 0 && b->active) {
 		budget_spent(L);
 	}

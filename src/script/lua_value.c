@@ -107,7 +107,9 @@ static void raise_unknown(lua_State *L, int index, const struct fields *fields, 
 		if (lua_type(L, -1) != LUA_TSTRING) {
 			luaL_error(L, "%s: names are expected, not a list", what);
 		}
-		const char *name = lua_tostring(L, -1);
+		size_t len;
+		const char *name = lua_tolstring(L, -1, &len);
+		budget_charge(L, 4 + fields->count + len / 64);
 		if (fields_find_name(fields, slice_str(name)) < 0 &&
 		    (unknown == NULL || strcmp(name, unknown) < 0)) {
 			unknown = name;

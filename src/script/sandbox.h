@@ -13,6 +13,10 @@
 
 #include "script/budget.h"
 
+/* So many values at most come out of a text or a list at once; Lua's own bound of the C stack is higher, but
+ * not by much. */
+#define SANDBOX_VALUES_MAX 8000
+
 enum sandbox_flavour { SANDBOX_PROCEDURE, SANDBOX_REDIS };
 
 /* Leaves a new table of all globals of the flavour on the stack, libraries among them as locked tables.
@@ -35,7 +39,8 @@ const char *sandbox_tostring(lua_State *L, int index, size_t *len);
 /* The text for an error value at index: never raises, no addresses. Valid while on the stack. */
 const char *sandbox_error_text(lua_State *L, int index);
 
-/* Pushes an array of the keys of the table at index (absolute), in the order of pairs. Raises for keys without order. */
+/* Pushes an array of the keys of the table at index (absolute), in the order of pairs. Raises for keys
+ * without order. */
 void sandbox_push_sorted_keys(lua_State *L, int index);
 
 /* ---- inside the room: the libraries ---- */

@@ -284,6 +284,35 @@ static int charged(lua_State *L)
 	return lua_gettop(L);
 }
 
+/* A negative place counts from the end. */
+static lua_Integer from_front(lua_Integer place, size_t len)
+{
+	return place >= 0 ? place : place < -(lua_Integer)len ? 0 : (lua_Integer)len + place + 1;
+}
+
+static int str_byte(lua_State *L)
+{
+	struct slice text = check_text(L, 1);
+	lua_Integer first = luaL_optinteger(L, 2, 1), last = luaL_optinteger(L, 3, first);
+	first = from_front(first, text.len);
+	last = from_front(last, text.len);
+	first = first < 1 ? 1 : first;
+	last = last > (lua_Integer)text.len ? (lua_Integer)text.len : last;
+	if (first > last) {
+		return 0;
+	}
+	if (last - first >= SANDBOX_VALUES_MAX) {
+		return luaL_error(L, "string slice too long");
+	}
+	int count = (int)(last - first) + 1;
+	luaL_checkstack(L, count, "string slice too long");
+	budget_charge(L, (size_t)count / 4);
+	for (int i = 0; i < count; i++) {
+		lua_pushinteger(L, text.data[first - 1 + i]);
+	}
+	return count;
+}
+
 static int str_rep(lua_State *L)
 {
 	struct slice text = check_text(L, 1);
@@ -331,14 +360,11 @@ static int str_format(lua_State *L)
 
 void sandbox_string_open(lua_State *L, enum sandbox_flavour flavour)
 {
-	static const char *const as_they_are[] = {"byte", "len", "sub", NULL};
+	static const char *const as_they_are[] = {"len", "sub", NULL};
 	static const char *const by_size[] = {"char",    "lower",  "pack",  "packsize",
 					      "reverse", "unpack", "upper", NULL};
-	static const luaL_Reg ours[] = {{"find", str_find},
-					{"match", str_match},
-					{"gmatch", str_gmatch},
-					{"gsub", str_gsub},
-					{NULL, NULL}};
+	static const luaL_Reg ours[] = {{"byte", str_byte},     {"find", str_find}, {"match", str_match},
+					{"gmatch", str_gmatch}, {"gsub", str_gsub}, {NULL, NULL}};
 	(void)flavour;
 	int lib = lua_gettop(L) - 1;
 	luaL_setfuncs(L, ours, 0);

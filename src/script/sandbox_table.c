@@ -6,8 +6,6 @@
 
 #include <lauxlib.h>
 
-#define UNPACK_MAX 8000 /* Lua's own bound of the C stack is higher, but not by much */
-
 static lua_Integer raw_length(lua_State *L, int arg)
 {
 	return (lua_Integer)lua_rawlen(L, arg);
@@ -97,7 +95,7 @@ static int table_unpack(lua_State *L)
 		return 0;
 	}
 	lua_Unsigned count = (lua_Unsigned)to - (lua_Unsigned)from;
-	if (count >= UNPACK_MAX || !lua_checkstack(L, (int)++count)) {
+	if (count >= SANDBOX_VALUES_MAX || !lua_checkstack(L, (int)++count)) {
 		return luaL_error(L, "too many results to unpack");
 	}
 	budget_charge(L, (size_t)count / 4);

@@ -127,6 +127,37 @@ static void says(const char *part, const char *sentence)
 	}
 }
 
+static void costs(const char *body, uint64_t least, const char *sentence)
+{
+	struct script_stats before, after;
+	script_stats(w.host, &before);
+	is_int(run(body), 0, "%s is done", sentence);
+	script_stats(w.host, &after);
+	ok(after.steps - before.steps > least, "and costs what it takes (%" PRIu64 " steps)",
+	   after.steps - before.steps);
+}
+
+/* What is done with many values in one step, or by one call of ours. */
+static void many_values(void)
+{
+	costs("local t = {} for i = 1, 7990 do t[i] = i end local function f(...) for i = 1, 1000 do "
+	      "select('#', ...) end end f(table.unpack(t)) return {}",
+	      1000000, "a function of 8000 arguments that passes them on a thousand times");
+	costs("local s = ('x'):rep(7990) for i = 1, 100 do s:byte(1, -1) end return {}", 100000,
+	      "a text's bytes as values, a hundred times");
+	costs("local t = {} for i = 1, 3000 do t['k' .. i] = i end for i = 1, 100 do pcall(function() "
+	      "db.item:put(t) end) end return {}",
+	      2000000, "a row of 3000 columns that are not declared, a hundred times");
+	ends("return { v = #('x'):rep(8001):byte(1, -1) }", "SCRIPT_ERROR", "more bytes at once");
+	says("string slice too long", "are too many");
+	gives("local a, b, c = ('abc'):byte(-2, 9) return { v = (('abc'):byte()) * 1000000 + a * 1000 + b + "
+	      "(c or "
+	      "0) }",
+	      "{\"v\":97098099,", "places of bytes count from both ends");
+	gives("return { v = select('#', ('abc'):byte(3, 2), ('abc'):byte(0), ('abc'):byte(-9, -4)) }",
+	      "{\"v\":2,", "and may hold nothing");
+}
+
 static void arguments(void)
 {
 	static const struct {
@@ -321,6 +352,7 @@ static void endings(void)
 	     "db.item:scan({ __call = rawequal }) do end",
 	     "BUDGET_EXCEEDED", "a loop over what only looks like a scan");
 	counts_behind_scans();
+	many_values();
 	is_int(run("for i = 1, 1100 do db.pair:put { a = 'many', k = i } end return {}"), ERR_FULL,
 	       "more writes than a transaction takes (row 71)");
 	gives("local n = 0 for r in db.pair:scan('many') do n = n + 1 end return { v = n }", "{\"v\":0,",
