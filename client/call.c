@@ -151,21 +151,25 @@ bool call_too_late(struct call *call, uint64_t now_us)
 	return true;
 }
 
-void call_begin(struct call *call, unsigned timeout_ms)
+void call_prepare(struct call *call, unsigned timeout_ms)
 {
 	struct tally *tally = call->tally;
-	if (timeout_ms < 1 || timeout_ms > CLIENT_TIMEOUT_MAX_MS) {
-		call_refuse(call, "VALIDATION", "timeout_ms is 1 to 600000");
-	}
 	list_init(&call->link);
 	wheel_node_init(&call->due);
 	call->started_us = env_now_us(tally->env);
 	call->deadline_us = call->started_us + (uint64_t)timeout_ms * 1000;
-	tally->calls++;
-	if (!call->unsent && call_is_hopeless(call)) {
+	if (timeout_ms < 1 || timeout_ms > CLIENT_TIMEOUT_MAX_MS) {
+		call_refuse(call, "VALIDATION", "timeout_ms is 1 to 600000");
+	} else if (call_is_hopeless(call)) {
 		call_will_end(call, OUTCOME_RETRY, "OVERLOADED",
 			      "so many calls wait that this one would not be answered in time");
 	}
+}
+
+void call_begin(struct call *call)
+{
+	struct tally *tally = call->tally;
+	tally->calls++;
 	/* One that is started while the client closes ends in the next slot, not in an endless turn. */
 	call_schedule(call, tally->closing ? call->started_us : call->deadline_us);
 	if (call->unsent) {

@@ -78,9 +78,10 @@ static inline const struct call *call_of_const(const struct tally_call *public)
 /* It cannot be sent as asked, and ends REFUSED soon after its start. The first reason counts. why: static.
  */
 void call_refuse(struct call *call, const char *code, const char *why);
-/* Fields are set, text is filled (request.h): the call becomes PENDING, or waits for its end when it was
- * refused. */
-void call_begin(struct call *call, unsigned timeout_ms);
+/* Its time begins, before its text is made: one that would not be answered in time needs none. */
+void call_prepare(struct call *call, unsigned timeout_ms);
+/* Text is filled (request.h): the call becomes PENDING, or waits for its end when it is not sent. */
+void call_begin(struct call *call);
 /* Its turn has come, and no answer would come before its deadline: nothing of it can be under way, and it
  * ends RETRY in a moment instead of being sent. */
 bool call_too_late(struct call *call, uint64_t now_us);

@@ -169,6 +169,7 @@ full_figures() {
 	measure failover-restart failover --mode restart --kills 9
 	measure follower follower --seconds 10
 	measure flash flash --seconds "$FLASH_S"
+	measure overload-shops overload --shops --seconds "$OVERLOAD_S"
 	measure overload overload --seconds "$OVERLOAD_S"
 	measure restart restart --mib 1024 --both
 	measure restart-replay restart --mib 256 --times 2 --tallyd "--memory=4GiB --memtable=1GiB --flush-bytes=1GiB"

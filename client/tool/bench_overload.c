@@ -1,4 +1,5 @@
-/* bench overload: ten times what the cluster can sell, in an open loop (flood.h).
+/* bench overload: ten times what the cluster can sell, in an open loop: over plain connections, whose clients
+ * hold nothing back (flood.h), or with --shops through libtally (shops.h).
  * First a closed loop finds the peak, for a quarter as long: one of five seconds differs by a third from run
  * to run. Then half the peak for a while, ten times the peak, and half of it again: how much is still sold,
  * how soon the rest is refused, how long until all is as before, and whether leadership held. */
@@ -13,6 +14,7 @@
 #include "client/tool/json_out.h"
 #include "client/tool/print.h"
 #include "client/tool/sale.h"
+#include "client/tool/shops.h"
 
 #define TIMES 10
 #define PEAK_S 5 /* at least */
@@ -40,7 +42,10 @@ struct overload {
 	struct load peak;
 	uint64_t peak_rate;
 
+	bool with_shops;
+	struct openloop *loop; /* of one of these */
 	struct flood flood;
+	struct shops shops;
 	struct buf template;          /* of a request */
 	size_t order_at, customer_at; /* where its numbers are */
 	enum overload_phase phase;
@@ -62,17 +67,31 @@ static uint64_t peak_s(uint64_t seconds)
 	return seconds / 4 > PEAK_S ? seconds / 4 : PEAK_S;
 }
 
+/* kind: of the buyer, so that none comes twice. */
+static void overload_buy(struct overload *overload, struct tally_call *call, char text[2][64],
+			 const char *kind, uint64_t seq, unsigned timeout_ms, tally_call_cb cb)
+{
+	snprintf(text[0], sizeof(text[0]), "%s-%s%0*llu", overload->run, kind, DIGITS,
+		 (unsigned long long)seq);
+	snprintf(text[1], sizeof(text[1]), "%s%0*llu", kind, DIGITS, (unsigned long long)seq);
+	const struct tally_arg args[] = {
+		tally_str("order_id", text[0]), tally_str("campaign", overload->campaign),
+		tally_str("sku", "phone-x"), tally_str("customer", text[1]), tally_int("qty", 1)};
+	tally_call_start_once(overload->bench.tally, call, text[0], "order.flash_buy", args, 5, timeout_ms,
+			      cb);
+}
+
 static void overload_peak_next(struct load_slot *slot)
 {
 	struct overload *overload = slot->load->owner;
-	snprintf(slot->text[0], sizeof(slot->text[0]), "%s-%010llu", overload->run,
-		 (unsigned long long)slot->seq);
-	snprintf(slot->text[1], sizeof(slot->text[1]), "c%010llu", (unsigned long long)slot->seq);
-	const struct tally_arg args[] = {
-		tally_str("order_id", slot->text[0]), tally_str("campaign", overload->campaign),
-		tally_str("sku", "phone-x"), tally_str("customer", slot->text[1]), tally_int("qty", 1)};
-	tally_call_start_once(overload->bench.tally, &slot->call, slot->text[0], "order.flash_buy", args, 5,
-			      (unsigned)overload->bench.tool->timeout_ms, load_cb);
+	overload_buy(overload, &slot->call, slot->text, "c", slot->seq,
+		     (unsigned)overload->bench.tool->timeout_ms, load_cb);
+}
+
+static void overload_shop_next(struct shops_slot *slot, uint64_t seq)
+{
+	struct overload *overload = slot->shops->loop.owner;
+	overload_buy(overload, &slot->call, slot->text, "f", seq, SHOPS_TIMEOUT_MS, shops_cb);
 }
 
 /* One request is written in full; the others differ in two numbers. */
@@ -111,18 +130,18 @@ static void overload_make(void *owner, uint64_t seq, struct buf *out)
 	put_digits(out->data + start + overload->customer_at, seq);
 }
 
-static void overload_answered(void *owner, enum flood_answer answer, uint64_t latency_us)
+static void overload_answered(void *owner, enum openloop_answer answer, uint64_t latency_us)
 {
 	struct overload *overload = owner;
 	struct overload_figures *figures = &overload->figures[overload->phase];
 	uint64_t since_us = env_now_us(overload->bench.env) - overload->phase_us;
 	/* What the overload has left behind is not what is sold afterwards. */
 	bool of_phase = latency_us <= since_us || overload->phase == PHASE_OVERLOAD;
-	if (answer == FLOOD_RETRY && of_phase) {
+	if (answer == OPENLOOP_RETRY && of_phase) {
 		histogram_add(&figures->refused, latency_us);
-	} else if (answer == FLOOD_OTHER) {
+	} else if (answer == OPENLOOP_OTHER) {
 		figures->other++;
-	} else if (answer == FLOOD_DONE && of_phase) {
+	} else if (answer == OPENLOOP_DONE && of_phase) {
 		histogram_add(&figures->done, latency_us);
 		if (overload->phase == PHASE_AFTER && since_us / WINDOW_US < WINDOWS) {
 			overload->windows[since_us / WINDOW_US]++;
@@ -160,21 +179,23 @@ static void overload_phase(struct overload *overload, enum overload_phase phase,
 	overload->phase_us = env_now_us(bench->env);
 	overload->phase_over = false;
 	overload->seconds = (unsigned)seconds;
-	uint64_t seq = overload->flood.seq;
-	uint64_t held = overload->flood.held;
-	flood_set_rate(&overload->flood, rate);
+	uint64_t seq = overload->loop->seq;
+	uint64_t held = overload->loop->held;
+	openloop_set_rate(overload->loop, rate);
 	env_timer_start(&overload->timer, 1000);
 	bench_wait(bench, overload_phase_is_over, overload);
 	env_timer_stop(&overload->timer);
 	overload->figures[phase].us = env_now_us(bench->env) - overload->phase_us;
 	if (phase == PHASE_OVERLOAD) {
-		overload->offered = overload->flood.seq - seq;
-		overload->held = overload->flood.held - held;
-		overload->late = overload->flood.late;
+		overload->offered = overload->loop->seq - seq;
+		overload->held = overload->loop->held - held;
+		overload->late = overload->loop->late;
 	}
 }
 
-static int overload_flood(struct overload *overload)
+/* ---- who asks ---- */
+
+static int overload_ask_with_flood(struct overload *overload)
 {
 	struct bench *bench = &overload->bench;
 	struct tally_stats stats;
@@ -182,25 +203,65 @@ static int overload_flood(struct overload *overload)
 	if (stats.leader[0] == '\0') {
 		return tool_fail(bench->tool, TOOL_FAILED, "nobody leads");
 	}
-	overload->flood = (struct flood){
-		.env = bench->env, .make = overload_make, .answered = overload_answered, .owner = overload};
+	overload->flood =
+		(struct flood){.loop = {.env = bench->env, .answered = overload_answered, .owner = overload},
+			       .make = overload_make};
+	overload->loop = &overload->flood.loop;
 	overload_template(overload);
-	footprint_begin(&overload->footprint, bench->tool, &bench->local);
-	env_timer_init(bench->env, &overload->timer, overload_timer_cb);
 	flood_open(&overload->flood, stats.leader, bench->connections);
 	bench_wait(bench, flood_is_open, &overload->flood);
+	return 0;
+}
+
+static void overload_ask_with_shops(struct overload *overload)
+{
+	struct bench *bench = &overload->bench;
+	overload->shops =
+		(struct shops){.loop = {.env = bench->env, .answered = overload_answered, .owner = overload},
+			       .tally = bench->tally,
+			       .start = overload_shop_next};
+	overload->loop = &overload->shops.loop;
+	shops_open(&overload->shops);
+}
+
+static void overload_ask_end(struct overload *overload)
+{
+	struct bench *bench = &overload->bench;
+	if (overload->with_shops) {
+		shops_close(&overload->shops);
+		bench_wait(bench, shops_is_closed, &overload->shops);
+		shops_fini(&overload->shops);
+		return;
+	}
+	flood_close(&overload->flood);
+	bench_wait(bench, flood_is_closed, &overload->flood);
+	flood_fini(&overload->flood);
+	buf_fini(&overload->template);
+}
+
+static int overload_phases(struct overload *overload)
+{
+	struct bench *bench = &overload->bench;
+	int code = 0;
+	footprint_begin(&overload->footprint, bench->tool, &bench->local);
+	env_timer_init(bench->env, &overload->timer, overload_timer_cb);
+	if (overload->with_shops) {
+		overload_ask_with_shops(overload);
+	} else {
+		code = overload_ask_with_flood(overload);
+	}
+	if (code != 0) {
+		return code;
+	}
 	overload_phase(overload, PHASE_NORMAL, overload->peak_rate / 2, NORMAL_S);
 	overload_phase(overload, PHASE_OVERLOAD, overload->peak_rate * overload->times, bench->seconds);
 	overload_phase(overload, PHASE_AFTER, overload->peak_rate / 2, AFTER_S);
 	bool interrupted = bench->stop;
-	flood_close(&overload->flood);
 	bench->stop = false;
-	bench_wait(bench, flood_is_closed, &overload->flood);
+	overload_ask_end(overload);
 	bench->stop = interrupted;
 	footprint_end(&overload->footprint, bench->tool);
 	bench_progress_end(bench);
-	flood_fini(&overload->flood);
-	buf_fini(&overload->template);
 	return interrupted ? TOOL_FAILED : 0;
 }
 
@@ -251,6 +312,7 @@ static void overload_json(const struct overload *overload)
 	json_out_int(&out, "generator_late_p50_us", (int64_t)histogram_quantile(&overload->late, 500));
 	json_out_int(&out, "generator_late_p99_us", (int64_t)histogram_quantile(&overload->late, 990));
 	json_out_int(&out, "back_ms", back_us == UINT64_MAX ? -1 : (int64_t)back_us / 1000);
+	json_out_int(&out, "unknown", (int64_t)loaded->other);
 	json_out_int(&out, "broken", (int64_t)overload->flood.broken);
 	footprint_json(&overload->footprint, &out);
 	buf_append_byte(&out, '}');
@@ -320,7 +382,7 @@ static int overload_run(struct overload *overload)
 		histogram_init(&overload->figures[i].done);
 		histogram_init(&overload->figures[i].refused);
 	}
-	code = overload_flood(overload);
+	code = overload_phases(overload);
 	if (code == 0) {
 		(bench->tool->json ? overload_json : overload_print)(overload);
 		/* How well it went is judged by who set the goals; that anything went is judged here. */
@@ -334,7 +396,7 @@ static int overload_run(struct overload *overload)
 int cmd_bench_overload(struct tool *tool, int argc, char **argv)
 {
 	struct overload *overload = calloc(1, sizeof(*overload));
-	struct option options[BENCH_OPTIONS + 1];
+	struct option options[BENCH_OPTIONS + 2];
 	if (overload == NULL) {
 		return tool_fail(tool, TOOL_FAILED, "out of memory");
 	}
@@ -344,7 +406,9 @@ int cmd_bench_overload(struct tool *tool, int argc, char **argv)
 	overload->times = TIMES;
 	options[BENCH_OPTIONS] =
 		(struct option){"times", OPTION_COUNT, &overload->times, "N", "the peak is offered (10)"};
-	int code = options_only(tool, options, BENCH_OPTIONS + 1, argc, argv);
+	options[BENCH_OPTIONS + 1] = (struct option){"shops", OPTION_FLAG, &overload->with_shops, NULL,
+						     "ask through libtally, not over plain connections"};
+	int code = options_only(tool, options, BENCH_OPTIONS + 2, argc, argv);
 	if (code == 0 && (overload->times < 1 || overload->times > 100)) {
 		code = tool_fail(tool, TOOL_USAGE, "1 to 100 times the peak");
 	}

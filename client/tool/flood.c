@@ -8,8 +8,6 @@
 #include "base/limits.h"
 #include "wire/resp.h"
 
-#define TICK_MS 1
-#define BURST_US 100000 /* a generator that was not run for longer does not make up for it */
 #define OUT_BYTES KIB(256)
 #define IN_BYTES MIB(4)
 
@@ -41,74 +39,52 @@ static void connection_send(struct flood_connection *connection)
 	env_stream_write(connection->stream, &connection->write, &bytes, 1);
 }
 
-static void connection_ask(struct flood_connection *connection, uint64_t now_us)
+static bool flood_ask(struct openloop *loop, uint64_t seq, uint64_t now_us)
 {
-	struct flood *flood = connection->flood;
+	struct flood *flood = list_entry(loop, struct flood, loop);
+	struct flood_connection *connection = &flood->connections[flood->next++ / FLOOD_RUN % flood->count];
 	if (!connection->opened || connection->sent - connection->answered == FLOOD_UNANSWERED ||
 	    connection->out.len > OUT_BYTES / 2) {
-		flood->held++;
-		return;
+		return false;
 	}
-	flood->make(flood->owner, flood->seq++, &connection->out);
+	flood->make(loop->owner, seq, &connection->out);
 	assert(!buf_failed(&connection->out));
 	connection->sent_us[connection->sent++ % FLOOD_UNANSWERED] = now_us;
+	return true;
 }
 
-static void flood_tick_cb(struct env_timer *timer)
+static void flood_asked(struct openloop *loop)
 {
-	struct flood *flood = list_entry(timer, struct flood, tick);
-	uint64_t now_us = env_now_us(flood->env);
-	uint64_t since_us = now_us - flood->ticked_us;
-	histogram_add(&flood->late, since_us > TICK_MS * 1000 ? since_us - TICK_MS * 1000 : 0);
-	flood->ticked_us = now_us;
-	uint64_t due = (uint64_t)((double)flood->rate * (double)(now_us - flood->since_us) / 1e6);
-	uint64_t most = flood->rate * BURST_US / 1000000 + 1;
-	if (due - flood->due > most) {
-		flood->held += due - flood->due - most;
-		flood->due = due - most;
-	}
-	for (; flood->due < due; flood->due++) {
-		connection_ask(&flood->connections[flood->next++ / FLOOD_RUN % flood->count], now_us);
-	}
+	struct flood *flood = list_entry(loop, struct flood, loop);
 	for (size_t i = 0; i < flood->count; i++) {
 		connection_send(&flood->connections[i]);
 	}
-	env_timer_start(timer, TICK_MS);
-}
-
-void flood_set_rate(struct flood *flood, uint64_t rate)
-{
-	flood->rate = rate;
-	flood->since_us = env_now_us(flood->env);
-	flood->due = 0;
-	flood->ticked_us = flood->since_us;
-	histogram_init(&flood->late);
 }
 
 /* ---- answers ---- */
 
 /* `-CODE …`: is it one of those after which the same request may come again? */
-static enum flood_answer answer_of(struct slice reply)
+static enum openloop_answer answer_of(struct slice reply)
 {
 	static const char *const retry[] = {"-OVERLOADED", "-DEADLINE_PASSED", "-NOT_LEADER", "-LEADER_LOST",
 					    "-NO_SPACE"};
 	if (reply.data[0] != '-') {
-		return FLOOD_DONE;
+		return OPENLOOP_DONE;
 	}
 	for (size_t i = 0; i < sizeof(retry) / sizeof(retry[0]); i++) {
 		size_t len = strlen(retry[i]);
 		if (reply.len > len && memcmp(reply.data, retry[i], len) == 0) {
-			return FLOOD_RETRY;
+			return OPENLOOP_RETRY;
 		}
 	}
-	return FLOOD_OTHER;
+	return OPENLOOP_OTHER;
 }
 
 static void connection_data(void *owner, struct slice bytes)
 {
 	struct flood_connection *connection = owner;
 	struct flood *flood = connection->flood;
-	uint64_t now_us = env_now_us(flood->env);
+	uint64_t now_us = env_now_us(flood->loop.env);
 	buf_append_slice(&connection->in, bytes);
 	struct slice rest = buf_slice(&connection->in);
 	size_t used;
@@ -117,7 +93,8 @@ static void connection_data(void *owner, struct slice bytes)
 			fatal("an answer to a request that was not sent");
 		}
 		uint64_t sent_us = connection->sent_us[connection->answered++ % FLOOD_UNANSWERED];
-		flood->answered(flood->owner, answer_of(slice_of(rest.data, used)), now_us - sent_us);
+		flood->loop.answered(flood->loop.owner, answer_of(slice_of(rest.data, used)),
+				     now_us - sent_us);
 		rest = slice_of(rest.data + used, rest.len - used);
 	}
 	buf_consume(&connection->in, connection->in.len - rest.len);
@@ -155,11 +132,11 @@ void flood_open(struct flood *flood, const char *address, size_t connections)
 		buf_init(&connection->in, IN_BYTES);
 		buf_init(&connection->out, OUT_BYTES);
 		buf_init(&connection->sending, OUT_BYTES);
-		connection->stream = env_connect(flood->env, address, &events, connection);
+		connection->stream = env_connect(flood->loop.env, address, &events, connection);
 	}
-	env_timer_init(flood->env, &flood->tick, flood_tick_cb);
-	flood_set_rate(flood, 0);
-	env_timer_start(&flood->tick, TICK_MS);
+	flood->loop.ask = flood_ask;
+	flood->loop.asked = flood_asked;
+	openloop_start(&flood->loop);
 }
 
 bool flood_is_open(void *owner)
@@ -174,7 +151,7 @@ bool flood_is_open(void *owner)
 
 void flood_close(struct flood *flood)
 {
-	env_timer_stop(&flood->tick);
+	openloop_stop(&flood->loop);
 	for (size_t i = 0; i < flood->count; i++) {
 		if (flood->connections[i].stream != NULL) {
 			env_stream_close(flood->connections[i].stream);

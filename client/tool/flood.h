@@ -1,6 +1,5 @@
-/* An open loop: requests leave at a given rate whether or not earlier ones were
- * answered, over plain connections to one node. Unlike libtally it repeats
- * nothing and holds nothing back, so it shows what a node does with more than it can do.
+/* An open loop over plain connections to one node. Unlike libtally it repeats nothing and holds nothing back, so
+ * it shows what a node does with more than it can do.
  *
  * A connection that has FLOOD_UNANSWERED requests out, or whose bytes the network does not
  * take, skips its turn: such requests are counted as held. */
@@ -8,15 +7,12 @@
 #define CLIENT_TOOL_FLOOD_H
 
 #include "base/buf.h"
-#include "base/histogram.h"
-#include "env/env.h"
+#include "client/tool/openloop.h"
 
 #define FLOOD_UNANSWERED 128 /* a power of two */
 /* So many on end take one connection: one by one, at 400 requests a millisecond and 64 connections, a system
  * call on either side would carry six, and these would cost both sides more than the requests. */
 #define FLOOD_RUN 16
-
-enum flood_answer { FLOOD_DONE, FLOOD_RETRY, FLOOD_OTHER };
 
 struct flood;
 struct flood_connection {
@@ -30,25 +26,17 @@ struct flood_connection {
 };
 
 struct flood {
-	struct env *env;
+	struct openloop loop; /* env, answered, owner are set */
 	/* Appends request number seq. */
 	void (*make)(void *owner, uint64_t seq, struct buf *out);
-	void (*answered)(void *owner, enum flood_answer answer, uint64_t latency_us);
-	void *owner;
 	struct flood_connection *connections;
 	size_t count, open, next;
-	uint64_t rate;          /* a second; 0: silence */
-	uint64_t since_us, due; /* since the rate was set */
-	uint64_t seq, held, broken;
-	uint64_t ticked_us;
-	struct histogram late; /* how much later than it should each tick came: no latency is known better */
-	struct env_timer tick;
+	uint64_t broken;
 };
 
-/* env, make, answered and owner are set. Connects; wait for flood_is_open. */
+/* loop and make are set. Connects; wait for flood_is_open. */
 void flood_open(struct flood *flood, const char *address, size_t connections);
 bool flood_is_open(void *flood);
-void flood_set_rate(struct flood *flood, uint64_t rate);
 /* Closes all; wait for flood_is_closed, then flood_fini. */
 void flood_close(struct flood *flood);
 bool flood_is_closed(void *flood);
