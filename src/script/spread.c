@@ -1,11 +1,49 @@
 /* One value that would be a table becomes many locals: a row its columns, the parameter its arguments. */
 #include "script/finder.h"
 
+#include <string.h>
+
+/* So many tokens are looked at behind a name: a file of 64 KiB has thousands of names. */
+#define ASSIGNED_LOOK 256
+
 /* The name at i is the local of that name, not a field. */
 static bool is_local(const struct finder *f, struct slice name, size_t i)
 {
 	bool named = finder_at(f, i)->kind == TOKEN_NAME && slice_equal(finder_at(f, i)->text, name);
 	return named && !(i > 0 && (finder_is(f, i - 1, ".") || finder_is(f, i - 1, ":")));
+}
+
+/* The token at i goes on with what is assigned to: a name, a field, an index, a call before one of these. */
+static bool goes_on(const struct finder *f, size_t i)
+{
+	const struct token *token = finder_at(f, i), *before = finder_at(f, i - 1);
+	if (token->kind == TOKEN_MARK) {
+		return token->text.len == 1 && strchr(",.:()[]{}", token->text.data[0]) != NULL;
+	}
+	bool operand = before->kind != TOKEN_MARK || finder_is(f, i - 1, ")") || finder_is(f, i - 1, "]") ||
+		       finder_is(f, i - 1, "}");
+	/* A name behind an operand begins a statement; a text is the argument of a call. */
+	return token->kind == TOKEN_TEXT || (token->kind == TOKEN_NAME && !operand);
+}
+
+/* True when the name that ends at i, outside of brackets, is assigned: an `=` follows, perhaps behind more
+ * that is assigned to. May say so of what is only read, as of what is long; never the other way round. */
+static bool is_assigned(const struct finder *f, size_t i)
+{
+	int depth = 0;
+	for (size_t end = i + ASSIGNED_LOOK; ++i < end;) {
+		if (finder_is(f, i, "=") && depth == 0) {
+			return !finder_is(f, i + 1, "=");
+		}
+		if (depth == 0 && !goes_on(f, i)) {
+			return false;
+		}
+		depth += finder_bracket(finder_at(f, i));
+		if (depth < 0) {
+			return false;
+		}
+	}
+	return true;
 }
 
 /* A use after which the row has to stay a table: declared or assigned again, a method, an index. */
@@ -46,9 +84,11 @@ static bool note_column(struct finder *f, struct site *site, size_t i)
  * wrong. */
 static bool note_uses(struct finder *f, struct site *site, size_t local, struct slice name, bool *whole)
 {
+	int depth = 0; /* of brackets around i: statements stand outside of them */
 	*whole = false;
 	site->column_count = 0;
 	for (size_t i = 0; i < f->count; i++) {
+		depth += finder_bracket(finder_at(f, i));
 		if (i == local + 1 || !is_local(f, name, i)) {
 			continue;
 		}
@@ -59,6 +99,9 @@ static bool note_uses(struct finder *f, struct site *site, size_t local, struct 
 		if (!finder_is(f, i + 1, ".")) {
 			*whole = true;
 		} else if (!note_column(f, site, i)) {
+			return false;
+		} else if (depth == 0 && is_assigned(f, i + 2)) {
+			site->column_count = 0; /* a mistake that the table tells when it is made */
 			return false;
 		}
 	}
@@ -99,28 +142,6 @@ void spread_row(struct finder *f, struct site *site, size_t local, size_t call)
 			finder_edit_text(f, finder_at(f, i + 1)->from, finder_at(f, i + 1)->to, "__");
 		}
 	}
-}
-
-/* True when the name that ends at i, outside of brackets, is assigned: an `=` follows, perhaps behind
- * more names. */
-static bool is_assigned(const struct finder *f, size_t i)
-{
-	int depth = 0;
-	for (i++; finder_at(f, i)->kind != TOKEN_END; i++) {
-		const struct token *token = finder_at(f, i), *before = finder_at(f, i - 1);
-		if (finder_is(f, i, "=") && depth == 0) {
-			return !finder_is(f, i + 1, "=");
-		}
-		bool operand = before->kind != TOKEN_MARK || finder_is(f, i - 1, ")") ||
-			       finder_is(f, i - 1, "]") || finder_is(f, i - 1, "}");
-		bool list = finder_is(f, i, ",") || finder_is(f, i, ".") || finder_is(f, i, "[") ||
-			    finder_is(f, i, "]") || depth > 0;
-		depth += finder_bracket(token);
-		if (depth < 0 || (!list && !(token->kind == TOKEN_NAME && !operand))) {
-			return false;
-		}
-	}
-	return false;
 }
 
 void spread_arguments(struct finder *f, size_t i)

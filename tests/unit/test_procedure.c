@@ -617,6 +617,30 @@ static void bound(void)
 		"db.pair:need('aa', 10).v }",
 		"local z call.k, z = 11, 2 db.pair:put { a = call.a, k = call.k, v = z } return { v = "
 		"db.pair:need('aa', 11).v }",
+		"local t = {} call.q, (t).x = 12, 6 db.pair:put { a = call.a, k = 12, v = call.q } "
+		"return { v = db.pair:need('aa', 12).v }",
+		"local t = {} (t).x, call.q = 6, 13 db.pair:put { a = call.a, k = 13, v = call.q } "
+		"return { v = db.pair:need('aa', 13).v }",
+		"local t = {} call.q, select(1, t).x = 14, 6 db.pair:put { a = call.a, k = 14, v = "
+		"call.q } return { v = db.pair:need('aa', 14).v }",
+		"local t = {} t.s = t call.q, t:get('x').y = 15, 6 db.pair:put { a = call.a, k = 15, v "
+		"= call.q }",
+		"local t = {} call.q, assert { 1 }.x, t[call.k] = 16, 6, 7 db.pair:put { a = call.a, k "
+		"= 16, v = call.q } return { v = db.pair:need('aa', 16).v }",
+		"call.q, table.pack 'x'.n = 18, 3 db.pair:put { a = call.a, k = 18, v = call.q } "
+		"return { v = db.pair:need('aa', 18).v }",
+		"local s s, call.k, ('').x = 1, 17 db.pair:put { a = call.a, k = call.k }",
+		"local t = {} call.q, t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], "
+		"t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], "
+		"t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], "
+		"t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], "
+		"t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], t[1], "
+		"t[1], t[1], t[1], t[1] = 19 db.pair:put { a = call.a, k = 19, v = call.q } return { v "
+		"= db.pair:need('aa', 19).v }",
+		"db.item:put { item = call.a, n = 3 } local r = db.item:need(call.a) local k r.n, k = "
+		"19, 1 return { v = r.n }",
+		"db.item:put { item = call.a, n = 3 } local t = {} local r = db.item:need(call.a) r.n, "
+		"(t).x = 19, 1 return { v = r.n }",
 		"local t = { call.k, call.q, x = call.k } local u = call.k == 7 and call.q or call.k return "
 		"{ v = u + t.x + t[1] }",
 		"return { v = call.k, t = call.a }",
