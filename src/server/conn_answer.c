@@ -95,11 +95,12 @@ _Static_assert(LIMIT_CONN_OUTPUT == MIB(16) && LIMIT_NODE_OUTPUT == MIB(128) &&
 	       "the texts say so");
 
 /* Answers of other nodes and of walks come longer than was thought when more was read behind them. What was
- * only read can be asked again; nobody's connection is closed for it. */
+ * only read can be asked again; nobody's connection is closed for it. Of what was written, now or when the
+ * request came first, nobody may hear that it did not happen. */
 static void conn_fit(struct conn *conn, struct call *call)
 {
 	size_t len = call->request.reply.len, others = conn->held_bytes - call->held_bytes;
-	if (len <= LIMIT_REPLY_SHORT || call->request.wrote) {
+	if (len <= LIMIT_REPLY_SHORT || call->request.wrote || call->request.replayed) {
 		return;
 	}
 	if (conn_unsent(conn) + others + len > LIMIT_CONN_OUTPUT) {

@@ -11,12 +11,12 @@
 
 #define LONG_COUNT 40
 
-/* Reads LONG_COUNT replies of bulk strings or errors; how many were errors. */
-static size_t errors_among(struct house *house, int fd, size_t body)
+/* Reads count replies of bulk strings or errors; how many were errors. */
+static size_t errors_among(struct house *house, int fd, size_t count, size_t body)
 {
 	size_t errors = 0, seen = 0, cap = MIB(64), len = 0, at = 0;
 	char *in = malloc(cap);
-	for (int waits = 0; seen < LONG_COUNT && waits < 2000; waits++) {
+	for (int waits = 0; seen < count && waits < 2000; waits++) {
 		ssize_t got = read(fd, in + len, cap - len);
 		len += got > 0 ? (size_t)got : 0;
 		uv_env_run_until(house->env, never, NULL, 1);
@@ -32,7 +32,7 @@ static size_t errors_among(struct house *house, int fd, size_t body)
 			seen++;
 		}
 	}
-	is_int(seen, LONG_COUNT, "all of them are answered");
+	is_int(seen, count, "all of them are answered");
 	free(in);
 	return errors;
 }
@@ -52,7 +52,7 @@ static void test_long_answers(void)
 		straw_answer_forward((size_t)i, 0, long_one);
 	}
 	turns(&house);
-	size_t errors = errors_among(&house, fd, MIB(1));
+	size_t errors = errors_among(&house, fd, LONG_COUNT, MIB(1));
 	ok(errors > 0 && errors <= LONG_COUNT - 8, "those that nobody took are to be asked for again (%zu)",
 	   errors);
 	is_int(house.node->counters.output_closed, 0, "and the connection stays");
@@ -122,6 +122,13 @@ static void test_slow_readers(void)
 	straw_answer(4, "+OK\r\n");
 	turns(&house);
 	is_int(straw.count, 7, "until it is gone");
+	is_int(errors_among(&house, fd, 2, 2 * LIMIT_REPLY_SHORT), 0, "which is given whole");
+	house.node->listener.output_bytes += LIMIT_NODE_OUTPUT;
+	straw.requests[6]->replayed = true;
+	straw_answer(6, big);
+	is_int(errors_among(&house, fd, 1, 2 * LIMIT_REPLY_SHORT), 0,
+	       "so is the repeated answer of what was written, though there is too much");
+	house.node->listener.output_bytes -= LIMIT_NODE_OUTPUT;
 	close(slow);
 	close(fd);
 	await_clients(&house, 0);
