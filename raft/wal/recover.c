@@ -15,22 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "raft/wal/wal_private.h"
-
-struct recovery {
-	struct wal *wal;
-	struct err *err;
-	struct wal_names names;
-	size_t used;    /* of them have a head: the first ones */
-	uint8_t *bytes; /* the segment being read */
-	size_t bytes_cap;
-	uint64_t link;
-
-	struct wal_ops tail; /* the last group */
-	uint64_t tail_synced;
-	uint64_t cut_end, cut_index, cut_term; /* the log before it */
-	struct chain cut_chain;
-};
+#include "raft/wal/recovery.h"
 
 static int corrupt(struct recovery *r, uint64_t number, uint64_t offset, const char *what)
 {
@@ -45,8 +30,7 @@ static int corrupt(struct recovery *r, uint64_t number, uint64_t offset, const c
 
 /* ---- the files ---- */
 
-/* Reads up to bytes of a segment into r->bytes. */
-static int read_segment(struct recovery *r, uint64_t number, uint64_t bytes_max, struct slice *bytes)
+int recovery_read(struct recovery *r, uint64_t number, uint64_t bytes_max, struct slice *bytes)
 {
 	char path[WAL_PATH_BYTES];
 	wal_path(r->wal, number, path);
@@ -74,17 +58,42 @@ static int read_segment(struct recovery *r, uint64_t number, uint64_t bytes_max,
 	if (status != 0) {
 		return err_set(r->err, status, "cannot read %s: %s", path, err_name(status));
 	}
+	if (number == r->mend.number && r->mend.offset < got) {
+		r->bytes[r->mend.offset] ^= r->mend.bit;
+	}
 	*bytes = slice_of(r->bytes, got);
 	return 0;
 }
 
-/* A file behind the last head: made ready and never used, or its first group never became durable. */
-static int check_unused(struct recovery *r, uint64_t number)
+/* One bit is believed to have flipped, not two. */
+static bool may_mend(const struct recovery *r)
+{
+	return r->mend.number == 0;
+}
+
+static void tell_mended(struct recovery *r)
+{
+	char path[WAL_PATH_BYTES];
+	wal_path(r->wal, r->mend.number, path);
+	log_event(r->wal->config.log, LOG_WARN, "log_mended",
+		  "file=%s offset=%llu bit=0x%02x the disk flipped one bit of the newest records; it was "
+		  "turned back",
+		  path, (unsigned long long)r->mend.offset, r->mend.bit);
+}
+
+/* A file behind the last head: made ready and never used, or its first group never became durable; or its
+ * head has a flipped bit. */
+static int check_unused(struct recovery *r, size_t i)
 {
 	struct slice bytes;
-	int status = read_segment(r, number, UINT64_MAX, &bytes);
+	uint64_t number = r->names.numbers[i];
+	int status = recovery_read(r, number, UINT64_MAX, &bytes);
 	if (status == 0 && segment_proves(bytes, number, 0, 0)) {
 		return corrupt(r, number, 0, "its head is damaged");
+	}
+	if (status == 0 && i == r->used && may_mend(r) && mend_head(bytes, number, &r->mend)) {
+		tell_mended(r);
+		r->used++;
 	}
 	return status;
 }
@@ -92,7 +101,7 @@ static int check_unused(struct recovery *r, uint64_t number)
 static int read_head(struct recovery *r, uint64_t number, struct segment_head *head)
 {
 	struct slice bytes;
-	int status = read_segment(r, number, SEGMENT_HEAD, &bytes);
+	int status = recovery_read(r, number, SEGMENT_HEAD, &bytes);
 	return status != 0 ? status : segment_head_decode(bytes, number, head);
 }
 
@@ -118,7 +127,7 @@ static int find_used(struct recovery *r)
 		}
 	}
 	for (size_t i = r->used; i < r->names.count; i++) {
-		int status = check_unused(r, r->names.numbers[i]);
+		int status = check_unused(r, i);
 		if (status != 0) {
 			return status;
 		}
@@ -244,13 +253,42 @@ static bool next_record(struct recovery *r, struct slice bytes, uint64_t number,
 	return false;
 }
 
+/* Behind the last record that is good: is there another but for one bit? */
+static bool mend_next(struct recovery *r, struct slice bytes, uint64_t number, uint64_t end)
+{
+	if (!may_mend(r) || (!mend_record(bytes, number, end, r->link, &r->mend) &&
+			     (segment_group_start(end) == end ||
+			      !mend_record(bytes, number, segment_group_start(end), r->link, &r->mend)))) {
+		return false;
+	}
+	tell_mended(r);
+	return true;
+}
+
+/* Takes the records that follow what was taken of this segment. */
+static int take_records(struct recovery *r, struct wal_segment *segment, struct slice bytes)
+{
+	uint64_t offset;
+	struct record record;
+	struct slice payload;
+	while (next_record(r, bytes, segment->number, segment->end, &offset, &record, &payload)) {
+		const char *wrong = take(r, segment, offset, &record, payload);
+		if (wrong != NULL) {
+			return corrupt(r, segment->number, offset, wrong);
+		}
+		r->link = record.sum;
+		segment->end = offset + record_bytes(record.len);
+	}
+	return 0;
+}
+
 /* Takes the records of the i-th segment; next is the head of the one behind it, or NULL. */
 static int read_records(struct recovery *r, size_t i, const struct segment_head *next)
 {
 	uint64_t number = r->names.numbers[i];
 	struct slice bytes;
 	struct segment_head head;
-	int status = read_segment(r, number, next != NULL ? next->previous_end : UINT64_MAX, &bytes);
+	int status = recovery_read(r, number, next != NULL ? next->previous_end : UINT64_MAX, &bytes);
 	if (status == 0) {
 		status = segment_head_decode(bytes, number, &head);
 	}
@@ -261,23 +299,20 @@ static int read_records(struct recovery *r, size_t i, const struct segment_head 
 		return status;
 	}
 	struct wal_segment *segment = wal_active(r->wal);
-	uint64_t offset;
-	struct record record;
-	struct slice payload;
-	while (next_record(r, bytes, number, segment->end, &offset, &record, &payload)) {
-		const char *wrong = take(r, segment, offset, &record, payload);
-		if (wrong != NULL) {
-			return corrupt(r, number, offset, wrong);
+	status = take_records(r, segment, bytes);
+	if (status == 0 && next != NULL && segment->end != next->previous_end) {
+		status = corrupt(r, number, segment->end, "bit rot");
+	}
+	while (status == 0 && next == NULL) {
+		if (segment_proves(bytes, number, segment->end, r->link)) {
+			return corrupt(r, number, segment->end, "bit rot");
 		}
-		r->link = record.sum;
-		segment->end = offset + record_bytes(record.len);
+		if (!mend_next(r, bytes, number, segment->end)) {
+			break;
+		}
+		status = take_records(r, segment, bytes);
 	}
-	if (next != NULL) {
-		return segment->end == next->previous_end ? 0 : corrupt(r, number, segment->end, "bit rot");
-	}
-	return segment_proves(bytes, number, segment->end, r->link)
-		       ? corrupt(r, number, segment->end, "bit rot")
-		       : 0;
+	return status;
 }
 
 static int read_all(struct recovery *r)
@@ -298,208 +333,6 @@ static int read_all(struct recovery *r)
 		if (status != 0) {
 			return status;
 		}
-	}
-	return 0;
-}
-
-/* ---- the new segment ---- */
-
-static uint64_t tail_bytes(const struct recovery *r)
-{
-	uint64_t bytes = 0;
-	for (size_t i = 0; i < r->tail.count; i++) {
-		const struct wal_op *op = &r->tail.ops[r->tail.first + i];
-		bytes += record_bytes(op->entry == NULL ? 0 : op->entry->len);
-	}
-	return bytes;
-}
-
-/* Encodes the last group again behind a head; link: of its last record. */
-static void encode_tail(struct recovery *r, uint8_t *out, struct wal_segment *segment, uint64_t *link)
-{
-	struct wal *wal = r->wal;
-	uint64_t offset = SEGMENT_HEAD;
-	for (size_t i = 0; i < r->tail.count; i++) {
-		const struct wal_op *op = &r->tail.ops[r->tail.first + i];
-		struct slice payload = op->entry == NULL ? SLICE_NONE : entry_payload(op->entry);
-		struct record record = {
-			.kind = op->kind,
-			.type = op->entry == NULL ? 0 : op->entry->type,
-			.len = (uint32_t)payload.len,
-			.link = *link,
-			.index = op->index,
-			.term = op->entry == NULL ? 0 : op->entry->term,
-			.chain = op->chain,
-		};
-		record_encode(out + offset, segment->number, offset, &record, payload);
-		*link = record.sum;
-		if (op->kind == RECORD_TRUNCATE && op->index < segment->first_index) {
-			segment->first_index = op->index;
-		}
-		if (op->kind == RECORD_ENTRY) {
-			segment->highest = op->index > segment->highest ? op->index : segment->highest;
-			if (recent_get(&wal->recent, op->index) == op->entry ||
-			    op->index < wal->recent.first) {
-				wal_note_place(wal, op->index, segment->number, offset);
-			}
-		}
-		offset += record_bytes(record.len);
-	}
-	assert(offset == SEGMENT_HEAD + tail_bytes(r));
-	segment->end = offset;
-}
-
-static int write_and_sync(struct env_file *file, uint64_t offset, const uint8_t *bytes, uint64_t len)
-{
-	int status = env_file_write(file, offset, bytes, (size_t)len);
-	return status != 0 ? status : env_file_sync(file);
-}
-
-static int write_mark(struct recovery *r, struct env_file *file)
-{
-	struct wal *wal = r->wal;
-	struct wal_segment *segment = wal_active(wal);
-	uint8_t out[RECORD_HEAD];
-	uint64_t offset = segment_group_start(segment->end);
-	assert(offset + RECORD_HEAD <= wal->file_bytes);
-	struct record mark = {
-		.kind = RECORD_MARK,
-		.link = wal->link,
-		.synced = offset,
-		.index = wal->last_index,
-		.chain = wal_chain(wal),
-	};
-	record_encode(out, segment->number, offset, &mark, SLICE_NONE);
-	int status = write_and_sync(file, offset, out, sizeof(out));
-	wal->link = mark.sum;
-	wal->mark_is_last = true;
-	segment->end = offset + RECORD_HEAD;
-	return status;
-}
-
-/* The records, then the head that makes them count, then a mark that proves them. */
-static int write_segment(struct recovery *r, struct env_file *file, uint64_t file_bytes)
-{
-	struct wal *wal = r->wal;
-	struct wal_segment *segment = wal_active(wal);
-	uint64_t bytes = segment_group_start(SEGMENT_HEAD + tail_bytes(r)) + RECORD_HEAD;
-	int status = wal_zero(file, file_bytes, file_bytes);
-	if (status == 0) {
-		status = env_dir_sync(wal->config.env, wal->dir);
-	}
-	if (status != 0) {
-		return status;
-	}
-	uint8_t *out = calloc(1, (size_t)bytes);
-	if (out == NULL) {
-		fatal("out of memory: the last group of the log, %llu bytes", (unsigned long long)bytes);
-	}
-	struct segment_head head = {
-		.number = segment->number,
-		.log_id = wal->config.log_id,
-		.first_index = r->cut_index + 1,
-		.previous_term = r->cut_term,
-		.previous_chain = r->cut_chain,
-		.previous_end = r->used > 0 ? r->cut_end : 0,
-	};
-	env_random(wal->config.env, &head.salt, sizeof(head.salt));
-	segment_head_encode(out, &head);
-	wal->link = head.link;
-	encode_tail(r, out, segment, &wal->link);
-	assert(segment->end <= bytes);
-	assert(bytes <= file_bytes);
-	if (segment->end > SEGMENT_HEAD) {
-		status = write_and_sync(file, SEGMENT_HEAD, out + SEGMENT_HEAD, segment->end - SEGMENT_HEAD);
-	}
-	if (status == 0) {
-		status = write_and_sync(file, 0, out, SEGMENT_HEAD);
-	}
-	free(out);
-	return status == 0 ? write_mark(r, file) : status;
-}
-
-/* Gives the space back behind what counts. */
-static void cut_before(struct recovery *r)
-{
-	char path[WAL_PATH_BYTES];
-	struct env_file *file;
-	assert(r->used > 0);
-	wal_path(r->wal, r->names.numbers[r->used - 1], path);
-	if (env_file_open(r->wal->config.env, path, ENV_FILE_WRITE, &file) == 0) {
-		wal_cut(file, r->cut_end);
-		env_file_close(file);
-	}
-}
-
-/* Nothing proves the last head when only one group is behind it: both may be in memory only, and after
- * a failed sync no further one writes them. The new segment will lean on that head. So they are written
- * anew, into a file that takes the place of the old one: a cut on the way leaves one or the other. */
-static int renew_last(struct recovery *r)
-{
-	struct wal *wal = r->wal;
-	char path[WAL_PATH_BYTES], fresh[WAL_PATH_BYTES];
-	struct env_file *file;
-	struct slice bytes;
-	assert(r->used > 0);
-	uint64_t number = r->names.numbers[r->used - 1];
-	if (r->cut_end > SEGMENT_HEAD) {
-		return 0;
-	}
-	int status = read_segment(r, number, wal_active(wal)->end, &bytes);
-	if (status != 0) {
-		return status;
-	}
-	wal_path(wal, number, path);
-	snprintf(fresh, sizeof(fresh), "%s/renewed", wal->dir);
-	status = env_file_open(wal->config.env, fresh, ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE,
-			       &file);
-	if (status == 0) {
-		status = env_file_truncate(file, 0);
-		status = status == 0 ? write_and_sync(file, 0, bytes.data, bytes.len) : status;
-		env_file_close(file);
-	}
-	if (status == 0) {
-		status = env_rename(wal->config.env, fresh, path);
-	}
-	if (status == 0) {
-		status = env_dir_sync(wal->config.env, wal->dir);
-	}
-	return status == 0 ? 0 : err_set(r->err, status, "cannot renew %s: %s", path, err_name(status));
-}
-
-static int open_segment(struct recovery *r)
-{
-	struct wal *wal = r->wal;
-	uint64_t number = r->used == 0 ? (r->names.count > 0 ? r->names.numbers[0] : 1)
-				       : r->names.numbers[r->used - 1] + 1;
-	int status = r->used > 0 ? renew_last(r) : 0;
-	if (status != 0) {
-		return status;
-	}
-	char path[WAL_PATH_BYTES];
-	status = wal_names_renew(&r->names, number, path);
-	if (status != 0) {
-		return err_set(r->err, status, "cannot rename or remove %s: %s", path, err_name(status));
-	}
-	if (r->used > 0) {
-		wal_active(wal)->end = r->cut_end;
-	}
-	wal_segment_add(wal, number, r->cut_index + 1);
-	uint64_t need = segment_group_start(SEGMENT_HEAD + tail_bytes(r)) + SEGMENT_SECTOR;
-	wal->file_bytes = need > wal->config.segment_bytes ? need : wal->config.segment_bytes;
-	wal_path(wal, number, path);
-	unsigned flags = ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE;
-	status = env_file_open(wal->config.env, path, flags, &wal->file);
-	if (status == 0) {
-		status = write_segment(r, wal->file, wal->file_bytes);
-	}
-	if (status != 0) {
-		return err_set(r->err, status, "cannot write %s: %s", path, err_name(status));
-	}
-	assert(wal->last_index + 1 >= wal->first_index);
-	assert(wal_active(wal)->end <= wal->file_bytes);
-	if (r->used > 0) {
-		cut_before(r);
 	}
 	return 0;
 }
@@ -538,7 +371,7 @@ int wal_recover(struct wal *wal, struct err *err)
 		if (wal->was_empty && wal->config.first_entry != NULL) {
 			begin_with(&r, wal->config.first_entry);
 		}
-		status = open_segment(&r);
+		status = recovery_write(&r);
 	}
 	wal_ops_fini(&r.tail);
 	wal_names_fini(&r.names);

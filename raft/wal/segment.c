@@ -103,7 +103,7 @@ static bool looks_like_head(const uint8_t *at)
 	       (uint32_t)word <= LIMIT_ENTRY;
 }
 
-static int head_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset,
+int record_head_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset,
 		       struct record *record)
 {
 	if (offset < base || offset - base > bytes.len || bytes.len - (offset - base) < RECORD_HEAD) {
@@ -133,7 +133,7 @@ int record_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t o
 		  struct slice *payload)
 {
 	struct record found;
-	int status = head_decode(bytes, base, number, offset, &found);
+	int status = record_head_decode(bytes, base, number, offset, &found);
 	if (status != 0) {
 		return status;
 	}
@@ -161,7 +161,7 @@ static bool misdirected(struct slice segment, uint64_t number, uint64_t at)
 {
 	struct record record;
 	uint64_t meant = bytes_u64(segment.data + at + 32);
-	return meant != at && head_decode(slice_skip(segment, at), meant, number, meant, &record) == 0;
+	return meant != at && record_head_decode(slice_skip(segment, at), meant, number, meant, &record) == 0;
 }
 
 bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint64_t link)
@@ -169,7 +169,7 @@ bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint
 	struct record record;
 	uint64_t next_group = segment_group_start(offset);
 	/* The next group begins, and not behind the record in front of offset: one is missing between. */
-	if (offset < next_group && head_decode(segment, 0, number, next_group, &record) == 0 &&
+	if (offset < next_group && record_head_decode(segment, 0, number, next_group, &record) == 0 &&
 	    record.link != link) {
 		return true;
 	}
@@ -177,7 +177,7 @@ bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint
 		if (!looks_like_head(segment.data + at)) {
 			continue;
 		}
-		if (head_decode(segment, 0, number, at, &record) == 0 && record.synced > next_group) {
+		if (record_head_decode(segment, 0, number, at, &record) == 0 && record.synced > next_group) {
 			return true;
 		}
 		if (misdirected(segment, number, at)) {

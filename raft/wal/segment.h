@@ -48,7 +48,7 @@
  * is a torn tail if only records of its own group or none follow: that group
  * was never acknowledged. A record behind it that was written after a later
  * sync proves that the damaged one had been durable: that is bit rot, and
- * truth lost. A mark is an empty record that proves the last group, written
+ * truth lost. (One bit, where nothing proves it, is turned back: raft/wal/mend.h.) A mark is an empty record that proves the last group, written
  * when the log has been quiet for a while and when it is closed.
  *
  * The link and the salt keep leftovers of a torn group from being taken for
@@ -102,6 +102,9 @@ void record_encode(uint8_t *out, uint64_t number, uint64_t offset, struct record
  * order are the reader's. *payload points into bytes. */
 int record_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset, struct record *record,
 		  struct slice *payload);
+/* The same of its head alone. */
+int record_head_decode(struct slice bytes, uint64_t base, uint64_t number, uint64_t offset,
+		       struct record *record);
 /* Whether a record lies behind offset, the end of the last one that is good
  * (its sum is link), which was written after more had become durable, or which
  * was meant for another place: then the damage at offset is bit rot or a disk

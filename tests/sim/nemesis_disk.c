@@ -78,7 +78,7 @@ static bool is_frail(const struct nemesis *nemesis, unsigned member)
 	return false;
 }
 
-/* In the last group, which nothing proves: it looks like a torn write, and what was acknowledged is gone in silence.
+/* Two bits in the last group, which nothing proves: it looks like a torn write, and what was acknowledged is gone in silence.
  * So each disk that stays whole holds all of it: with one of them in every majority nothing is lost. */
 static void rot_end_begin(struct fault *fault)
 {
@@ -94,7 +94,7 @@ static void rot_end_begin(struct fault *fault)
 		}
 	}
 	fleet_kill(fleet, victim, SIM_KILL_POWER);
-	sim_disk_flip_last(fault_host(fault, victim), ".log");
+	sim_disk_flip_last(fault_host(fault, victim), ".log", 2);
 	fleet_start_in(fleet, victim, fault_down_us(fault));
 }
 

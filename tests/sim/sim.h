@@ -140,8 +140,9 @@ void sim_disk_crash_after(struct sim_host *host, uint64_t calls);
 void sim_on_crash(struct sim *sim, void (*crashed)(void *owner, struct sim_host *host), void *owner);
 /* Flips a bit at rest in a random file whose path contains part; false when there is none. */
 bool sim_disk_flip(struct sim_host *host, const char *part);
-/* The same in the first bytes of what was written last to any of those files: in a log, the head of its last group. */
-bool sim_disk_flip_last(struct sim_host *host, const char *part);
+/* So many, one or two, in the first bytes of what was written last to any of those files: in a log, the head of its last
+ * group. One is turned back at the next start (raft/wal/mend.h). */
+bool sim_disk_flip_last(struct sim_host *host, const char *part, unsigned bits);
 /* How often this host's disk failed, lied or flipped a bit so far (a full disk is not counted). */
 uint64_t sim_disk_wounds(const struct sim_host *host);
 /* Removes all files, as a new disk would. The host must be down. */

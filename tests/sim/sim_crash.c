@@ -200,13 +200,18 @@ static struct inode *newest_file(struct inode *dir, const char *prefix, const ch
 	return newest;
 }
 
-bool sim_disk_flip_last(struct sim_host *host, const char *part)
+bool sim_disk_flip_last(struct sim_host *host, const char *part, unsigned bits)
 {
 	struct inode *file = newest_file(host->disk->root, "", part, NULL);
-	if (file == NULL || file->last_from >= file->now.size) {
+	if (file == NULL || file->last_from + 1 >= file->now.size) {
 		return false;
 	}
 	uint64_t head = file->now.size - file->last_from;
-	flip(host, file, file->last_from + prng_below(&host->sim->prng, head < HEAD_BYTES ? head : HEAD_BYTES));
+	uint64_t reach = head < HEAD_BYTES ? head : HEAD_BYTES;
+	uint64_t at = prng_below(&host->sim->prng, reach);
+	flip(host, file, file->last_from + at);
+	if (bits > 1) {
+		flip(host, file, file->last_from + (at + 1 + prng_below(&host->sim->prng, reach - 1)) % reach);
+	}
 	return true;
 }

@@ -1,5 +1,6 @@
-/* A member whose last, not yet proved group rotted takes it for a torn write: it comes back with less
- * than it had acknowledged, and the leader's core believes what was acknowledged (raft/refill.c). */
+/* A member whose last, not yet proved group rotted by more than a bit takes it for a torn write: it comes
+ * back with less than it had acknowledged, and the leader's core believes what was acknowledged
+ * (raft/refill.c). */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,7 @@ static void begin(struct story *story, uint64_t seed, size_t count)
 
 /* So many entries in the victim's last group, which it has acknowledged; its power goes, and that group rots.
  */
-static void lose(struct story *story, unsigned entries)
+static void lose_bits(struct story *story, unsigned entries, unsigned bits)
 {
 	small_world_write(story->world, story->leader, 3, 100);
 	small_world_flush(story->victim); /* the database holds none of what follows */
@@ -71,7 +72,12 @@ static void lose(struct story *story, unsigned entries)
 	story->had = last_index(story->victim);
 	small_world_end(story->world, number(story, story->victim), SIM_KILL_POWER);
 	small_world_lose_unflushed(story->victim);
-	sim_disk_flip_last(story->world->hosts[number(story, story->victim)], ".log");
+	sim_disk_flip_last(story->world->hosts[number(story, story->victim)], ".log", bits);
+}
+
+static void lose(struct story *story, unsigned entries)
+{
+	lose_bits(story, entries, 2);
 }
 
 static void come_back(struct story *story)
@@ -294,8 +300,45 @@ static void test_not_the_next(void)
 	small_world_free(story.world);
 }
 
+/* Who is left when the leader falls is the victim and one who never had what both of the others acknowledged.
+ */
+static void test_one_bit(unsigned entries)
+{
+	struct story story;
+	begin(&story, 68, 3);
+	size_t leader = number(&story, story.leader), third = (leader + 2) % 3;
+	small_world_write(story.world, story.leader, 3, 100);
+	small_world_run(story.world, 300);
+	for (size_t i = 0; i < 3; i++) {
+		sim_link(story.world->sim, story.world->hosts[third], story.world->hosts[i])->cut =
+			i != third;
+		sim_link(story.world->sim, story.world->hosts[i], story.world->hosts[third])->cut =
+			i != third;
+	}
+	lose_bits(&story, entries, 1);
+	bool committed = story.leader->commit_index == story.had;
+	small_world_end(story.world, leader, SIM_KILL_POWER);
+	for (size_t i = 0; i < 3; i++) {
+		sim_link(story.world->sim, story.world->hosts[third], story.world->hosts[i])->cut = false;
+		sim_link(story.world->sim, story.world->hosts[i], story.world->hosts[third])->cut = false;
+	}
+	sim_links_healed(story.world->sim);
+	come_back(&story);
+	ok(committed && story.has == story.had,
+	   "one flipped bit in the newest group is turned back: %llu of %llu entries",
+	   (unsigned long long)story.has, (unsigned long long)story.had);
+	story.leader = small_world_leader(story.world);
+	small_world_start(story.world, leader);
+	uint64_t last = small_world_write(story.world, story.leader, 3, 100);
+	ok(last > story.had && caught_up(&story, 10) && group_agrees(&story.world->group),
+	   "so nothing else is committed in its place when the leader falls, too");
+	small_world_free(story.world);
+}
+
 int main(void)
 {
+	test_one_bit(1);
+	test_one_bit(6);
 	test_short(10, 1, "for a moment");
 	test_short(3000, 1, "for seconds");
 	test_short(10, 6, "for a moment");

@@ -254,7 +254,7 @@ static bool bit_of_last_write(struct sim_host *host, struct env *env)
 	env_file_write(e, 0, was, sizeof(was));
 	env_file_write(c, 0, was, 100);
 	env_file_write(c, 100, was, 100);
-	bool flipped = sim_disk_flip_last(host, "");
+	bool flipped = sim_disk_flip_last(host, "", 1);
 	env_file_read(c, 0, is, sizeof(is), &got);
 	unsigned differ = 0;
 	for (size_t i = 0; i < got; i++) {
@@ -264,7 +264,7 @@ static bool bit_of_last_write(struct sim_host *host, struct env *env)
 	env_file_close(c);
 	env_file_close(d);
 	env_file_close(e);
-	return flipped && same && differ == 1 && !sim_disk_flip_last(host, "nowhere");
+	return flipped && same && differ == 1 && !sim_disk_flip_last(host, "nowhere", 1);
 }
 
 static void test_full(void)
