@@ -248,35 +248,65 @@ static int apply_allot(struct model *model, const struct history_op *op, struct 
 	return 0;
 }
 
+static const char limit_exceeded[] = "PURCHASE_LIMIT_EXCEEDED", sold_out[] = "SOLD_OUT",
+		  insufficient[] = "INSUFFICIENT_STOCK";
+
+static const char *refusal(const struct history_op *op, int64_t bought, int64_t per_customer, int64_t avail)
+{
+	if (op->function != HISTORY_BUY) {
+		return NULL;
+	}
+	if (bought + op->value > per_customer) {
+		return limit_exceeded;
+	}
+	return avail == 0 ? sold_out : op->value > avail ? insufficient : NULL;
+}
+
 const char *model_refusal(const struct model *model, const struct history_op *op)
 {
 	const struct model_sale *sale = &model->sale;
 	const int64_t *bought = map_get(&sale->customers, slice_of(&op->expected, sizeof(op->expected)));
-	if (op->function != HISTORY_BUY) {
-		return NULL;
-	}
-	if ((bought == NULL ? 0 : *bought) + op->value > sale->per_customer) {
-		return "PURCHASE_LIMIT_EXCEEDED";
-	}
-	return sale->avail == 0 ? "SOLD_OUT" : op->value > sale->avail ? "INSUFFICIENT_STOCK" : NULL;
+	return refusal(op, bought == NULL ? 0 : *bought, sale->per_customer, sale->avail);
 }
 
-static int apply_buy(struct model *model, const struct history_op *op, uint64_t stamp_ms,
+const char *model_refusal_at(const struct model *model, const struct history_op *op, uint64_t at)
+{
+	const struct model_sale *sale = &model->sale;
+	int64_t bought = 0, avail = sale->allotted;
+	size_t walk = 0;
+	struct slice key;
+	void *value;
+	while (map_next(&sale->orders, &walk, &key, &value)) {
+		const struct model_order *order = value;
+		int64_t units = order->at <= at ? order->units : 0;
+		avail -= units;
+		bought += order->customer == op->expected ? units : 0;
+	}
+	return refusal(op, bought, sale->per_customer, avail);
+}
+
+bool model_refuses_with(const char *code)
+{
+	return strcmp(code, limit_exceeded) == 0 || strcmp(code, sold_out) == 0 ||
+	       strcmp(code, insufficient) == 0;
+}
+
+static int apply_buy(struct model *model, const struct history_op *op, uint64_t at, uint64_t stamp_ms,
 		     struct model_answer *answer, struct err *err)
 {
 	struct model_sale *sale = &model->sale;
 	struct model_order *order = arena_alloc(&model->arena, sizeof(*order));
-	*order = (struct model_order){op->key, op->value, op->expected, sale->number + 1};
+	*order = (struct model_order){op->key, op->value, op->expected, sale->number + 1, at};
 	int64_t *bought = map_get(&sale->customers, slice_of(&op->expected, sizeof(op->expected)));
 	if (bought == NULL) {
 		bought = arena_zalloc(&model->arena, sizeof(*bought));
 		map_put(&sale->customers, slice_of(&order->customer, sizeof(order->customer)), bought);
 	}
-	const char *refusal = model_refusal(model, op);
-	if (refusal != NULL) {
+	const char *code = model_refusal(model, op);
+	if (code != NULL) {
 		return err_set(err, ERR_INVALID,
 			       "order %" PRId64 " was sold and should have been refused with %s", op->key,
-			       refusal);
+			       code);
 	}
 	if (map_put(&sale->orders, slice_of(&order->key, sizeof(order->key)), order) != NULL) {
 		return no(err, op, "the order was there already");
@@ -337,7 +367,7 @@ int model_apply(struct model *model, const struct history_op *op, uint64_t at, u
 	case HISTORY_ALLOT:
 		return apply_allot(model, op, answer, err);
 	case HISTORY_BUY:
-		return apply_buy(model, op, stamp_ms, answer, err);
+		return apply_buy(model, op, at, stamp_ms, answer, err);
 	default:
 		return no(err, op, "a read has no place in the log");
 	}

@@ -25,6 +25,7 @@ struct model_cell {
 };
 struct model_order {
 	int64_t key, units, customer, number;
+	uint64_t at; /* the place of its sale */
 };
 struct model_sale {
 	int64_t allotted, avail, held, per_customer, price, pay_ttl_ms, number;
@@ -60,6 +61,10 @@ int model_apply(struct model *model, const struct history_op *op, uint64_t at, u
 		struct model_answer *answer, struct err *err);
 /* The code with which op would be refused now, or NULL. */
 const char *model_refusal(const struct model *model, const struct history_op *op);
+/* The same at a place that the model has passed, where the sale had begun. */
+const char *model_refusal_at(const struct model *model, const struct history_op *op, uint64_t at);
+/* It is one of those that model_refusal gives: no "not now". */
+bool model_refuses_with(const char *code);
 /* True when the client of an acknowledged op was told what answer says. */
 bool model_agrees(const struct history_op *op, const struct model_answer *answer);
 /* True when a read would give what it gave at this place. */

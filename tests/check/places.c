@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void *must(void *memory)
 {
@@ -110,6 +111,25 @@ static size_t before(const struct moment *moments, size_t count, uint64_t t)
 	return low;
 }
 
+/* The places at which it may have seen the database. */
+static uint64_t lowest(const struct calendar *c, const struct history_op *op)
+{
+	size_t done = before(c->answers, c->answer_count, op->invoked_us);
+	return done == 0 ? 0 : c->answers[done - 1].place;
+}
+
+static uint64_t highest(const struct calendar *c, const struct history_op *op, uint64_t last)
+{
+	size_t begun = before(c->begins, c->begin_count, op->returned_us + 1);
+	return begun == c->begin_count ? last : c->begins[begun].place - 1;
+}
+
+static void calendar_free(struct calendar *c)
+{
+	free(c->answers);
+	free(c->begins);
+}
+
 static int no_place(const struct history_op *op, uint64_t low, uint64_t high, struct err *err)
 {
 	int64_t key = op->function == HISTORY_TXN && op->part_count > 0 ? op->parts[0].key : op->key;
@@ -149,10 +169,7 @@ int places_check_reads(const struct history *whole, uint64_t *places, uint64_t l
 			uint64_t place = places[told[told_at].place];
 			floor = place > floor ? place : floor;
 		}
-		size_t done = before(c.answers, c.answer_count, op->invoked_us);
-		size_t begun = before(c.begins, c.begin_count, op->returned_us + 1);
-		uint64_t low = done == 0 ? 0 : c.answers[done - 1].place;
-		uint64_t high = begun == c.begin_count ? last : c.begins[begun].place - 1;
+		uint64_t low = lowest(&c, op), high = highest(&c, op, last);
 		low = low > floor ? low : floor;
 		uint64_t at = low;
 		while (at <= high && !model_explains(model, op, at)) {
@@ -161,9 +178,45 @@ int places_check_reads(const struct history *whole, uint64_t *places, uint64_t l
 		places[reads[i].place] = at;
 		rc = at <= high ? 0 : no_place(op, low, high, err);
 	}
-	free(c.answers);
-	free(c.begins);
+	calendar_free(&c);
 	free(reads);
 	free(told);
+	return rc;
+}
+
+static int check_refusal(const struct history_op *op, uint64_t low, uint64_t high,
+			 const struct places_kept *kept, const struct model *model, struct err *err)
+{
+	bool other = kept != NULL && strcmp(kept->code, op->code) != 0;
+	if (kept != NULL && !other && kept->place <= high) {
+		return 0;
+	}
+	high = other && kept->place < high ? kept->place : high;
+	for (uint64_t at = low; at <= high; at++) {
+		const char *code = model_refusal_at(model, op, at);
+		if (code != NULL && strcmp(code, op->code) == 0) {
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INVALID,
+		       "request %s: client %u was told %s, the model's at no place from %" PRIu64
+		       " to %" PRIu64,
+		       op->id, op->client, op->code, low, high);
+}
+
+int places_check_refusals(const struct places_log *log, struct err *err)
+{
+	struct calendar c;
+	int rc = 0;
+	calendar_make(log->whole, log->places, &c);
+	for (size_t i = 0; i < log->attempts->count && rc == 0; i++) {
+		const struct history_op *op = &log->attempts->ops[i];
+		if (op->outcome == HISTORY_FAIL && op->function == HISTORY_BUY &&
+		    model_refuses_with(op->code) && op->returned_us < log->until_us) {
+			rc = check_refusal(op, lowest(&c, op), highest(&c, op, log->last),
+					   map_get(log->kept, slice_str(op->id)), log->model, err);
+		}
+	}
+	calendar_free(&c);
 	return rc;
 }

@@ -17,6 +17,7 @@ struct replay {
 	struct model model;
 	struct model_answer answer;
 	struct map ids;   /* request id -> struct history_op */
+	struct map kept;  /* request id -> struct places_kept */
 	uint64_t *places; /* of each operation of whole; 0: not in the log */
 	uint64_t place, stamp_ms;
 	struct ledger_record *records; /* of the present entry */
@@ -78,7 +79,23 @@ static bool reply_is(struct slice reply, struct slice expected, const struct his
 	return slice_equal(reply, expected) || (single && slice_equal(reply, slice_skip(expected, 4)));
 }
 
-/* A refusal that was kept: no effect, so no place; it must be right, and what the client was told. */
+/* Some attempt may have left it there: who was told it, or nothing. Others were told for certain that nothing
+ * of theirs can be under way. */
+static bool somebody_left(const struct replay *r, const struct history_op *op, const char *code)
+{
+	for (size_t i = 0; i < r->log->count; i++) {
+		const struct history_op *attempt = &r->log->ops[i];
+		if (attempt->id != NULL && strcmp(attempt->id, op->id) == 0 &&
+		    (attempt->outcome == HISTORY_INFO ||
+		     (attempt->outcome == HISTORY_FAIL && strcmp(attempt->code, code) == 0))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A refusal that was kept: no effect, so no place; it must be right, and somebody's. What clients were told
+ * is judged at the end (places_check_refusals). */
 static int replay_refusal(struct replay *r, const struct ledger_record *record, const struct history_op *op)
 {
 	const char *code = model_refusal(&r->model, op);
@@ -91,12 +108,15 @@ static int replay_refusal(struct replay *r, const struct ledger_record *record, 
 			       (int)record->reply.len, (const char *)record->reply.data,
 			       code == NULL ? "yes" : code);
 	}
-	if (op->outcome == HISTORY_OK || (op->outcome == HISTORY_FAIL && strcmp(op->code, code) != 0)) {
+	if (op->outcome == HISTORY_OK || !somebody_left(r, op, code)) {
 		return err_set(r->err, ERR_INVALID,
 			       "entry %" PRIu64 " refuses request %s with %s, client %u was told %s",
 			       record->index, op->id, code, op->client,
 			       op->outcome == HISTORY_OK ? "yes" : op->code);
 	}
+	struct places_kept *kept = arena_alloc(&r->model.arena, sizeof(*kept));
+	*kept = (struct places_kept){r->place, code};
+	map_put(&r->kept, slice_str(op->id), kept);
 	return 0;
 }
 
@@ -359,6 +379,7 @@ int replay_check(const struct history *log, const struct history *whole, struct 
 	model_init(&r.model);
 	model_answer_init(&r.answer);
 	map_init(&r.ids);
+	map_init(&r.kept);
 	r.places = must(calloc(whole->count + 1, sizeof(*r.places)));
 	for (size_t i = 0; i < whole->count; i++) {
 		if (whole->ops[i].id != NULL && *whole->ops[i].id != '\0') {
@@ -368,10 +389,14 @@ int replay_check(const struct history *log, const struct history *whole, struct 
 	int rc = replay_log(&r);
 	rc = rc == 0 ? judge_presence(&r) : rc;
 	rc = rc == 0 ? places_check_requests(whole, r.places, r.place, err) : rc;
+	const struct places_log refusals = {log,      whole,   r.places,           r.place,
+					    &r.model, &r.kept, excused_from_us(&r)};
+	rc = rc == 0 ? places_check_refusals(&refusals, err) : rc;
 	rc = rc == 0 ? places_check_reads(whole, r.places, r.place, &r.model, err) : rc;
 	free(r.places);
 	free(r.records);
 	map_fini(&r.ids);
+	map_fini(&r.kept);
 	model_answer_fini(&r.answer);
 	model_fini(&r.model);
 	ledger_fini(&r.ledger);

@@ -6,6 +6,8 @@
  *   - a batch changes the rows its requests say, and no others;
  *   - what was acknowledged is in the log, once; what failed for certain is not;
  *   - the order agrees with time: what was answered before another began comes first;
+ *   - each refusal that a buyer was told was right at one place, and once it is kept under a request's id
+ *     nobody is told another;
  *   - each read (the log does not know it) gives the model's value at one place between those;
  *   - the rows read back at the end and the sums are the model's;
  *   - each node's hash over its whole database is that of the rows the log makes. */

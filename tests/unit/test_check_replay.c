@@ -1,5 +1,6 @@
 /* The ordered replay, over small logs made by hand: a good one is accepted, and each lie in it is found. */
 #include "tests/check/ledger.h"
+#include "tests/check/once.h"
 #include "tests/check/replay.h"
 #include "tests/lib/past.h"
 #include "tests/lib/tap.h"
@@ -348,6 +349,103 @@ static void sales(void)
 	judge(NULL, "sums without one whose outcome is unknown are accepted, for it may have come later");
 }
 
+/* ---- asked again ---- */
+
+enum story { ALLOT, FIRST, REFUSED, SECOND, AGAIN, LATER };
+
+static void row_of_refusal(const char *reply)
+{
+	begin();
+	once_row("o2", history.entry_count + 1, 0, 1, reply);
+	seal();
+}
+
+/* build/sim, seed 1796000823: one unit is left, and who wants two is told so. It is sold to another. He asks
+ * again under his id and stays in the dark; the log keeps that he is refused: sold out. Or, early, it keeps
+ * what he was told at first. */
+static void last_unit(bool early)
+{
+	static int64_t terms[] = {2, 100, 50}, one[] = {1, 1}, two[] = {2, 0};
+	past_forget(&history);
+	history.cut = false;
+	stamp_ms = 1000;
+	begin();
+	once_row("allot", 1, 0, 0,
+		 "%4\r\n$5\r\navail\r\n:2\r\n$4\r\nheld\r\n:0\r\n$9\r\ncommitted\r\n:0\r\n$8\r\nallotted\r\n:"
+		 "2\r\n");
+	once_row("o1", 1, 1, 0, SOLD(1, 100, 1));
+	seal();
+	if (early) {
+		row_of_refusal("-INSUFFICIENT_STOCK {\"outcome\":\"conflict\"}\r\n");
+	}
+	begin();
+	once_row("o3", history.entry_count + 1, 0, 0, SOLD(2, 100, 0));
+	seal();
+	if (!early) {
+		row_of_refusal("-SOLD_OUT {\"outcome\":\"refused\"}\r\n");
+	}
+	begin();
+	string_row("r5", "12");
+	once_row("d", 4, 0, 0, "+OK\r\n");
+	seal();
+	struct history_op *o = op(HISTORY_ALLOT, "allot", 1, 2, 0, 2);
+	o->list = terms, o->list_count = 3;
+	o = op(HISTORY_BUY, "o1", 3, 5, 1, 1);
+	o->list = one, o->list_count = 2, o->expected = 9;
+	o = op(HISTORY_BUY, "o2", 6, 7, 2, 2);
+	o->expected = 8, o->outcome = HISTORY_FAIL, o->code = "INSUFFICIENT_STOCK";
+	o = op(HISTORY_BUY, "o3", 8, 10, 3, 1);
+	o->list = two, o->list_count = 2, o->expected = 7;
+	o = op(HISTORY_BUY, "o2", 11, HISTORY_NEVER, 2, 2);
+	o->expected = 8, o->code = "OUTCOME_UNKNOWN";
+	op(HISTORY_WRITE, "d", 20, 30, 5, 12);
+}
+
+static void told(enum story which, uint64_t from, uint64_t to, const char *code)
+{
+	struct history_op *o = &history.ops[which];
+	o->invoked_us = from, o->returned_us = to, o->outcome = HISTORY_FAIL, o->code = code;
+}
+
+static void judge_attempts(bool early, const char *want, const char *sentence)
+{
+	struct history whole;
+	struct err err = {0};
+	history_init(&whole);
+	int rc = once_merge(&history, &whole, &err);
+	rc = rc == 0 ? replay_check(&history, &whole, &err) : rc;
+	past_judged(rc, &err, want, sentence);
+	history_fini(&whole);
+	last_unit(early);
+}
+
+static void asked_again(void)
+{
+	last_unit(false);
+	judge_attempts(false, NULL, "too few are left; asked again in the dark; kept as sold out: accepted");
+	told(AGAIN, 11, 19, "SOLD_OUT");
+	judge_attempts(false, NULL, "and so it is when he was told of it");
+	told(AGAIN, 11, 12, "OVERLOADED");
+	judge_attempts(false, "was told INSUFFICIENT_STOCK",
+		       "a kept refusal that nobody's attempt can have left is found");
+	told(REFUSED, 11, 12, "INSUFFICIENT_STOCK");
+	judge_attempts(false, "at no place from 3 to 3", "too few where nothing is left is found");
+	told(REFUSED, 6, 7, "SOLD_OUT");
+	judge_attempts(false, "at no place from 2 to 2",
+		       "sold out while a unit is left is found, though it is kept later");
+	told(REFUSED, 6, 7, "SOLD_OUT"), history.cut = true;
+	judge_attempts(false, NULL,
+		       "but not where the nodes were lost for good, and with them what was sold");
+	told(REFUSED, 6, 9, "SOLD_OUT");
+	judge_attempts(false, NULL, "sold out while the last unit is being sold is accepted");
+	last_unit(true);
+	judge_attempts(true, NULL, "what the first attempt was told may be what is kept");
+	told(AGAIN, 31, 32, "INSUFFICIENT_STOCK");
+	judge_attempts(true, NULL, "it is told for ever, though nothing is left by then");
+	history.ops[AGAIN].invoked_us = 7, told(REFUSED, 31, 32, "SOLD_OUT");
+	judge_attempts(true, "at no place", "another refusal, right but not the one that is kept, is found");
+}
+
 int main(void)
 {
 	history_init(&history);
@@ -358,6 +456,7 @@ int main(void)
 	logs();
 	databases();
 	sales();
+	asked_again();
 	history_fini(&history);
 	buf_fini(&rows);
 	return tap_done();

@@ -143,6 +143,20 @@ static bool told_once(const struct history_op *op)
 	return times == 1;
 }
 
+/* A buyer was refused for another reason than the one that held. */
+static bool refuse_otherwise(void)
+{
+	for (size_t i = history.count; i-- > 0;) {
+		struct history_op *op = &history.ops[i];
+		if (op->function == HISTORY_BUY && strcmp(op->code, "PURCHASE_LIMIT_EXCEEDED") == 0 &&
+		    told_once(op)) {
+			op->code = "INSUFFICIENT_STOCK";
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Two additions to a counter, one after the other, were told each other's number. */
 static bool swap_replies(void)
 {
@@ -410,6 +424,7 @@ static const struct lie {
 	{"units kept back from buyers", "the sale: ", unsold},
 	{"an order of another customer", "the sale: orders that differ", sell_to_another},
 	{"an order that was refused for good", "the sale: orders under an id that was refused", ghost_order},
+	{"an order refused for another reason", "was told INSUFFICIENT_STOCK", refuse_otherwise},
 	{"an order charged twice", "once: request", charge_twice},
 	{"two replies that were swapped", "counter", swap_replies},
 	{"an addition that counted twice", "counter", double_addition},
