@@ -66,8 +66,9 @@ static void flood_asked(struct openloop *loop)
 /* `-CODE …`: is it one of those after which the same request may come again? */
 static enum openloop_answer answer_of(struct slice reply)
 {
-	static const char *const retry[] = {"-OVERLOADED", "-DEADLINE_PASSED", "-NOT_LEADER", "-LEADER_LOST",
-					    "-NO_SPACE"};
+	static const char *const retry[] = {"-OVERLOADED",    "-DEADLINE_PASSED", "-NOT_LEADER",
+					    "-LEADER_LOST",   "-NO_SPACE",        "-STOPPING",
+					    "-NOT_UNDERSTOOD"};
 	if (reply.data[0] != '-') {
 		return OPENLOOP_DONE;
 	}
