@@ -11,6 +11,9 @@
  *   TALLY_CONFLICT  it did not; read again and ask under a new id
  *   TALLY_RETRY     it did not (the deadline came first); ask again, same id
  *   TALLY_UNKNOWN   it may have; ask again under the same id
+ * They speak of all attempts of the call. Of an earlier call under the same id that ended UNKNOWN, perhaps of a program that is
+ * no more, the client knows nothing, and a copy of it may still come: with SETTLE as the first of the words (tally_command_start
+ * with the id) a refusal is kept and stands.
  *
  * Threads: a client belongs to its loop's thread. Requests are structs of the
  * caller, embedded where he likes, untouched until the callback, which comes

@@ -171,10 +171,79 @@ static void test_late_buyer(void)
 	wares_fini(&wares);
 }
 
+/* ---- a refusal, and a copy of the request that comes later ---- */
+
+#define TAKE_SCRIPT                                                                                          \
+	"return(redis.call('GET',KEYS[1])=='0')and(redis.error_reply('SOLD_OUT'))or(redis.call('DECR',"      \
+	"KEYS[1]))"
+
+struct asked {
+	bool ended;
+	enum tally_outcome outcome;
+};
+
+static void asked_cb(struct tally_call *call)
+{
+	struct asked *asked = call->data;
+	*asked = (struct asked){true, tally_call_outcome(call)};
+}
+static bool has_ended(void *owner)
+{
+	return ((struct asked *)owner)->ended;
+}
+
+/* A program asks under the id of an earlier call, whose outcome it never learnt. */
+static enum tally_outcome ask_again(struct stage *s, bool settle)
+{
+	const char *const words[] = {"SETTLE", "EVAL", TAKE_SCRIPT, "1", "stock"};
+	struct asked asked = {0};
+	struct tally_call call = {.data = &asked};
+	tally_command_start(s->tally, &call, "o-1", settle ? words : words + 1, NULL, settle ? 5 : 4, 0,
+			    30000, asked_cb);
+	ok(sim_run_until(s->sim, has_ended, &asked, 60000000) && tally_call_attempts(&call) == 1,
+	   "asked again: answered at once");
+	return asked.outcome;
+}
+
+/* Beside seed 1796000823, where a request was refused twice, for two reasons: what a refusal is worth to who
+ * asks again while an earlier copy is in the network. */
+static void refuse_before_the_copy(uint64_t seed, bool settle)
+{
+	struct stage s;
+	struct plain gone;
+	stage_open(&s, seed, 3);
+	unsigned leader = (unsigned)stage_leader(&s);
+	stage_set(&s, "stock", "0");
+	struct stage away = s; /* the same world, from a host of its own */
+	away.host = sim_host_new(s.sim, "away");
+	away.env = sim_host_start(away.host);
+	plain_open(&gone, &away, leader);
+	plain_ask(&gone, "PING");
+	struct sim_link *link = sim_link(s.sim, away.host, s.fleet.members[leader].host);
+	link->cut = true;
+	plain_send(&gone, "ONCE o-1 DEADLINE 60000 EVAL " TAKE_SCRIPT " 1 stock");
+	is_int(ask_again(&s, settle), TALLY_REFUSED,
+	       "asked again: refused, while the first copy is still under way");
+	stage_set(&s, "stock", "5");
+	link->cut = false;
+	sim_links_healed(s.sim);
+	is_str(plain_read(&gone, 30000), settle ? "-ERR SOLD_OUT" : "4",
+	       "asked again: there is stock when the copy comes; %s",
+	       settle ? "settled, it gets the refusal that is kept" : "not settled, it is executed");
+	is_str(stage_get(&s, "stock"), settle ? "5" : "4", "asked again: %s is sold",
+	       settle ? "nothing" : "a unit");
+	plain_close(&gone);
+	sim_host_kill(away.host, SIM_KILL_PROCESS);
+	sim_env_free(away.env);
+	stage_close(&s);
+}
+
 int main(void)
 {
 	test_stalled_leader();
 	test_two_transfers();
 	test_late_buyer();
+	refuse_before_the_copy(14, true);
+	refuse_before_the_copy(15, false);
 	return tap_done();
 }
