@@ -19,6 +19,8 @@
 #define COMPILE_BYTE 5
 #define COMPILE_JUMP 2
 
+/* Empty places of a table that are passed over in the time of a step. */
+#define PLACES_A_STEP 8
 /* Strings from here on make VM instructions slow (comparison is linear): they are counted, and dearer. */
 #define LONG_STRING KIB(2)
 /* An instruction may copy all that stands behind `...`: looked for in pieces of so many values, and so many
@@ -193,6 +195,33 @@ static void *allocate(void *owner, void *old, size_t old_bytes, size_t bytes)
 	return fresh;
 }
 
+/* ---- the room of tables ---- */
+
+/* How a table begins, in every Lua 5.4: its room is in no interface. */
+struct table_head {
+	void *next;
+	uint8_t kind, marked, flags;
+	uint8_t nodes_log2; /* of places for keys that are not in the list */
+	unsigned list;      /* places of the list, or over half of them */
+};
+
+static size_t count_places(lua_State *L, int index)
+{
+	assert(lua_istable(L, index));
+	const struct table_head *head = lua_topointer(L, index);
+	return ((size_t)1 << head->nodes_log2) + head->list;
+}
+
+/* Should another Lua lay it out otherwise, nothing begins. */
+static void check_layout(lua_State *L)
+{
+	lua_createtable(L, 5, 64);
+	assert(count_places(L, -1) == 69);
+	lua_createtable(L, 300, 0);
+	assert(count_places(L, -1) == 301);
+	lua_settop(L, 0);
+}
+
 /* ---- life ---- */
 
 static int panic(lua_State *L)
@@ -214,6 +243,7 @@ lua_State *budget_open(struct budget *b, size_t memory_max)
 	lua_atpanic(L, panic);
 	lua_gc(L, LUA_GCGEN, 0, 1000); /* old things are not looked at again for a call's garbage */
 	lua_gc(L, LUA_GCSTOP);
+	check_layout(L);
 	return L;
 }
 
@@ -304,6 +334,11 @@ void budget_raise(lua_State *L, enum budget_end end)
 void budget_spent(lua_State *L)
 {
 	budget_raise(L, BUDGET_STEPS);
+}
+
+void budget_charge_walk(lua_State *L, int index)
+{
+	budget_charge(L, count_places(L, index) / PLACES_A_STEP);
 }
 
 static bool is_word_byte(uint8_t c)

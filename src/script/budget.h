@@ -94,6 +94,10 @@ static inline void budget_charge_bytes(lua_State *L, size_t bytes)
 	budget_charge(L, 1 + bytes / 64);
 }
 
+/* Charges for a walk over the table at index, also over what is empty in it: keys that were set to nil leave
+ * their places behind, and lua_next steps over 130,000 of them in one call. */
+void budget_charge_walk(lua_State *L, int index);
+
 /* Before Lua compiles a text, which no hook sees. Each `and`, `or` and `elseif` is a jump, and the compiler
  * walks the list of those before it in its chain: 13,000 in one expression took 0.3 s. */
 void budget_charge_compile(lua_State *L, struct slice text);

@@ -161,6 +161,7 @@ static int table_maxn(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_Number max = 0;
+	budget_charge_walk(L, 1);
 	lua_pushnil(L);
 	while (lua_next(L, 1) != 0) {
 		budget_charge(L, 1);

@@ -81,6 +81,7 @@ static void append_fields(lua_State *L, struct buf *out, int index)
 {
 	struct event_field fields[SCHEMA_FIELDS_MAX];
 	size_t count = 0;
+	budget_charge_walk(L, index);
 	lua_pushnil(L);
 	while (lua_next(L, index) != 0) {
 		size_t len = 0;

@@ -53,6 +53,7 @@ static lua_Integer array_length(lua_State *L)
 	const struct json_settings *set = &machine_of(L)->json;
 	lua_Integer max = 0, items = 0;
 	bool array = true;
+	budget_charge_walk(L, -1);
 	lua_pushnil(L);
 	while (lua_next(L, -2) != 0) {
 		lua_pop(L, 1);

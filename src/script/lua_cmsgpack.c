@@ -95,6 +95,7 @@ static size_t count_keys(lua_State *L, bool *array)
 	size_t count = 0;
 	lua_Integer max = 0;
 	*array = true;
+	budget_charge_walk(L, -1);
 	lua_pushnil(L);
 	while (lua_next(L, -2) != 0) {
 		lua_pop(L, 1);

@@ -99,6 +99,7 @@ static void read_named_arguments(lua_State *L, struct redis_function *function)
 			  "(representing named arguments).");
 	}
 	lua_settop(L, 2);
+	budget_charge_walk(L, 1);
 	lua_pushnil(L);
 	while (lua_next(L, 1) != 0) {
 		read_named(L, function);

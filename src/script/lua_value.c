@@ -101,6 +101,7 @@ void value_push(lua_State *L, const struct value *value)
 static void raise_unknown(lua_State *L, int index, const struct fields *fields, const char *what)
 {
 	const char *unknown = NULL;
+	budget_charge_walk(L, index);
 	lua_pushnil(L);
 	while (lua_next(L, index) != 0) {
 		lua_pop(L, 1);
@@ -124,6 +125,7 @@ void value_read_fields(lua_State *L, int index, const struct fields *fields, str
 	for (size_t i = 0; i < fields->count; i++) {
 		cells[i].kind = CELL_NOTHING;
 	}
+	budget_charge_walk(L, index);
 	lua_pushnil(L);
 	while (lua_next(L, index) != 0) {
 		int place = -1;
@@ -184,6 +186,7 @@ const char *value_details(lua_State *L, int index, struct arena *arena)
 	struct detail details[DETAILS_MAX];
 	size_t count = 0;
 	luaL_checktype(L, index, LUA_TTABLE);
+	budget_charge_walk(L, index);
 	lua_pushnil(L);
 	while (lua_next(L, index) != 0) {
 		size_t len;

@@ -165,6 +165,7 @@ static int safe_setmetatable(lua_State *L)
 		lua_pop(L, 1);
 	}
 	lua_createtable(L, 0, 4);
+	budget_charge_walk(L, 2);
 	lua_pushnil(L);
 	while (lua_next(L, 2) != 0) {
 		budget_charge(L, 2);

@@ -76,6 +76,7 @@ void sandbox_push_sorted_keys(lua_State *L, int index)
 	bool sorted = true;
 	struct sort_key *keys = lua_newuserdatauv(L, room * sizeof *keys, 0);
 	int memory = lua_gettop(L);
+	budget_charge_walk(L, index);
 	lua_pushnil(L);
 	while (lua_next(L, index) != 0) {
 		lua_pop(L, 1);
@@ -146,6 +147,7 @@ static int sorted_next(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 2);
+	budget_charge_walk(L, 1);
 	bool first = lua_isnil(L, 2), found = false;
 	struct sort_key after = {0}, best = {0};
 	if (!first) {

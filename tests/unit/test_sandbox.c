@@ -85,6 +85,29 @@ static void ends(const char *source, enum budget_end end, const char *sentence)
 	}
 }
 
+/* Steps are counted also when there are plenty: what slips through would take a second or more. */
+static void costs(const char *source, int64_t least, const char *sentence)
+{
+	const char *text;
+	run_counted(source, &text, true);
+	int64_t took = budget.granted - budget.left;
+	ok(took >= least, "%s (%lld steps)", sentence, (long long)took);
+}
+
+#define EMPTIED                                                                                              \
+	"local t = {} for i = 1, 60000 do t[i * 7] = i end for i = 1, 60000 do t[i * 7] = nil end "          \
+	"for i = 1, 200 do "
+
+static void walks_over_nothing(void)
+{
+	costs(EMPTIED "next(t) end", 2000000, "next over a table that was emptied costs its places");
+	costs(EMPTIED "pairs(t) end", 2000000, "so does pairs");
+	costs(EMPTIED "setmetatable({}, t) end", 2000000, "and as a metatable");
+	costs("local t = {} for i = 1, 60000 do t[i] = i end for i = 60000, 1, -1 do t[i] = nil end "
+	      "for i = 1, 300 do next(t) end",
+	      2000000, "and a list that was emptied");
+}
+
 static void whitelist(enum sandbox_flavour flavour, const char *want)
 {
 	open_state(flavour);
@@ -327,6 +350,7 @@ int main(void)
 	order();
 	patterns();
 	budgets();
+	walks_over_nothing();
 	for (int i = 0; i < 2000; i++) {
 		const char *text;
 		run_counted("local t = {} for i = 1, 20 do t[i] = {i, tostring(i)} end return #t", &text,
