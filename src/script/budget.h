@@ -3,7 +3,8 @@
  *
  * A step is about 10 ns: one VM instruction, 16 allocated bytes, or what a library call
  * charges by the size of its work, so that LIMIT_SCRIPT_STEPS end within about 100 ms
- * whatever is done. Collection is stopped while a call runs and done between calls.
+ * whatever is done; a comparison of texts one for each NUL in them, which is how Lua compares (the program's
+ * strcoll is ours for that). Collection is stopped while a call runs and done between calls.
  *
  * Once a call has ended (steps or memory gone, or budget_raise) the end is sticky: pcall,
  * xpcall and coroutines of the sandbox raise again whatever they catch, so no script can
@@ -44,10 +45,11 @@ struct budget {
 	enum budget_end end;
 	size_t footprint; /* bytes taken from the system */
 	size_t footprint_max;
-	size_t live;         /* bytes in use by Lua */
-	size_t live_settled; /* after the last collection */
-	size_t live_base;    /* after budget_settle */
-	size_t longest;      /* string made in this call */
+	size_t live;           /* bytes in use by Lua */
+	size_t live_settled;   /* after the last collection */
+	size_t live_base;      /* after budget_settle */
+	size_t longest;        /* string made in this call */
+	struct budget *around; /* another call during which this one runs */
 	struct budget_block *free_blocks[BUDGET_CLASSES];
 	struct budget_slab *slabs;
 	uint8_t *slab_next, *slab_end;

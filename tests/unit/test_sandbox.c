@@ -108,6 +108,19 @@ static void walks_over_nothing(void)
 	      2000000, "and a list that was emptied");
 }
 
+static void comparisons_of_nothing(void)
+{
+	costs("local a, b = ('\\0'):rep(1000000) .. 'a', ('\\0'):rep(1000000) .. 'b' return a < b", 1000000,
+	      "a comparison of many NULs costs each of them");
+	ends("local a, b = ('\\0'):rep(1000000) .. 'a', ('\\0'):rep(1000000) .. 'b' "
+	     "return a < b, a < b, a < b, a < b, a < b, a < b",
+	     BUDGET_STEPS, "and ends a call");
+	ends("local a, t = ('\\0'):rep(1000000), {} for i = 1, 20 do t[i] = a end table.sort(t)",
+	     BUDGET_STEPS, "also inside of a sort");
+	gives("return tostring(('a\\0b') < ('a\\0c')) .. tostring(('\\255') < 'a') .. tostring('a' <= 'B')",
+	      "truefalsefalse", "texts are compared by their bytes");
+}
+
 static void whitelist(enum sandbox_flavour flavour, const char *want)
 {
 	open_state(flavour);
@@ -351,6 +364,7 @@ int main(void)
 	patterns();
 	budgets();
 	walks_over_nothing();
+	comparisons_of_nothing();
 	for (int i = 0; i < 2000; i++) {
 		const char *text;
 		run_counted("local t = {} for i = 1, 20 do t[i] = {i, tostring(i)} end return #t", &text,
