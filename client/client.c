@@ -87,6 +87,7 @@ static void client_dispatch(struct tally *tally)
 		channel_send(channel, call, now_us);
 		sent++;
 	}
+	assert(list_empty(&tally->pending) == (tally->pending_count == 0));
 	pace_sent(&tally->pace, now_us, sent, !list_empty(&tally->pending));
 	if (sent > 0) {
 		compass_busy(&tally->compass);
@@ -126,7 +127,7 @@ static void client_turn_cb(struct env_turn *turn)
 	if (compass_serves(&tally->compass)) {
 		client_dispatch(tally);
 	} else {
-		pace_pause(&tally->pace);
+		pace_pause(&tally->pace, !list_empty(&tally->pending));
 	}
 	list_for_each (link, &tally->channels) {
 		channel_flush(list_entry(link, struct channel, link));
@@ -214,6 +215,7 @@ void client_stream_gone(struct tally *tally)
 	    !compass_idle(&tally->compass) || tally->closed == NULL) {
 		return;
 	}
+	assert(tally->pending_count == 0);
 	void (*closed)(void *data) = tally->closed;
 	void *data = tally->closed_data;
 	tally->closed = NULL;

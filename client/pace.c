@@ -10,11 +10,23 @@
 static void pace_learn(struct pace *pace, uint64_t ns)
 {
 	if (pace->call_ns == 0) {
-		pace->call_ns = ns;
+		/* One alone may have seen a pause of the node, and there is none before to measure it by. */
+		pace->call_ns = pace->first_ns < ns ? pace->first_ns : ns;
+		pace->first_ns = ns;
 		return;
 	}
 	uint64_t most = pace->call_ns * SLOWER_MAX;
 	pace->call_ns = (pace->call_ns + (ns < most ? ns : most)) / 2 + 1;
+}
+
+/* All that waited is sent: no call took longer, however few they were. Else an estimate of a slow hour would
+ * stay for ever when no crowd is large enough any more to be measured. */
+static void pace_drained(struct pace *pace, uint64_t us)
+{
+	uint64_t ns = pace->sent > 0 ? us * 1000 / pace->sent : UINT64_MAX;
+	if (ns < pace->call_ns) {
+		pace_learn(pace, ns);
+	}
 }
 
 void pace_sent(struct pace *pace, uint64_t now_us, size_t sent, bool waiting)
@@ -26,19 +38,23 @@ void pace_sent(struct pace *pace, uint64_t now_us, size_t sent, bool waiting)
 			pace_learn(pace, us * 1000 / pace->sent);
 			pace->since_us = now_us;
 			pace->sent = 0;
+		} else if (!waiting) {
+			pace_drained(pace, us);
 		}
 	}
 	if (!waiting) {
-		pace_pause(pace);
+		pace_pause(pace, false);
 	} else if (pace->since_us == 0) {
 		pace->since_us = now_us;
 	}
+	pace->waiting = waiting;
 }
 
-void pace_pause(struct pace *pace)
+void pace_pause(struct pace *pace, bool waiting)
 {
 	pace->since_us = 0;
 	pace->sent = 0;
+	pace->waiting = waiting;
 }
 
 void pace_answered(struct pace *pace, uint64_t latency_us)

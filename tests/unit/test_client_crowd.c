@@ -23,6 +23,7 @@ struct crowd {
 	uint64_t started, ended, outcomes[5], crowded;
 	uint64_t at_once; /* of the crowded: within two milliseconds */
 	bool closed;
+	unsigned all_started, all_ended, again; /* again: so many callbacks start another call */
 };
 
 struct crowd_call {
@@ -36,18 +37,25 @@ static const char *answer_ok(struct fake_node *node, const struct slice *words, 
 	return "+OK\r\n";
 }
 
+static void crowd_start(struct crowd *crowd);
+
 static void crowd_cb(struct tally_call *call)
 {
 	struct crowd_call *one = call->data;
 	struct crowd *crowd = one->crowd;
 	enum tally_outcome outcome = tally_call_outcome(call);
 	crowd->ended++;
+	crowd->all_ended++;
 	crowd->outcomes[outcome]++;
 	if (outcome == TALLY_RETRY && strcmp(tally_call_code(call), "OVERLOADED") == 0) {
 		crowd->crowded++;
 		crowd->at_once += tally_call_latency_us(call) <= 2000;
 	}
 	free(one);
+	if (crowd->again > 0) {
+		crowd->again--;
+		crowd_start(crowd);
+	}
 }
 
 static void crowd_start(struct crowd *crowd)
@@ -56,6 +64,7 @@ static void crowd_start(struct crowd *crowd)
 	one->crowd = crowd;
 	one->call.data = one;
 	crowd->started++;
+	crowd->all_started++;
 	tally_set_start(crowd->tally, &one->call, "k", 1, "v", 1, crowd->timeout_ms, crowd_cb);
 }
 
@@ -229,6 +238,66 @@ static void test_short(void)
 	crowd_close(&crowd);
 }
 
+/* It is fast again, and no crowd stays long enough to be measured. */
+static void test_bursts(unsigned per_ms, unsigned ms, unsigned timeout_ms, unsigned bursts, const char *how)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, timeout_ms);
+	crowd.node.pace_us = 20000;
+	crowd_run(&crowd, 1, 3 * SECOND);
+	crowd.node.pace_us = 50;
+	crowd_run(&crowd, 0, 2 * SECOND);
+	uint64_t done = 0, refused = 0;
+	for (unsigned i = 0; i < bursts; i++) {
+		for (unsigned k = 0; k < per_ms; k++) {
+			crowd_start(&crowd);
+		}
+		crowd_run(&crowd, per_ms, (ms - 1) * 1000);
+		done = crowd.outcomes[TALLY_DONE];
+		refused = crowd.crowded;
+		crowd_run(&crowd, 0, SECOND / 10);
+		done += crowd.outcomes[TALLY_DONE];
+		refused += crowd.crowded;
+	}
+	ok(done >= per_ms && refused == 0,
+	   "a node that was slow once costs no later calls that begin together%s (%llu done, %llu refused)",
+	   how, (unsigned long long)done, (unsigned long long)refused);
+	crowd_close(&crowd);
+}
+
+/* The first thing that a client sees of a crowd. */
+static void test_first_moment(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 1000);
+	crowd.node.pace_us = PACE_US / 2;
+	crowd_run(&crowd, 1, SECOND);
+	crowd.node.busy_us = sim_now_us(crowd.sim) + 250000;
+	crowd_run(&crowd, 1, 2 * SECOND);
+	ok(crowd.outcomes[TALLY_DONE] == crowd.ended && crowd.ended > 1900,
+	   "nor when it is the first that a client sees of a crowd (%llu of %llu done)",
+	   (unsigned long long)crowd.outcomes[TALLY_DONE], (unsigned long long)crowd.ended);
+	crowd_close(&crowd);
+}
+
+static void test_close(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 200);
+	crowd_run(&crowd, 10, SECOND / 2);
+	crowd.again = 5000;
+	crowd_run(&crowd, 10, SECOND / 2);
+	for (unsigned i = 0; i < 100; i++) {
+		crowd_start(&crowd);
+	}
+	crowd.again = 500;
+	unsigned under_way = crowd.all_started - crowd.all_ended;
+	crowd_close(&crowd);
+	ok(under_way > 100 && crowd.closed && crowd.again == 0 && crowd.all_started == crowd.all_ended,
+	   "a client that closes in a crowd ends each call once, also those that callbacks start (%u of %u)",
+	   crowd.all_ended, crowd.all_started);
+}
+
 int main(void)
 {
 	test_crowd();
@@ -237,5 +306,9 @@ int main(void)
 	test_moment();
 	test_patience();
 	test_short();
+	test_bursts(60, 1, 1000, 1, "");
+	test_bursts(30, 6, 300, 20, ", nor shortly after each other");
+	test_first_moment();
+	test_close();
 	return tap_done();
 }
