@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "client/client.h"
 #include "client/compass.h"
+#include "client/doubts.h"
 #include "client/id.h"
 #include "client/pace.h"
 #include "client/pool.h"
@@ -38,6 +39,7 @@ struct tally {
 	struct list pending;    /* calls to be sent, in order */
 	size_t pending_count;
 	struct pace pace;
+	struct doubts doubts;
 	struct list unsent;    /* calls that end without being sent, in order */
 	struct env_timer soon; /* for them */
 	struct list channels;  /* struct channel, retiring ones too; the next to be used first */

@@ -21,6 +21,21 @@ static void call_unqueue(struct call *call)
 
 /* ---- ending ---- */
 
+/* Whether the next call under its id has to settle what this one left. */
+static void call_note_doubt(struct call *call)
+{
+	struct doubts *doubts = &call->tally->doubts;
+	struct slice id = slice_of(call->text, call->id_len);
+	if (!call->named || id.len == 0) {
+		return;
+	}
+	if (call->outcome == OUTCOME_UNKNOWN) {
+		doubts_add(doubts, id);
+	} else if (call->was_unknown && call->outcome != OUTCOME_RETRY) {
+		doubts_remove(doubts, id);
+	}
+}
+
 static void call_end(struct call *call, enum outcome outcome)
 {
 	assert(call->state != CALL_ENDED);
@@ -31,6 +46,7 @@ static void call_end(struct call *call, enum outcome outcome)
 	call->arena = &tally->arena;
 	wheel_remove(&call->due);
 	call_unqueue(call);
+	call_note_doubt(call);
 	request_free(call);
 	assert(tally->calls > 0);
 	tally->calls--;
@@ -151,16 +167,18 @@ bool call_too_late(struct call *call, uint64_t now_us)
 	return true;
 }
 
-void call_prepare(struct call *call, unsigned timeout_ms)
+void call_prepare(struct call *call, struct slice id, unsigned timeout_ms)
 {
 	struct tally *tally = call->tally;
+	call->named = id.len > 0;
+	call->was_unknown = call->named && doubts_hold(&tally->doubts, id);
 	list_init(&call->link);
 	wheel_node_init(&call->due);
 	call->started_us = env_now_us(tally->env);
 	call->deadline_us = call->started_us + (uint64_t)timeout_ms * 1000;
 	if (timeout_ms < 1 || timeout_ms > CLIENT_TIMEOUT_MAX_MS) {
 		call_refuse(call, "VALIDATION", "timeout_ms is 1 to 600000");
-	} else if (call_is_hopeless(call)) {
+	} else if (!call->was_unknown && call_is_hopeless(call)) {
 		call_will_end(call, OUTCOME_RETRY, "OVERLOADED",
 			      "so many calls wait that this one would not be answered in time");
 	}

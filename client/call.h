@@ -48,7 +48,8 @@ struct call {
 
 	uint8_t state;
 	uint8_t outcome;
-	bool was_unknown; /* some attempt ended without a definite answer */
+	bool named;       /* the id is the caller's: it may come again */
+	bool was_unknown; /* some attempt, or an earlier call under its id, ended without a definite answer */
 	bool replayed;
 	uint32_t attempts;
 	uint32_t rests;          /* back-offs so far */
@@ -78,8 +79,9 @@ static inline const struct call *call_of_const(const struct tally_call *public)
 /* It cannot be sent as asked, and ends REFUSED soon after its start. The first reason counts. why: static.
  */
 void call_refuse(struct call *call, const char *code, const char *why);
-/* Its time begins, before its text is made: one that would not be answered in time needs none. */
-void call_prepare(struct call *call, unsigned timeout_ms);
+/* Its time begins, before its text is made: one that would not be answered in time needs none. id: the
+ * caller's, or none. */
+void call_prepare(struct call *call, struct slice id, unsigned timeout_ms);
 /* Text is filled (request.h): the call becomes PENDING, or waits for its end when it is not sent. */
 void call_begin(struct call *call);
 /* Its turn has come, and no answer would come before its deadline: nothing of it can be under way, and it

@@ -7,15 +7,15 @@
 #include "client/request.h"
 
 /* Every field is set: the struct may hold whatever was in the caller's memory. */
-static struct call *start_prepare(struct tally *tally, struct tally_call *public, unsigned timeout_ms,
-				  tally_call_cb cb)
+static struct call *start_prepare(struct tally *tally, struct tally_call *public, const char *id,
+				  unsigned timeout_ms, tally_call_cb cb)
 {
 	assert(tally != NULL);
 	assert(public != NULL);
 	assert(cb != NULL);
 	struct call *call = call_of(public);
 	*call = (struct call){.data = public->data, .tally = tally, .cb = cb};
-	call_prepare(call, timeout_ms);
+	call_prepare(call, id != NULL ? slice_str(id) : SLICE_NONE, timeout_ms);
 	return call;
 }
 
@@ -39,7 +39,7 @@ void tally_call_start(struct tally *tally, struct tally_call *public, const char
 		      const struct tally_arg *args, size_t arg_count, unsigned timeout_ms, tally_call_cb cb)
 {
 	char room[ID_TEXT];
-	struct call *call = start_prepare(tally, public, timeout_ms, cb);
+	struct call *call = start_prepare(tally, public, NULL, timeout_ms, cb);
 	request_make_call(call, start_id(tally, NULL, room), procedure, args, arg_count);
 	call_begin(call);
 }
@@ -48,7 +48,7 @@ void tally_call_start_once(struct tally *tally, struct tally_call *public, const
 			   const char *procedure, const struct tally_arg *args, size_t arg_count,
 			   unsigned timeout_ms, tally_call_cb cb)
 {
-	struct call *call = start_prepare(tally, public, timeout_ms, cb);
+	struct call *call = start_prepare(tally, public, id, timeout_ms, cb);
 	request_make_call(call, id != NULL ? slice_str(id) : SLICE_NONE, procedure, args, arg_count);
 	call_begin(call);
 }
@@ -66,7 +66,7 @@ void tally_command_start(struct tally *tally, struct tally_call *public, const c
 			 const char *const *words, const size_t *lens, size_t count, unsigned flags,
 			 unsigned timeout_ms, tally_call_cb cb)
 {
-	struct call *call = start_prepare(tally, public, timeout_ms, cb);
+	struct call *call = start_prepare(tally, public, id, timeout_ms, cb);
 	if (count == 0) {
 		call_refuse(call, "VALIDATION", "there is no command");
 	}
@@ -86,7 +86,7 @@ void tally_get_start(struct tally *tally, struct tally_call *public, const char 
 		     unsigned timeout_ms, tally_call_cb cb)
 {
 	const struct slice words[] = {SLICE_LIT("GET"), slice_of(key, key_len)};
-	start_command(start_prepare(tally, public, timeout_ms, cb), SLICE_NONE, words, 2, TALLY_READ);
+	start_command(start_prepare(tally, public, NULL, timeout_ms, cb), SLICE_NONE, words, 2, TALLY_READ);
 }
 
 void tally_set_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
@@ -94,7 +94,8 @@ void tally_set_start(struct tally *tally, struct tally_call *public, const char 
 {
 	char room[ID_TEXT];
 	const struct slice words[] = {SLICE_LIT("SET"), slice_of(key, key_len), slice_of(value, value_len)};
-	start_command(start_prepare(tally, public, timeout_ms, cb), start_id(tally, NULL, room), words, 3, 0);
+	start_command(start_prepare(tally, public, NULL, timeout_ms, cb), start_id(tally, NULL, room), words,
+		      3, 0);
 }
 
 void tally_del_start(struct tally *tally, struct tally_call *public, const char *key, size_t key_len,
@@ -102,7 +103,8 @@ void tally_del_start(struct tally *tally, struct tally_call *public, const char 
 {
 	char room[ID_TEXT];
 	const struct slice words[] = {SLICE_LIT("DEL"), slice_of(key, key_len)};
-	start_command(start_prepare(tally, public, timeout_ms, cb), start_id(tally, NULL, room), words, 2, 0);
+	start_command(start_prepare(tally, public, NULL, timeout_ms, cb), start_id(tally, NULL, room), words,
+		      2, 0);
 }
 
 void tally_range_start(struct tally *tally, struct tally_call *public, const char *from, const char *to,
@@ -112,7 +114,7 @@ void tally_range_start(struct tally *tally, struct tally_call *public, const cha
 	int len = snprintf(digits, sizeof(digits), "%u", limit);
 	const struct slice words[] = {SLICE_LIT("RANGE"), start_text(from), start_text(to),
 				      SLICE_LIT("LIMIT"), slice_of(digits, (size_t)len)};
-	struct call *call = start_prepare(tally, public, timeout_ms, cb);
+	struct call *call = start_prepare(tally, public, NULL, timeout_ms, cb);
 	if (limit < 1 || limit > LIMIT_SCAN_ROWS) {
 		call_refuse(call, "VALIDATION", "limit is 1 to 10000");
 	}

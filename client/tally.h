@@ -11,9 +11,10 @@
  *   TALLY_CONFLICT  it did not; read again and ask under a new id
  *   TALLY_RETRY     it did not (the deadline came first); ask again, same id
  *   TALLY_UNKNOWN   it may have; ask again under the same id
- * They speak of all attempts of the call. Of an earlier call under the same id that ended UNKNOWN, perhaps of a program that is
- * no more, the client knows nothing, and a copy of it may still come: with SETTLE as the first of the words (tally_command_start
- * with the id) a refusal is kept and stands.
+ * They speak of all attempts of the call, and of an earlier call of this client under the same id (given by the caller) that ended
+ * UNKNOWN: of 1,024 such ids, the newest. Of calls of other programs, perhaps one that is no more, the client knows
+ * nothing, and a copy may still come: with SETTLE as the first of the words (tally_command_start with the id) a refusal is
+ * kept and stands.
  *
  * Threads: a client belongs to its loop's thread. Requests are structs of the
  * caller, embedded where he likes, untouched until the callback, which comes
@@ -136,7 +137,7 @@ bool tally_call_replayed(const struct tally_call *call);       /* an earlier att
 /* What the server told beside the value, a MAP, or NULL: replayed, index, node; needs options.meta. */
 const struct tally_value *tally_call_meta(const struct tally_call *call);
 unsigned tally_call_attempts(const struct tally_call *call);   /* how often it was sent */
-bool tally_call_was_unknown(const struct tally_call *call);    /* some attempt ended without an answer */
+bool tally_call_was_unknown(const struct tally_call *call);    /* some attempt (or an earlier call under its id) ended without an answer */
 uint64_t tally_call_latency_us(const struct tally_call *call); /* from start to callback */
 
 const char *tally_outcome_name(enum tally_outcome outcome);

@@ -353,6 +353,34 @@ static void test_deadlines(void)
 	shop_call(&world, &shop, NULL, TALLY_READ, 100);
 	world_wait(&world, 4);
 	ok(shop.outcome == TALLY_RETRY, "a read without an answer did not happen");
+
+	shop_call(&world, &shop, "id", 0, 1000);
+	world_wait(&world, 5);
+	ok(shop.outcome == TALLY_UNKNOWN && strstr(world.nodes[0].last, "SETTLE") != NULL,
+	   "the next call under an id that ended unknown settles it, too");
+	fake_node_kill(&world.nodes[0]);
+	struct tally_stats stats = {.connected = 1};
+	world.wanted = 100;
+	for (int i = 0; i < 1000 && stats.connected > 0; i++) {
+		uv_env_run_until(world.env, world_ended, &world, 10);
+		tally_stats(world.tally, &stats);
+	}
+	shop_call(&world, &shop, "id", 0, 100);
+	world_wait(&world, 6);
+	ok(shop.outcome == TALLY_UNKNOWN && shop.attempts == 0, "and stays unknown where it cannot be sent");
+	fake_node_revive(&world.nodes[0]);
+	world.nodes[0].answer = answer_ok;
+	shop_call(&world, &shop, "another", 0, PATIENCE_MS);
+	world_wait(&world, 7);
+	ok(strstr(world.nodes[0].last, "SETTLE") == NULL, "one under another id does not");
+	shop_call(&world, &shop, "id", 0, PATIENCE_MS);
+	world_wait(&world, 8);
+	ok(shop.outcome == TALLY_DONE && shop.was_unknown && strstr(world.nodes[0].last, "SETTLE") != NULL,
+	   "until an answer comes");
+	shop_call(&world, &shop, "id", 0, PATIENCE_MS);
+	world_wait(&world, 9);
+	ok(shop.outcome == TALLY_DONE && !shop.was_unknown && strstr(world.nodes[0].last, "SETTLE") == NULL,
+	   "after that nothing is left to settle");
 	world_close(&world);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/doubts.h"
 #include "client/details.h"
 #include "client/id.h"
 #include "client/request.h"
@@ -248,8 +249,35 @@ static void test_details(void)
 	arena_fini(&arena);
 }
 
+static struct slice doubt_id(char room[16], unsigned i)
+{
+	return slice_of(room, (size_t)snprintf(room, 16, "id-%u", i));
+}
+
+static void test_doubts(void)
+{
+	static struct doubts doubts;
+	char room[16];
+	unsigned held = 0;
+	for (unsigned i = 0; i < DOUBTS_MAX + 10; i++) {
+		doubts_add(&doubts, doubt_id(room, i));
+		doubts_add(&doubts, doubt_id(room, i));
+	}
+	for (unsigned i = 0; i < DOUBTS_MAX + 10; i++) {
+		held += doubts_hold(&doubts, doubt_id(room, i));
+	}
+	ok(held == DOUBTS_MAX && !doubts_hold(&doubts, doubt_id(room, 9)) &&
+		   doubts_hold(&doubts, doubt_id(room, 10)),
+	   "so many ids in doubt are held, the oldest is forgotten first");
+	doubts_remove(&doubts, doubt_id(room, 500));
+	doubts_remove(&doubts, doubt_id(room, 500));
+	ok(!doubts_hold(&doubts, doubt_id(room, 500)) && doubts.count == DOUBTS_MAX - 1,
+	   "one that is known is held no more");
+}
+
 int main(void)
 {
+	test_doubts();
 	test_ids();
 	test_wheel();
 	test_pool();
