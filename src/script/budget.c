@@ -10,7 +10,11 @@
 #include "base/err.h"
 #include "base/limits.h"
 
+/* The hook looks about every so many steps, and each time at the same distance until it has looked so often:
+ * code that repeats at one distance, and does its dear work between two looks, would meet another soon. Lua
+ * walks the whole stack of calls when a distance is set. */
 #define HOOK_STEPS 1000
+#define HOOK_LOOKS 32
 #define SLAB_BYTES KIB(32)
 #define SMALL_MAX (16 * (BUDGET_CLASSES - 1))
 /* Garbage that gathers before a collection between calls: about what the second-level cache holds. */
@@ -51,6 +55,11 @@ static size_t count_varargs(lua_State *L, const lua_Debug *where)
 	return (size_t)count;
 }
 
+static int hook_distance(struct budget *b)
+{
+	return HOOK_STEPS / 2 + (int)prng_below(&b->shifts, HOOK_STEPS);
+}
+
 static void count_hook(lua_State *L, lua_Debug *where)
 {
 	struct budget *b = budget_of(L);
@@ -60,8 +69,8 @@ static void count_hook(lua_State *L, lua_Debug *where)
 		budget_spent(L);
 	}
 	/* Armed for the very next instruction by an allocation that fitted after all. */
-	if (lua_gethookcount(L) != HOOK_STEPS) {
-		lua_sethook(L, count_hook, LUA_MASKCOUNT, HOOK_STEPS);
+	if (lua_gethookcount(L) < HOOK_STEPS / 2 || ++b->looks % HOOK_LOOKS == 0) {
+		lua_sethook(L, count_hook, LUA_MASKCOUNT, hook_distance(b));
 	}
 }
 
@@ -150,7 +159,7 @@ static void *take_large(struct budget *b, size_t bytes, size_t kind)
 	if (kind == LUA_TSTRING && bytes > LONG_STRING && bytes > b->longest) {
 		b->longest = bytes;
 		if (!b->counting) {
-			count_from_now(b, HOOK_STEPS);
+			count_from_now(b, hook_distance(b));
 		}
 	}
 	void *block = malloc(bytes);
@@ -252,6 +261,7 @@ static int panic(lua_State *L)
 lua_State *budget_open(struct budget *b, size_t memory_max)
 {
 	*b = (struct budget){.footprint_max = memory_max};
+	prng_init(&b->shifts, 1);
 	lua_State *L = lua_newstate(allocate, b);
 	if (L == NULL) {
 		budget_close(b);
@@ -297,7 +307,7 @@ void budget_start(struct budget *b, int64_t steps, bool counted)
 	b->around = comparing;
 	comparing = b;
 	if (counted) {
-		count_from_now(b, HOOK_STEPS);
+		count_from_now(b, hook_distance(b));
 	}
 }
 
@@ -305,7 +315,7 @@ void budget_count(lua_State *L)
 {
 	struct budget *b = budget_of(L);
 	if (!b->counting) {
-		count_from_now(b, HOOK_STEPS);
+		count_from_now(b, hook_distance(b));
 	}
 }
 

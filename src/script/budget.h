@@ -21,6 +21,7 @@
 
 #include <lua.h>
 
+#include "base/prng.h"
 #include "base/slice.h"
 
 enum budget_end {
@@ -45,10 +46,12 @@ struct budget {
 	enum budget_end end;
 	size_t footprint; /* bytes taken from the system */
 	size_t footprint_max;
-	size_t live;           /* bytes in use by Lua */
-	size_t live_settled;   /* after the last collection */
-	size_t live_base;      /* after budget_settle */
-	size_t longest;        /* string made in this call */
+	size_t live;         /* bytes in use by Lua */
+	size_t live_settled; /* after the last collection */
+	size_t live_base;    /* after budget_settle */
+	size_t longest;      /* string made in this call */
+	struct prng shifts;  /* when is looked; it goes on from call to call */
+	unsigned looks;
 	struct budget *around; /* another call during which this one runs */
 	struct budget_block *free_blocks[BUDGET_CLASSES];
 	struct budget_slab *slabs;

@@ -121,6 +121,36 @@ static void comparisons_of_nothing(void)
 	      "truefalsefalse", "texts are compared by their bytes");
 }
 
+/* A round is 1,000 instructions: 230 of them copy 7,900 values each, and the last 78 stand outside. Wherever
+ * the rounds begin (lead), most of what is looked at must be inside. */
+static void dear_between_two_looks(void)
+{
+	static char source[16384];
+	unsigned open = 0;
+	for (int lead = 0; lead < 1000; lead += 40) {
+		const char *text;
+		char *p = source;
+		p += sprintf(p,
+			     "local t = {} for i = 1, 7900 do t[i] = i end local x, y = 0 local s = select "
+			     "local function f(...) ");
+		for (int i = 0; i < 230; i++) {
+			p += sprintf(p, "s('#', ...) ");
+		}
+		p += sprintf(p, "end local u = table.unpack ");
+		for (int i = 0; i < lead; i++) {
+			p += sprintf(p, "y = x ");
+		}
+		p += sprintf(p, "local n = 0 while n < 1000 do f(u(t)) n = n + 1 ");
+		for (int i = 0; i < 70; i++) {
+			p += sprintf(p, "y = x ");
+		}
+		sprintf(p, "end");
+		run_counted(source, &text, true);
+		open += budget.end != BUDGET_STEPS;
+	}
+	is_int(open, 0, "what a step may copy is charged also to who does it between two looks");
+}
+
 static void whitelist(enum sandbox_flavour flavour, const char *want)
 {
 	open_state(flavour);
@@ -365,6 +395,7 @@ int main(void)
 	budgets();
 	walks_over_nothing();
 	comparisons_of_nothing();
+	dear_between_two_looks();
 	for (int i = 0; i < 2000; i++) {
 		const char *text;
 		run_counted("local t = {} for i = 1, 20 do t[i] = {i, tostring(i)} end return #t", &text,
