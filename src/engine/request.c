@@ -187,6 +187,9 @@ static int take_deadline(struct slice text, struct request_envelope *envelope, s
 		return bad_envelope(
 			reply, "\"argument\":\"DEADLINE\",\"reason\":\"milliseconds from 1 to 3600000\"");
 	}
+	if (envelope->deadline_ms != 0) {
+		return bad_envelope(reply, "\"argument\":\"DEADLINE\",\"reason\":\"given twice\"");
+	}
 	envelope->deadline_ms = (uint64_t)ms;
 	return 0;
 }

@@ -40,6 +40,7 @@ static void test_envelope(void)
 	is_int(parse("DRYRUN", &e, &out), ERR_INVALID, "a prefix needs a command behind it");
 	ok(out.len > 0 && out.data[0] == '-', "and the error is written");
 	is_int(parse("ONCE a ONCE b SET k v", &e, &out), ERR_INVALID, "one id a request");
+	is_int(parse("DEADLINE 5 DEADLINE 6 GET k", &e, &out), ERR_INVALID, "and one deadline");
 	is_int(parse("SETTLE SET k v", &e, &out), ERR_INVALID, "SETTLE needs an id");
 	is_int(parse("DEADLINE 0 GET k", &e, &out), ERR_INVALID, "a deadline of zero is none");
 	is_int(parse("DEADLINE soon GET k", &e, &out), ERR_INVALID, "a deadline is a number");
