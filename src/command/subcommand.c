@@ -3,6 +3,7 @@
 
 #define ADMIN "admin noscript loading stale"
 #define QUIET "noscript loading stale"
+#define CLUSTER "admin stale no_async_loading"
 
 /* In the order of their containers, as Redis 7.0.15 has them: another word is an unknown subcommand. */
 static const struct subcommand subcommands[] = {
@@ -28,15 +29,32 @@ static const struct subcommand subcommands[] = {
 	{"CLIENT", "TRACKINGINFO", 2, QUIET},
 	{"CLIENT", "UNBLOCK", -3, ADMIN},
 	{"CLIENT", "UNPAUSE", 2, ADMIN},
+	{"CLUSTER", "ADDSLOTS", -3, CLUSTER},
+	{"CLUSTER", "ADDSLOTSRANGE", -4, CLUSTER},
+	{"CLUSTER", "BUMPEPOCH", 2, CLUSTER},
+	{"CLUSTER", "COUNT-FAILURE-REPORTS", 3, "admin stale"},
 	{"CLUSTER", "COUNTKEYSINSLOT", 3, "stale"},
+	{"CLUSTER", "DELSLOTS", -3, CLUSTER},
+	{"CLUSTER", "DELSLOTSRANGE", -4, CLUSTER},
+	{"CLUSTER", "FAILOVER", -2, CLUSTER},
+	{"CLUSTER", "FLUSHSLOTS", 2, CLUSTER},
+	{"CLUSTER", "FORGET", 3, CLUSTER},
 	{"CLUSTER", "GETKEYSINSLOT", 4, "stale"},
 	{"CLUSTER", "HELP", 2, "loading stale"},
 	{"CLUSTER", "INFO", 2, "stale"},
 	{"CLUSTER", "KEYSLOT", 3, "stale"},
 	{"CLUSTER", "LINKS", 2, "stale"},
+	{"CLUSTER", "MEET", -4, CLUSTER},
 	{"CLUSTER", "MYID", 2, "stale"},
 	{"CLUSTER", "NODES", 2, "stale"},
+	{"CLUSTER", "REPLICAS", 3, "admin stale"},
+	{"CLUSTER", "REPLICATE", 3, CLUSTER},
+	{"CLUSTER", "RESET", -2, "admin noscript stale"},
+	{"CLUSTER", "SAVECONFIG", 2, CLUSTER},
+	{"CLUSTER", "SET-CONFIG-EPOCH", 3, CLUSTER},
+	{"CLUSTER", "SETSLOT", -4, CLUSTER},
 	{"CLUSTER", "SHARDS", 2, "stale"},
+	{"CLUSTER", "SLAVES", 3, "admin stale"},
 	{"CLUSTER", "SLOTS", 2, "stale"},
 	{"COMMAND", "COUNT", 2, "loading stale"},
 	{"COMMAND", "DOCS", -2, "loading stale"},
