@@ -298,6 +298,94 @@ static void test_close(void)
 	   crowd.all_ended, crowd.all_started);
 }
 
+#define FATES_MAX 20000
+
+/* What became of each call by its id: what the node did, and what its caller heard. */
+struct fates {
+	struct crowd crowd; /* first: the node's owner is both */
+	bool happened[FATES_MAX];
+	uint8_t heard[FATES_MAX], times[FATES_MAX];
+	unsigned count, lies, twice, unknown, refused;
+};
+
+struct fate_call {
+	struct tally_call call;
+	struct fates *fates;
+	unsigned number;
+};
+
+static const char *fate_answer(struct fake_node *node, const struct slice *words, size_t count)
+{
+	struct fates *fates = node->owner;
+	int64_t number;
+	if (count > 1 && slice_is_word(words[0], "ONCE") && slice_to_int64(words[1], &number)) {
+		fates->happened[number] = true;
+	}
+	return "+OK\r\n";
+}
+
+static void fate_cb(struct tally_call *call)
+{
+	struct fate_call *one = call->data;
+	struct fates *fates = one->fates;
+	fates->heard[one->number] = (uint8_t)tally_call_outcome(call);
+	fates->times[one->number]++;
+	free(one);
+}
+
+static void fate_start(struct fates *fates)
+{
+	const char *words[] = {"SET", "k", "v"};
+	struct fate_call *one = calloc(1, sizeof(*one));
+	char id[16];
+	one->call.data = one;
+	one->fates = fates;
+	one->number = fates->count++;
+	snprintf(id, sizeof(id), "%u", one->number);
+	tally_command_start(fates->crowd.tally, &one->call, id, words, NULL, 3, 0, 40 + one->number * 7 % 400,
+			    fate_cb);
+}
+
+/* Connections are cut, the node pauses and is dead for a while: what was sent may have happened. */
+static void test_fates(void)
+{
+	struct fates *fates = calloc(1, sizeof(*fates));
+	crowd_open(&fates->crowd, 0);
+	fates->crowd.node.owner = fates;
+	fates->crowd.node.answer = fate_answer;
+	for (unsigned ms = 0; fates->count < FATES_MAX - 10; ms++) {
+		for (unsigned i = 0; i < 2; i++) {
+			fate_start(fates);
+		}
+		sim_run(fates->crowd.sim, 1000);
+		if (ms % 130 == 129) {
+			fake_node_cut(&fates->crowd.node);
+		}
+		if (ms % 900 == 500) {
+			fates->crowd.node.busy_us = sim_now_us(fates->crowd.sim) + 150000;
+		}
+		if (ms % 1000 == 899) {
+			fake_node_kill(&fates->crowd.node);
+		}
+		if (ms % 1000 == 999) {
+			fake_node_revive(&fates->crowd.node);
+		}
+	}
+	crowd_close(&fates->crowd);
+	for (unsigned i = 0; i < fates->count; i++) {
+		bool claims_not = fates->heard[i] == TALLY_RETRY || fates->heard[i] == TALLY_REFUSED;
+		fates->lies += claims_not && fates->happened[i];
+		fates->twice += fates->times[i] != 1;
+		fates->unknown += fates->heard[i] == TALLY_UNKNOWN;
+		fates->refused += fates->heard[i] == TALLY_RETRY;
+	}
+	ok(fates->unknown > 100 && fates->refused > 1000 && fates->lies == 0,
+	   "no call of a crowd that was sent and lost is told that it did not happen (%u of %u, %u unknown)",
+	   fates->lies, fates->count, fates->unknown);
+	is_int(fates->twice, 0, "and each hears once");
+	free(fates);
+}
+
 int main(void)
 {
 	test_crowd();
@@ -310,5 +398,6 @@ int main(void)
 	test_bursts(30, 6, 300, 20, ", nor shortly after each other");
 	test_first_moment();
 	test_close();
+	test_fates();
 	return tap_done();
 }
