@@ -210,6 +210,7 @@ static void test_reads_without_space(void)
 	world_ask(&w, "SET k v PX 1000");
 	world_ask(&w, "SET l v");
 	world_ask(&w, "SET m v");
+	world_ask(&w, "SET n v PX 1000");
 	pass(&w, 2000);
 	w.shard->space.low = true;
 	uint64_t proposals = replica_double_proposals(replica_double());
@@ -227,10 +228,16 @@ static void test_reads_without_space(void)
 	ok(starts_with(world_ask(&w, "SET k w"), "-NO_SPACE"), "what would write is refused as ever");
 	ok(starts_with(world_ask(&w, "GETDEL l"), "-NO_SPACE"), "every such command");
 	ok(starts_with(world_ask(&w, "SCAN 0 COUNT 1"), "-NO_SPACE"), "a SCAN too, which keeps its cursor");
+	expiry_tick(w.shard, env_now_us(w.env));
+	is_int(w.shard->stats.expired, 0, "nothing expired is removed behind the requests either");
 	is_int(replica_double_proposals(replica_double()) - proposals, 0, "and nothing was written");
 	w.shard->space.low = false;
 	is_str(world_ask(&w, "GET k"), "_||", "when there is space again, it reads the same");
 	is_int(replica_double_proposals(replica_double()) - proposals, 1, "and is deleted");
+	expiry_tick(w.shard, env_now_us(w.env));
+	is_int(w.shard->stats.expired, 1, "so is, without a reading, the other one");
+	is_str(world_ask(&w, "EXISTS n"), ":0||", "which reads as before");
+	is_int(replica_double_proposals(replica_double()) - proposals, 2, "by a write of its own");
 	world_close(&w);
 }
 
