@@ -938,7 +938,7 @@ int main(void)
 	test_power_cuts();
 	test_bit_rot();
 	test_bit_rot_at_end();
-	test_mend_power_cuts(11);
+	test_mend_power_cuts(23);
 	test_failures();
 	test_no_space();
 	test_reuse();
