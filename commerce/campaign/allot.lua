@@ -1,4 +1,4 @@
--- campaign.allot: carves units of a SKU out of general stock for a sale, or gives them back (qty < 0).
+-- campaign.allot: gives a sale units of a SKU, or takes them back (qty < 0).
 -- The first allotment of a campaign brings its terms; a later one may change them. Keeps P1, P2.
 procedure {
   name = "campaign.allot", writes = true,
