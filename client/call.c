@@ -142,7 +142,8 @@ void call_refuse(struct call *call, const char *code, const char *why)
 {
 	assert(call->state == 0);
 	if (!call->unsent) {
-		call_will_end(call, OUTCOME_REFUSED, code, why);
+		/* What this one does wrong says nothing about the one before under its id. */
+		call_will_end(call, call->was_unknown ? OUTCOME_UNKNOWN : OUTCOME_REFUSED, code, why);
 	}
 }
 

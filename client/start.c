@@ -66,7 +66,8 @@ void tally_command_start(struct tally *tally, struct tally_call *public, const c
 			 const char *const *words, const size_t *lens, size_t count, unsigned flags,
 			 unsigned timeout_ms, tally_call_cb cb)
 {
-	struct call *call = start_prepare(tally, public, id, timeout_ms, cb);
+	const char *named = (flags & (TALLY_READ | TALLY_DRYRUN)) != 0 ? NULL : id; /* reads leave no doubt */
+	struct call *call = start_prepare(tally, public, named, timeout_ms, cb);
 	if (count == 0) {
 		call_refuse(call, "VALIDATION", "there is no command");
 	}

@@ -28,7 +28,8 @@
  * What cannot be sent is not: the callback tells TALLY_REFUSED, with attempts 0. The code is TOO_LARGE for
  * more than 1,310,720 bytes of text (158 of which may go to the id and what is put in front) or for a million
  * words; VALIDATION for a NULL where a text or a list is wanted (bytes may be NULL when their length is 0),
- * an id that is empty or longer than 128 bytes, no words, a limit or a timeout out of its range. Only tally,
+ * an id that is empty or longer than 128 bytes, no words, a limit or a timeout out of its range. Where an earlier call under
+ * the id ended UNKNOWN this one does, too, with that code. Only tally,
  * call and cb must not be NULL: there would be nobody to tell. */
 #ifndef TALLY_H
 #define TALLY_H

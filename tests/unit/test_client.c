@@ -368,17 +368,24 @@ static void test_deadlines(void)
 	shop_call(&world, &shop, "id", 0, 100);
 	world_wait(&world, 6);
 	ok(shop.outcome == TALLY_UNKNOWN && shop.attempts == 0, "and stays unknown where it cannot be sent");
+	shop_call(&world, &shop, "id", 0, 0);
+	world_wait(&world, 7);
+	ok(shop.outcome == TALLY_UNKNOWN && strcmp(shop.code, "VALIDATION") == 0,
+	   "nor is it refused for what the next one does wrong");
+	shop_call(&world, &shop, "id", TALLY_READ, 0);
+	world_wait(&world, 8);
+	ok(shop.outcome == TALLY_REFUSED, "a read leaves no doubt under any id");
 	fake_node_revive(&world.nodes[0]);
 	world.nodes[0].answer = answer_ok;
 	shop_call(&world, &shop, "another", 0, PATIENCE_MS);
-	world_wait(&world, 7);
+	world_wait(&world, 9);
 	ok(strstr(world.nodes[0].last, "SETTLE") == NULL, "one under another id does not");
 	shop_call(&world, &shop, "id", 0, PATIENCE_MS);
-	world_wait(&world, 8);
+	world_wait(&world, 10);
 	ok(shop.outcome == TALLY_DONE && shop.was_unknown && strstr(world.nodes[0].last, "SETTLE") != NULL,
 	   "until an answer comes");
 	shop_call(&world, &shop, "id", 0, PATIENCE_MS);
-	world_wait(&world, 9);
+	world_wait(&world, 11);
 	ok(shop.outcome == TALLY_DONE && !shop.was_unknown && strstr(world.nodes[0].last, "SETTLE") == NULL,
 	   "after that nothing is left to settle");
 	world_close(&world);
