@@ -62,6 +62,16 @@ static void client_soon_cb(struct env_timer *timer)
 
 /* ---- one turn ---- */
 
+static size_t client_room(const struct tally *tally)
+{
+	size_t room = 0;
+	list_for_each (link, &tally->channels) {
+		const struct channel *channel = list_entry(link, struct channel, link);
+		room += channel_has_room(channel) ? channel->window - channel_waiting(channel) : 0;
+	}
+	return room;
+}
+
 /* Hands pending calls to the channels with room, in turn, so that each carries its share. */
 static void client_dispatch(struct tally *tally)
 {
@@ -88,7 +98,7 @@ static void client_dispatch(struct tally *tally)
 		sent++;
 	}
 	assert(list_empty(&tally->pending) == (tally->pending_count == 0));
-	pace_sent(&tally->pace, now_us, sent, !list_empty(&tally->pending));
+	pace_sent(&tally->pace, now_us, sent, !list_empty(&tally->pending), client_room(tally));
 	if (sent > 0) {
 		compass_busy(&tally->compass);
 	}
@@ -127,7 +137,7 @@ static void client_turn_cb(struct env_turn *turn)
 	if (compass_serves(&tally->compass)) {
 		client_dispatch(tally);
 	} else {
-		pace_pause(&tally->pace, !list_empty(&tally->pending));
+		pace_pause(&tally->pace);
 	}
 	list_for_each (link, &tally->channels) {
 		channel_flush(list_entry(link, struct channel, link));

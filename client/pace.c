@@ -29,7 +29,7 @@ static void pace_drained(struct pace *pace, uint64_t us)
 	}
 }
 
-void pace_sent(struct pace *pace, uint64_t now_us, size_t sent, bool waiting)
+void pace_sent(struct pace *pace, uint64_t now_us, size_t sent, bool waiting, size_t room)
 {
 	if (pace->since_us != 0) {
 		uint64_t us = now_us - pace->since_us;
@@ -43,18 +43,18 @@ void pace_sent(struct pace *pace, uint64_t now_us, size_t sent, bool waiting)
 		}
 	}
 	if (!waiting) {
-		pace_pause(pace, false);
+		pace_pause(pace);
 	} else if (pace->since_us == 0) {
 		pace->since_us = now_us;
 	}
-	pace->waiting = waiting;
+	pace->room = waiting ? 0 : room;
 }
 
-void pace_pause(struct pace *pace, bool waiting)
+void pace_pause(struct pace *pace)
 {
 	pace->since_us = 0;
 	pace->sent = 0;
-	pace->waiting = waiting;
+	pace->room = 0;
 }
 
 void pace_answered(struct pace *pace, uint64_t latency_us)

@@ -394,7 +394,7 @@ int main(void)
 	test_moment();
 	test_patience();
 	test_short();
-	test_bursts(60, 1, 1000, 1, "");
+	test_bursts(60, 1, 1000, 20, "");
 	test_bursts(30, 6, 300, 20, ", nor shortly after each other");
 	test_first_moment();
 	test_close();
