@@ -149,7 +149,9 @@ sub flips {
 # The goals are the same whoever asks.
 sub overload {
 	my ($title, $json) = @_;
-	my $row = sub { my ($name, $goal, @seen) = @_; [$name, $goal, [$json ? @seen : ()], 'measured in full and soak'] };
+	my $measured = $json;
+	$json //= {};
+	my $row = sub { my ($name, $goal, @seen) = @_; [$name, $goal, [$measured ? @seen : ()], 'measured in full and soak'] };
 	my ($p50, $p99) = map { ($json->{$_} || 0) / 1000 } qw(refused_p50_us refused_p99_us);
 	return (
 		$row->($title, 'goodput >= 80 %', sprintf('%d %%, %d s', $json->{goodput_percent} || 0, $json->{seconds} || 0), ($json->{goodput_percent} || 0) >= 80),

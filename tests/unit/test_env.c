@@ -472,7 +472,7 @@ static void test_listen_on_some(struct env *env)
 
 static void test_listen_bound(struct env *env)
 {
-	static char texts[LIMIT_LISTEN_ADDRESSES + 1][16];
+	static char texts[LIMIT_LISTEN_ADDRESSES + 1][32];
 	static const char *many[LIMIT_LISTEN_ADDRESSES + 2];
 	struct crowd crowd = {0};
 	struct err err;
