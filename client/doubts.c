@@ -2,11 +2,19 @@
 
 #include "base/checksum.h"
 
-/* Its place, or count. */
+/* 0 is an empty place. */
+static uint64_t doubts_sum(struct slice id)
+{
+	uint64_t sum = checksum64(id);
+	return sum != 0 ? sum : 1;
+}
+
+/* Its place in its set, or DOUBTS_WAYS. */
 static size_t doubts_find(const struct doubts *doubts, uint64_t sum)
 {
+	const uint64_t *set = doubts->ids[sum % DOUBTS_SETS];
 	size_t at = 0;
-	while (at < doubts->count && doubts->ids[at] != sum) {
+	while (at < DOUBTS_WAYS && set[at] != sum) {
 		at++;
 	}
 	return at;
@@ -14,28 +22,29 @@ static size_t doubts_find(const struct doubts *doubts, uint64_t sum)
 
 void doubts_add(struct doubts *doubts, struct slice id)
 {
-	uint64_t sum = checksum64(id);
-	if (doubts_find(doubts, sum) < doubts->count) {
+	uint64_t sum = doubts_sum(id);
+	uint64_t *set = doubts->ids[sum % DOUBTS_SETS];
+	if (doubts_find(doubts, sum) < DOUBTS_WAYS) {
 		return;
 	}
-	if (doubts->count < DOUBTS_MAX) {
-		doubts->ids[doubts->count++] = sum;
-		return;
-	}
-	doubts->ids[doubts->next] = sum;
-	doubts->next = (doubts->next + 1) % DOUBTS_MAX;
+	doubts->count += set[DOUBTS_WAYS - 1] == 0;
+	memmove(set + 1, set, (DOUBTS_WAYS - 1) * sizeof(*set));
+	set[0] = sum;
 }
 
 bool doubts_hold(const struct doubts *doubts, struct slice id)
 {
-	return doubts->count > 0 && doubts_find(doubts, checksum64(id)) < doubts->count;
+	return doubts->count > 0 && doubts_find(doubts, doubts_sum(id)) < DOUBTS_WAYS;
 }
 
 void doubts_remove(struct doubts *doubts, struct slice id)
 {
-	size_t at = doubts_find(doubts, checksum64(id));
-	if (at < doubts->count) {
-		doubts->ids[at] = doubts->ids[--doubts->count];
-		doubts->next = 0;
+	uint64_t sum = doubts_sum(id);
+	uint64_t *set = doubts->ids[sum % DOUBTS_SETS];
+	size_t at = doubts_find(doubts, sum);
+	if (at < DOUBTS_WAYS) {
+		memmove(set + at, set + at + 1, (DOUBTS_WAYS - 1 - at) * sizeof(*set));
+		set[DOUBTS_WAYS - 1] = 0;
+		doubts->count--;
 	}
 }

@@ -193,8 +193,10 @@ static void take_frame(struct strand *strand, uint64_t now_us, struct slice fram
 		enqueue(strand, now_us, parcel_new(frame));
 		counts->duplicated++;
 	}
-	struct slice old = chance(mischief, mischief->settings.replay) ? recall(mischief, strand->route)
-								       : slice_of(NULL, 0);
+	/* A new connection begins with what an old one carried, however little is said on it. */
+	bool first = mischief->settings.replay > 0 && strand->seen == 2;
+	struct slice old = first || chance(mischief, mischief->settings.replay) ? recall(mischief, strand->route)
+										: slice_of(NULL, 0);
 	if (old.len > 0) {
 		enqueue(strand, now_us, parcel_new(old));
 		counts->replayed++;

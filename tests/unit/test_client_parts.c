@@ -258,20 +258,23 @@ static void test_doubts(void)
 {
 	static struct doubts doubts;
 	char room[16];
-	unsigned held = 0;
-	for (unsigned i = 0; i < DOUBTS_MAX + 10; i++) {
+	unsigned held = 0, recent = 0;
+	for (unsigned i = 0; i < 100000; i++) {
 		doubts_add(&doubts, doubt_id(room, i));
 		doubts_add(&doubts, doubt_id(room, i));
 	}
-	for (unsigned i = 0; i < DOUBTS_MAX + 10; i++) {
-		held += doubts_hold(&doubts, doubt_id(room, i));
+	for (unsigned i = 0; i < 100000; i++) {
+		bool is = doubts_hold(&doubts, doubt_id(room, i));
+		held += is;
+		recent += is && i >= 99000;
 	}
-	ok(held == DOUBTS_MAX && !doubts_hold(&doubts, doubt_id(room, 9)) &&
-		   doubts_hold(&doubts, doubt_id(room, 10)),
-	   "so many ids in doubt are held, the oldest is forgotten first");
-	doubts_remove(&doubts, doubt_id(room, 500));
-	doubts_remove(&doubts, doubt_id(room, 500));
-	ok(!doubts_hold(&doubts, doubt_id(room, 500)) && doubts.count == DOUBTS_MAX - 1,
+	ok(held == doubts.count && held == DOUBTS_SETS * DOUBTS_WAYS,
+	   "so many ids in doubt are held, and no more (%u)", held);
+	ok(recent > 970, "of the newest thousand nearly all (%u)", recent);
+	doubts_add(&doubts, doubt_id(room, 0));
+	doubts_remove(&doubts, doubt_id(room, 0));
+	doubts_remove(&doubts, doubt_id(room, 0));
+	ok(!doubts_hold(&doubts, doubt_id(room, 0)) && doubts.count == DOUBTS_SETS * DOUBTS_WAYS - 1,
 	   "one that is known is held no more");
 }
 
