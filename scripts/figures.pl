@@ -146,24 +146,25 @@ sub flips {
 	return ($text, $failed == 0 && (!$rot || ($rot->{reported} == $rot->{flipped} && !$rot->{wrong_reads})));
 }
 
+my $full = 'measured in full and soak';
+
 # The goals are the same whoever asks.
 sub overload {
 	my ($title, $json) = @_;
-	my $measured = $json;
-	$json //= {};
-	my $row = sub { my ($name, $goal, @seen) = @_; [$name, $goal, [$measured ? @seen : ()], 'measured in full and soak'] };
-	my ($p50, $p99) = map { ($json->{$_} || 0) / 1000 } qw(refused_p50_us refused_p99_us);
-	return (
-		$row->($title, 'goodput >= 80 %', sprintf('%d %%, %d s', $json->{goodput_percent} || 0, $json->{seconds} || 0), ($json->{goodput_percent} || 0) >= 80),
-		$row->('- accepted', 'p99 <= 250 ms', sprintf('p99 %.0f ms', ($json->{accepted_p99_us} || 0) / 1000), ($json->{accepted_p99_us} || 0) <= 250_000),
-		$row->('- refusals answered', '<= 5 ms', sprintf('p50 %.1f, p99 %.1f ms', $p50, $p99), $p99 <= 5),
-		$row->('- back to >= 95 % of normal', '<= 5000 ms', ($json->{back_ms} // -1) < 0 ? 'not seen' : "$json->{back_ms} ms", ($json->{back_ms} // -1) >= 0 && $json->{back_ms} <= 5000),
-		$row->('- leader changes caused', '0', $json->{elections} // 0, !$json->{elections}));
+	my ($p50, $p99, $accepted) = map { $json ? $json->{$_} / 1000 : 0 } qw(refused_p50_us refused_p99_us accepted_p99_us);
+	my @seen = !$json ? () : (
+		["$json->{goodput_percent} %, $json->{seconds} s", $json->{goodput_percent} >= 80],
+		[sprintf('p99 %.0f ms', $accepted), $accepted <= 250],
+		[sprintf('p50 %.1f, p99 %.1f ms', $p50, $p99), $p99 <= 5],
+		[$json->{back_ms} < 0 ? 'not seen' : "$json->{back_ms} ms", $json->{back_ms} >= 0 && $json->{back_ms} <= 5000],
+		[$json->{elections}, $json->{elections} == 0]);
+	my @goals = ([$title, 'goodput >= 80 %'], ['- accepted', 'p99 <= 250 ms'], ['- refusals answered', '<= 5 ms'],
+		['- back to >= 95 % of normal', '<= 5000 ms'], ['- leader changes caused', '0']);
+	return map { [@{ $goals[$_] }, $seen[$_] // [], $full] } 0 .. $#goals;
 }
 
 my $flash    = $measured{flash};
 my $follower = $measured{follower};
-my $full     = 'measured in full and soak';
 
 my @table = (
 	['kill -9 of the leader to the next write', 'median <= 700, max <= 2000 ms', [series('failover-kill', 700, 2000)], $full],

@@ -163,7 +163,9 @@ setup_build() {
 		step "preparing the build system"
 		quietly "$log" autoreconf -fi || die "autoreconf failed (above)"
 	fi
-	if [ ! -e "$dir/Makefile" ] || [ configure -nt "$dir/config.status" ]; then
+	# What configure looks for may have been installed since: quickstart's build has less than ./check needs.
+	if [ ! -e "$dir/Makefile" ] || [ configure -nt "$dir/config.status" ] ||
+		[ /var/lib/dpkg/status -nt "$dir/config.status" ]; then
 		step "configuring $dir"
 		(cd "$dir" && quietly configure.log ../configure "$@") || die "configure failed (above)"
 	fi

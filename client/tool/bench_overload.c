@@ -218,7 +218,6 @@ static void overload_ask_with_shops(struct overload *overload)
 	struct bench *bench = &overload->bench;
 	overload->shops =
 		(struct shops){.loop = {.env = bench->env, .answered = overload_answered, .owner = overload},
-			       .tally = bench->tally,
 			       .start = overload_shop_next};
 	overload->loop = &overload->shops.loop;
 	shops_open(&overload->shops);
@@ -312,7 +311,7 @@ static void overload_json(const struct overload *overload)
 	json_out_int(&out, "generator_late_p50_us", (int64_t)histogram_quantile(&overload->late, 500));
 	json_out_int(&out, "generator_late_p99_us", (int64_t)histogram_quantile(&overload->late, 990));
 	json_out_int(&out, "back_ms", back_us == UINT64_MAX ? -1 : (int64_t)back_us / 1000);
-	json_out_int(&out, "unknown", (int64_t)loaded->other);
+	json_out_int(&out, "other", (int64_t)loaded->other);
 	json_out_int(&out, "broken", (int64_t)overload->flood.broken);
 	footprint_json(&overload->footprint, &out);
 	buf_append_byte(&out, '}');
@@ -347,6 +346,10 @@ static void overload_print(const struct overload *overload)
 	} else {
 		printf("back at %d %% of normal after %s\n", BACK_PERCENT,
 		       back_us == 0 ? "less than 100 ms" : print_us(back_us, rooms[0], 32));
+	}
+	if (loaded->other > 0) {
+		printf("%llu ended neither sold nor to be asked again%s\n", (unsigned long long)loaded->other,
+		       overload->with_shops ? ": most were cut off by their deadline under way" : "");
 	}
 	if (overload->flood.broken > 0) {
 		printf("%llu CONNECTIONS WERE BROKEN\n", (unsigned long long)overload->flood.broken);

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "client/details.h"
 #include "wire/resp.h"
 
 #define OUT_BYTES KIB(256)
@@ -63,22 +64,15 @@ static void flood_asked(struct openloop *loop)
 
 /* ---- answers ---- */
 
-/* `-CODE …`: is it one of those after which the same request may come again? */
 static enum openloop_answer answer_of(struct slice reply)
 {
-	static const char *const retry[] = {"-OVERLOADED",    "-DEADLINE_PASSED", "-NOT_LEADER",
-					    "-LEADER_LOST",   "-NO_SPACE",        "-STOPPING",
-					    "-NOT_UNDERSTOOD"};
+	struct slice code;
 	if (reply.data[0] != '-') {
 		return OPENLOOP_DONE;
 	}
-	for (size_t i = 0; i < sizeof(retry) / sizeof(retry[0]); i++) {
-		size_t len = strlen(retry[i]);
-		if (reply.len > len && memcmp(reply.data, retry[i], len) == 0) {
-			return OPENLOOP_RETRY;
-		}
-	}
-	return OPENLOOP_OTHER;
+	/* Without the '-' and the line's end. */
+	enum outcome outcome = details_outcome(slice_of(reply.data + 1, reply.len - 3), &code);
+	return outcome == OUTCOME_RETRY ? OPENLOOP_RETRY : OPENLOOP_OTHER;
 }
 
 static void connection_data(void *owner, struct slice bytes)

@@ -17,7 +17,6 @@ struct shops_slot {
 };
 struct shops {
 	struct openloop loop; /* env, answered, owner are set */
-	struct tally *tally;
 	/* Starts the slot's call number seq, with shops_cb as its callback. */
 	void (*start)(struct shops_slot *slot, uint64_t seq);
 	struct shops_slot *slots, *free;

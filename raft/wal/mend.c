@@ -12,12 +12,6 @@ static bool is_head(struct slice bytes, uint64_t number, uint64_t offset, uint64
 	return segment_head_decode(bytes, number, &head) == 0;
 }
 
-static bool is_record_head(struct slice bytes, uint64_t number, uint64_t offset, uint64_t link)
-{
-	struct record record;
-	return record_head_decode(bytes, 0, number, offset, &record) == 0 && record.link == link;
-}
-
 static bool is_record(struct slice bytes, uint64_t number, uint64_t offset, uint64_t link)
 {
 	struct record record;
@@ -51,18 +45,12 @@ bool mend_head(struct slice bytes, uint64_t number, struct mend *mend)
 bool mend_record(struct slice bytes, uint64_t number, uint64_t offset, uint64_t link, struct mend *mend)
 {
 	struct record record;
-	if (offset > bytes.len || bytes.len - offset < RECORD_HEAD) {
-		return false;
-	}
-	if (!is_record_head(bytes, number, offset, link)) {
+	if (record_head_decode(bytes, 0, number, offset, &record) != 0 || record.link != link) {
 		/* The payload must be whole as it is: there is one bit, and it was in the head. */
 		return mend_search(bytes, number, offset, link, offset, offset + RECORD_HEAD, is_record,
 				   mend);
 	}
-	(void)record_head_decode(bytes, 0, number, offset, &record);
-	if (record.len > MEND_PAYLOAD_MAX) {
-		return false;
-	}
-	return mend_search(bytes, number, offset, link, offset + RECORD_HEAD,
+	return record.len <= MEND_PAYLOAD_MAX &&
+	       mend_search(bytes, number, offset, link, offset + RECORD_HEAD,
 			   offset + record_bytes(record.len), is_record, mend);
 }
