@@ -89,6 +89,8 @@ static void put_memory(struct facts *facts)
 
 static void put_persistence(struct facts *facts)
 {
+	struct store_sizes sizes;
+	shard_store_sizes(facts->node->shard, &sizes);
 	put(facts, "loading", 0);
 	put(facts, "aof_enabled", 1);
 	put_text(facts, "aof_last_write_status", "ok");
@@ -97,6 +99,9 @@ static void put_persistence(struct facts *facts)
 	put(facts, "log_syncs", facts->stats.replica.log_syncs);
 	put(facts, "log_sync_us_p50", facts->stats.replica.log_sync_us_p50);
 	put(facts, "log_sync_us_p99", facts->stats.replica.log_sync_us_p99);
+	put(facts, "young_files", sizes.young_files);
+	put(facts, "unmerged_bytes", sizes.unmerged_bytes);
+	put(facts, "apply_stopped", sizes.stopped);
 }
 
 static void put_stats(struct facts *facts)

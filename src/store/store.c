@@ -272,14 +272,20 @@ int store_apply(struct store *store, const struct entry_view *view, const struct
 	return 0;
 }
 
+static uint64_t young_files(const struct store *store)
+{
+	char *text = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
+	uint64_t count = text != NULL ? strtoull(text, NULL, 10) : 0;
+	rocksdb_free(text);
+	return count;
+}
+
 /* On a real disk RocksDB comes to it by itself, some time. */
 static void merge_young(struct store *store)
 {
-	char *count = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
-	if (count != NULL && strtoul(count, NULL, 10) >= YOUNG_FILES) {
+	if (young_files(store) >= YOUNG_FILES) {
 		rocksdb_compact_range(store->db, NULL, 0, NULL, 0);
 	}
-	rocksdb_free(count);
 }
 
 int store_flush(struct store *store, uint64_t *index, struct err *err)
@@ -331,5 +337,8 @@ void store_sizes(struct store *store, struct store_sizes *sizes)
 		.memtable_all_bytes = property(store, "rocksdb.size-all-mem-tables"),
 		.cache_bytes = property(store, "rocksdb.block-cache-usage"),
 		.reader_bytes = property(store, "rocksdb.estimate-table-readers-mem"),
+		.young_files = young_files(store),
+		.unmerged_bytes = property(store, "rocksdb.estimate-pending-compaction-bytes"),
+		.stopped = property(store, "rocksdb.is-write-stopped") != 0,
 	};
 }

@@ -260,6 +260,7 @@ static void test_options(void)
 		"sst_partitioner_factory={id=SstPartitionerFixedPrefixFactory;length=4",
 		"compression_per_level=kNoCompression:kNoCompression:kNoCompression:kLZ4Compression",
 		"memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.1",
+		"max_write_buffer_number=2",
 		"avoid_flush_during_shutdown=true",
 		"avoid_unnecessary_blocking_io=true",
 		"allow_concurrent_memtable_write=false",
