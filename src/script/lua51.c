@@ -80,8 +80,12 @@ static int operator_shl(lua_State *L)
 	return 1;
 }
 
+/* A script may write << itself, and have the box on the other side. */
 static int box_shl(lua_State *L)
 {
+	if (lua_type(L, 1) != LUA_TUSERDATA) {
+		return luaL_error(L, "attempt to concatenate a %s value", luaL_typename(L, 1));
+	}
 	lua_getiuservalue(L, 1, 1);
 	lua_replace(L, 1);
 	return join(L);

@@ -407,6 +407,7 @@ static void test_cves(struct world *w)
 	survives(w, "CVE-2025-46819", "return '\\");
 	survives(w, "CVE-2025-46819", "return \"\\65535\"");
 	survives(w, "CVE-2025-49844", "return _TALLY_JOIN_ << _TALLY_JOIN_");
+	survives(w, "a box on the right", "local box = nil << _TALLY_JOIN_ return 1 << box");
 }
 
 /* CVE-2022-24736: whatever is in the source, there is one whole reply. */
