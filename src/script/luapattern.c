@@ -97,7 +97,7 @@ static bool in_class(uint8_t c, uint8_t class)
 static size_t item_end(struct luapattern *p, size_t i)
 {
 	const uint8_t *pat = p->pattern.data;
-	size_t len = p->pattern.len;
+	size_t len = p->pattern.len, begin = i;
 	uint8_t c = pat[i++];
 	if (c == '%') {
 		if (i >= len) {
@@ -119,6 +119,7 @@ static size_t item_end(struct luapattern *p, size_t i)
 		}
 		i += pat[i] == '%' ? 2 : 1;
 	} while (i >= len || pat[i] != ']');
+	p->steps -= (int64_t)(i - begin) / 4;
 	return i + 1;
 }
 
@@ -128,6 +129,7 @@ static bool in_set(struct luapattern *p, uint8_t c, size_t i, size_t end)
 	const uint8_t *pat = p->pattern.data;
 	bool wanted = true;
 	size_t last = end - 1;
+	p->steps -= (int64_t)(end - i) / 4;
 	i++;
 	if (pat[i] == '^') {
 		wanted = false;
@@ -166,7 +168,6 @@ static bool single(struct luapattern *p, size_t s, size_t i, size_t end)
 	case '%':
 		return in_class(c, p->pattern.data[i + 1]);
 	case '[':
-		p->steps -= (int64_t)(end - i) / 4;
 		return in_set(p, c, i, end);
 	default:
 		return p->pattern.data[i] == c;
@@ -439,14 +440,44 @@ bool luapattern_is_plain(struct slice pattern)
 	return true;
 }
 
-size_t luapattern_find_plain(struct slice subject, size_t at, struct slice what)
+/* Bytes that are compared, or passed over, in the time of a step. */
+#define PIECE 64
+
+/* How far a and b are alike, in whole pieces, and len when they are alike. */
+static size_t alike(const uint8_t *a, const uint8_t *b, size_t len)
 {
-	if (at > subject.len) {
-		return SIZE_MAX;
+	size_t at = 0;
+	while (len - at >= PIECE && memcmp(a + at, b + at, PIECE) == 0) {
+		at += PIECE;
 	}
+	return len - at < PIECE && memcmp(a + at, b + at, len - at) == 0 ? len : at;
+}
+
+int luapattern_find_plain(struct luapattern *p, size_t at, size_t *found)
+{
+	struct slice subject = p->subject, what = p->pattern;
+	if (at > subject.len || what.len > subject.len - at) {
+		return 0;
+	}
+	*found = at;
 	if (what.len == 0) {
-		return at;
+		return 1;
 	}
-	const uint8_t *found = memmem(subject.data + at, subject.len - at, what.data, what.len);
-	return found == NULL ? SIZE_MAX : (size_t)(found - subject.data);
+	const uint8_t *place = subject.data + at, *last = subject.data + subject.len - what.len;
+	while (place <= last && p->steps >= 0) {
+		const uint8_t *begin = place;
+		place = memchr(place, what.data[0], (size_t)(last - place) + 1);
+		p->steps -= (int64_t)((place == NULL ? last : place) - begin) / PIECE + 1;
+		if (place == NULL) {
+			return 0;
+		}
+		size_t len = alike(place, what.data, what.len);
+		p->steps -= (int64_t)len / PIECE;
+		if (len == what.len) {
+			*found = (size_t)(place - subject.data);
+			return 1;
+		}
+		place++;
+	}
+	return p->steps < 0 ? ERR_BUDGET : 0;
 }

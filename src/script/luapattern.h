@@ -29,7 +29,8 @@ struct luapattern {
 int luapattern_match(struct luapattern *p, size_t at, size_t *end);
 /* True when nothing in it is magic: a plain search will do. */
 bool luapattern_is_plain(struct slice pattern);
-/* Offset of the first what in subject from at on, or SIZE_MAX. Linear. */
-size_t luapattern_find_plain(struct slice subject, size_t at, struct slice what);
+/* Finds the first place of the pattern, as it stands, from at on: 1 and where, 0, ERR_BUDGET. Where much of it
+ * is alike at many places, and does not match, it takes as long as the steps say, as Lua's own. */
+int luapattern_find_plain(struct luapattern *p, size_t at, size_t *found);
 
 #endif /* SCRIPT_LUAPATTERN_H */

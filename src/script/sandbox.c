@@ -140,6 +140,50 @@ const char *sandbox_error_text(lua_State *L, int index)
  * original is kept in the copy under this key, for getmetatable. */
 static const char original_key;
 
+/* What stands for a table under __index and __newindex: Lua goes down 2,000 of them in one instruction. */
+static int index_table(lua_State *L)
+{
+	budget_charge(L, 4);
+	lua_settop(L, 2);
+	lua_gettable(L, lua_upvalueindex(1));
+	return 1;
+}
+
+static int newindex_table(lua_State *L)
+{
+	budget_charge(L, 4);
+	lua_settop(L, 3);
+	lua_settable(L, lua_upvalueindex(1));
+	return 0;
+}
+
+/* The copy is on top of the stack. */
+static void stand_for_table(lua_State *L, const char *name, lua_CFunction access)
+{
+	lua_pushstring(L, name);
+	lua_pushstring(L, name);
+	if (lua_rawget(L, -3) != LUA_TTABLE) {
+		lua_pop(L, 2);
+		return;
+	}
+	lua_pushcclosure(L, access, 1);
+	lua_rawset(L, -3);
+}
+
+/* In 5.4 what is called may be a table that can be called itself, and so on; in 5.1 it is a function. */
+static void drop_callable(lua_State *L)
+{
+	lua_pushliteral(L, "__call");
+	lua_pushliteral(L, "__call");
+	if (lua_rawget(L, -3) == LUA_TFUNCTION) {
+		lua_pop(L, 2);
+		return;
+	}
+	lua_pop(L, 1);
+	lua_pushnil(L);
+	lua_rawset(L, -3);
+}
+
 static int safe_setmetatable(lua_State *L)
 {
 	/* The last one is refused to procedures only: a concatenation that calls a metamethod may lose its
@@ -173,6 +217,9 @@ static int safe_setmetatable(lua_State *L)
 		lua_insert(L, -2);
 		lua_rawset(L, 3);
 	}
+	stand_for_table(L, "__index", index_table);
+	stand_for_table(L, "__newindex", newindex_table);
+	drop_callable(L);
 	lua_pushvalue(L, 2);
 	lua_rawsetp(L, 3, &original_key);
 	lua_setmetatable(L, 1);

@@ -156,9 +156,9 @@ static int sorted_next(lua_State *L)
 	lua_pushnil(L); /* 3: the best key so far */
 	lua_pushnil(L);
 	while (lua_next(L, 1) != 0) {
-		budget_charge(L, 2);
 		lua_pop(L, 1);
 		struct sort_key key = key_at(L, -1);
+		budget_charge(L, 2 + key.text.len / 32);
 		if ((first || compare_keys(&after, &key) < 0) && (!found || compare_keys(&key, &best) < 0)) {
 			found = true;
 			best = key;

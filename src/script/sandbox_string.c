@@ -25,13 +25,14 @@ static void push_slice(lua_State *L, struct slice s)
 
 /* ---- captures ---- */
 
-/* One attempt at place at. Charges what it took; raises what is wrong with the pattern. */
-static bool try_match(lua_State *L, struct luapattern *p, size_t at, size_t *end)
+/* One attempt with match at place at. Charges what it took; raises what is wrong with the pattern. */
+static bool attempt(lua_State *L, struct luapattern *p, int (*match)(struct luapattern *, size_t, size_t *),
+		    size_t at, size_t *end)
 {
 	struct budget *b = budget_of(L);
 	int64_t granted = b->active ? b->left : INT64_MAX;
 	p->steps = granted;
-	int status = luapattern_match(p, at, end);
+	int status = match(p, at, end);
 	if (b->active) {
 		budget_charge(L, (size_t)(granted - (p->steps < 0 ? -1 : p->steps)));
 	}
@@ -40,6 +41,11 @@ static bool try_match(lua_State *L, struct luapattern *p, size_t at, size_t *end
 	}
 	assert(status == 0 || status == 1);
 	return status == 1;
+}
+
+static bool try_match(lua_State *L, struct luapattern *p, size_t at, size_t *end)
+{
+	return attempt(L, p, luapattern_match, at, end);
 }
 
 /* The n-th capture, or the whole match when there is none and n is 0. */
@@ -93,10 +99,11 @@ static int search(lua_State *L, bool find)
 		lua_pushnil(L);
 		return 1;
 	}
+	struct luapattern p = {.subject = subject, .pattern = what};
 	if (find && (lua_toboolean(L, 4) || luapattern_is_plain(what))) {
-		budget_charge_bytes(L, subject.len - at + what.len);
-		size_t found = luapattern_find_plain(subject, at, what);
-		if (found == SIZE_MAX) {
+		size_t found;
+		budget_charge_bytes(L, what.len);
+		if (!attempt(L, &p, luapattern_find_plain, at, &found)) {
 			lua_pushnil(L);
 			return 1;
 		}
@@ -104,7 +111,6 @@ static int search(lua_State *L, bool find)
 		lua_pushinteger(L, (lua_Integer)(found + what.len));
 		return 2;
 	}
-	struct luapattern p = {.subject = subject, .pattern = what};
 	bool anchored = what.len > 0 && what.data[0] == '^';
 	if (anchored) {
 		p.pattern = slice_skip(what, 1);
@@ -192,6 +198,7 @@ static void add_text(lua_State *L, struct substitution *sub)
 			luaL_addlstring(&sub->out, (const char *)sub->p.subject.data + sub->from,
 					sub->end - sub->from);
 		} else if (next >= '1' && next <= '9') {
+			budget_charge(L, 4); /* it may be empty, and many of it nothing */
 			push_capture(L, &sub->p, next - '1', sub->from, sub->end);
 			luaL_tolstring(L, -1, NULL);
 			lua_remove(L, -2);
@@ -319,7 +326,11 @@ static int str_rep(lua_State *L)
 	lua_Integer times = luaL_checkinteger(L, 2);
 	size_t gap = 0;
 	luaL_optlstring(L, 3, "", &gap);
-	if (times > 0 && text.len + gap > 0) {
+	if (text.len + gap == 0) { /* Lua would go round all the same */
+		lua_pushliteral(L, "");
+		return 1;
+	}
+	if (times > 0) {
 		size_t limit = budget_of(L)->footprint_max;
 		if ((lua_Unsigned)times > limit / (text.len + gap)) {
 			budget_raise(L, BUDGET_MEMORY);

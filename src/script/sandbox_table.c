@@ -147,6 +147,10 @@ static bool less(lua_State *L, int a, int b)
 {
 	budget_charge(L, 2);
 	if (lua_isnil(L, 2)) {
+		if (lua_type(L, a) == LUA_TSTRING && lua_type(L, b) == LUA_TSTRING) {
+			size_t len = lua_rawlen(L, a), other = lua_rawlen(L, b);
+			budget_charge(L, (len < other ? len : other) / 64);
+		}
 		return lua_compare(L, a, b, LUA_OPLT);
 	}
 	lua_pushvalue(L, 2);

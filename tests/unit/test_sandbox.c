@@ -121,6 +121,45 @@ static void comparisons_of_nothing(void)
 	      "truefalsefalse", "texts are compared by their bytes");
 }
 
+#define ALIKE                                                                                                \
+	"local c, t, l = ('a'):rep(100000), {}, {} for i = 1, 60 do local k = c .. (i * 37) % 61 "           \
+	"t[k], l[i] = i, k end for i = 1, 20 do "
+
+static void long_texts(void)
+{
+	costs(ALIKE "next(t) end", 3000000, "the first of keys that are long alike is dear to find");
+	costs(ALIKE "table.sort(l) end", 3000000, "so is a list of such");
+	costs("return (('a'):rep(1000000)):find(('a'):rep(200) .. 'b', 1, true)", 3000000,
+	      "a plain search costs what is compared in vain");
+	gives("local s = ('ab'):rep(100) .. 'c' .. ('ab'):rep(100) return table.concat({s:find('c', 1, true), "
+	      "s:find(('ab'):rep(90) .. 'c', 1, true), s:find(('ab'):rep(100), 3, true), "
+	      "tostring(s:find('ba', 400, true)), tostring(s:find('', 402, true)), s:find('', 401, true)}, ' ')",
+	      "201 21 202 nil 402 401 400", "and finds");
+	costs("return (('a'):rep(100)):gsub('%f[' .. ('b'):rep(100000) .. ']', '')", 2000000,
+	      "a long set costs its length at each frontier");
+	costs("return (('a'):rep(20)):find('a*a*a*%f[%z][' .. ('b'):rep(100000) .. ']')", 2000000,
+	      "and behind the end");
+	costs("return (('a'):rep(1000)):gsub('b?', ('%1'):rep(1000))", 3000000,
+	      "captures of nothing are not put in for nothing");
+	gives("return '<' .. (''):rep(math.maxinteger) .. '>'", "<>", "nothing, however often, is nothing");
+}
+
+static void chains(void)
+{
+	costs("local t = {k = 1} for i = 1, 150 do t = setmetatable({}, {__index = t}) end "
+	      "for i = 1, 10000 do local x = t.k end",
+	      3000000, "a chain of __index costs its links");
+	costs("local t = {} for i = 1, 150 do t = setmetatable({}, {__newindex = t}) end "
+	      "for i = 1, 10000 do t.k = 1 end",
+	      3000000, "so does one of __newindex");
+	gives("local b = {x = 'b'} local t = setmetatable({}, {__index = setmetatable({}, {__index = b}), "
+	      "__newindex = setmetatable({}, {__newindex = b})}) "
+	      "local before = t.x t.x = 'n' return before .. t.x .. b.x .. tostring(rawget(t, 'x'))",
+	      "bnnnil", "both read and write through");
+	fails("local f = setmetatable({}, {__call = function() end}) setmetatable({}, {__call = f})()",
+	      "attempt to call", "what is called in a table's place is a function, as in 5.1");
+}
+
 /* A round is 1,000 instructions: 230 of them copy 7,900 values each, and the last 78 stand outside. Wherever
  * the rounds begin (lead), most of what is looked at must be inside. */
 static void dear_between_two_looks(void)
@@ -290,7 +329,7 @@ static void library_bounds(void)
 	     "recursion is bounded (row 66)");
 	ends("local f, g function f() return g() + 1 end function g() return f() + 1 end return f()",
 	     BUDGET_MEMORY, "so is mutual recursion");
-	fails("local t = {} for i = 1, 3000 do t = setmetatable({}, {__index = t}) end return t.x", "loop",
+	fails("local t = {} for i = 1, 3000 do t = setmetatable({}, {__index = t}) end return t.x", "overflow",
 	      "so is a chain of __index");
 	fails("return table.concat(setmetatable({}, {__index = tostring}), '', 1, 1e9)", "invalid value",
 	      "concat looks at the table alone");
@@ -395,6 +434,8 @@ int main(void)
 	budgets();
 	walks_over_nothing();
 	comparisons_of_nothing();
+	long_texts();
+	chains();
 	dear_between_two_looks();
 	for (int i = 0; i < 2000; i++) {
 		const char *text;
