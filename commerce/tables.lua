@@ -12,6 +12,7 @@ tables {
       out = count,        -- carved out and neither shipped nor given back: P1
       returned = count,   -- given back to general stock
       slices = count,
+      most_per_customer = count, -- the largest per_customer that it ever had: Q1
     },
   },
   -- The pool of one SKU in a campaign; what the buyers' storm writes. L5, L6 hold inside it.

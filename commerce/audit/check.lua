@@ -7,7 +7,7 @@
 --   P2  campaign.allotted = out + shipped + returned, of the campaign and of each slice
 --   P3  units in orders   = sum over slices (held + committed + shipped)
 --   P4  is nothing that is kept: campaign.status and order.flash_buy look at every slice when it is asked
---   Q1  0 <= units of a customer <= per_customer; together they are the units in orders (when nothing was sold meanwhile)
+--   Q1  0 <= units of a customer <= the largest per_customer so far; together they are the units in orders (when nothing was sold meanwhile)
 --   N   order numbers 1 to N, each once
 procedure {
   name = "audit.check",
@@ -115,7 +115,7 @@ return function(call)
       state.a, state.b = bought.campaign, bought.customer
       if name ~= state.a then
         local sale = db.campaign:get(state.a)
-        name, max = state.a, sale and sale.per_customer or 0
+        name, max = state.a, sale and math.max(sale.per_customer, sale.most_per_customer) or 0
       end
       if bought.units > max then expect("Q1", name .. "/" .. state.b, max, bought.units) end
       local tally = state.campaigns[name]

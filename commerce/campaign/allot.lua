@@ -28,6 +28,10 @@ return function(call)
   local given = math.max(call.qty, 0)
   local back = math.max(-call.qty, 0)
 
+  if terms.per_customer then
+    terms.most_per_customer = sale and math.max(sale.per_customer, sale.most_per_customer, terms.per_customer)
+                              or terms.per_customer
+  end
   if sale == nil then
     terms.campaign = call.campaign
     db.campaign:insert(terms)

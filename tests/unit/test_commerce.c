@@ -228,6 +228,10 @@ static void storm(void)
 	is_int(audit("5000"), 0, "or in few pages");
 	world_apply(&w);
 	is_int(audit("100"), 0, "also when all is applied");
+	ok(world_call(&w, "campaign.allot", "allot_id", "s9", "campaign", "storm", "sku", "k0", "qty", "0",
+		      "per_customer", "1", NULL) == 0 &&
+		   audit("100") == 0,
+	   "a limit that falls is no fault of who bought before");
 	lie("slice", "storm", "k0");
 	ok(audit("50") >= 2, "a slice that lies is found (P1, P2)");
 	lie("campaign", "c", NULL);
