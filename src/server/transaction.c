@@ -215,7 +215,8 @@ static void exec_finish(struct call *call)
 	struct slice theirs = buf_slice(&call->request.reply);
 	int64_t count = 0;
 	conn->blocked = false;
-	if (transaction_array(&theirs, &count)) {
+	/* An explanation is no answer to the queue, though in RESP2 it is an array, too. */
+	if (!call->request.envelope.explain && transaction_array(&theirs, &count)) {
 		struct buf whole;
 		buf_init(&whole, SPLICED_MAX);
 		struct reply reply = {&whole, call->request.protocol};

@@ -131,9 +131,11 @@ static void long_texts(void)
 	costs(ALIKE "table.sort(l) end", 3000000, "so is a list of such");
 	costs("return (('a'):rep(1000000)):find(('a'):rep(200) .. 'b', 1, true)", 3000000,
 	      "a plain search costs what is compared in vain");
-	gives("local s = ('ab'):rep(100) .. 'c' .. ('ab'):rep(100) return table.concat({s:find('c', 1, true), "
+	gives("local s = ('ab'):rep(100) .. 'c' .. ('ab'):rep(100) return table.concat({s:find('c', 1, "
+	      "true), "
 	      "s:find(('ab'):rep(90) .. 'c', 1, true), s:find(('ab'):rep(100), 3, true), "
-	      "tostring(s:find('ba', 400, true)), tostring(s:find('', 402, true)), s:find('', 401, true)}, ' ')",
+	      "tostring(s:find('ba', 400, true)), tostring(s:find('', 402, true)), s:find('', 401, true)}, ' "
+	      "')",
 	      "201 21 202 nil 402 401 400", "and finds");
 	costs("return (('a'):rep(100)):gsub('%f[' .. ('b'):rep(100000) .. ']', '')", 2000000,
 	      "a long set costs its length at each frontier");
@@ -329,8 +331,8 @@ static void library_bounds(void)
 	     "recursion is bounded (row 66)");
 	ends("local f, g function f() return g() + 1 end function g() return f() + 1 end return f()",
 	     BUDGET_MEMORY, "so is mutual recursion");
-	fails("local t = {} for i = 1, 3000 do t = setmetatable({}, {__index = t}) end return t.x", "overflow",
-	      "so is a chain of __index");
+	fails("local t = {} for i = 1, 3000 do t = setmetatable({}, {__index = t}) end return t.x",
+	      "overflow", "so is a chain of __index");
 	fails("return table.concat(setmetatable({}, {__index = tostring}), '', 1, 1e9)", "invalid value",
 	      "concat looks at the table alone");
 	gives("local t = setmetatable({}, {__len = function() return 1e9 end}) table.insert(t, 1, 'x') "

@@ -71,6 +71,22 @@ static void test_splice(void)
 	house_close(&house);
 }
 
+static void test_explained(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "MULTI\r\nPING\r\nSELECT 3\r\nSET a 1\r\nEXPLAIN EXEC\r\n");
+	is_str(straw.words[0], "SET a 1", "the leader's part of the queue is explained");
+	straw_answer(0, "*2\r\n$7\r\noutcome\r\n$4\r\ndone\r\n");
+	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$7\r\noutcome\r\n$4\r\ndone\r\n",
+	     "and that is the answer");
+	say(&house, fd, "GET x\r\n");
+	is_int(straw.requests[1]->db, 0, "nothing of it ran here");
+	close(fd);
+	house_close(&house);
+}
+
 static void test_splice_too_long(void)
 {
 	struct house house;
@@ -203,6 +219,7 @@ int main(void)
 {
 	test_multi();
 	test_splice();
+	test_explained();
 	test_splice_too_long();
 	test_watch();
 	test_prefix();
