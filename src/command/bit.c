@@ -177,6 +177,7 @@ int bitcount_command(struct command_call *call)
 			return 0;
 		}
 	}
+	txn_spend(call->txn, row.bytes.len / COMMAND_STEP_BYTES);
 	bool some = clamp_range((int64_t)row.bytes.len, bits, &start, &end);
 	reply_integer(call->reply, some ? count_bits(row.bytes, start, end) : 0);
 	return 0;
@@ -228,6 +229,7 @@ int bitpos_command(struct command_call *call)
 	    (call->argc == 6 && !argument_unit(call, 5, &bits)) || (end_given && !argument_integer(call, 4, &end))) {
 		return 0;
 	}
+	txn_spend(call->txn, row.bytes.len / COMMAND_STEP_BYTES);
 	if (clamp_range((int64_t)row.bytes.len, bits, &start, &end)) {
 		found = find_bit(row.bytes, bit == 1, start, end);
 		if (found == -1 && bit == 0 && !end_given) {
@@ -264,6 +266,7 @@ static int compute(struct command_call *call, char op, uint8_t **result, size_t 
 		sources[i] = row.bytes;
 		*len = row.bytes.len > *len ? row.bytes.len : *len;
 	}
+	txn_spend(call->txn, count * *len / COMMAND_STEP_BYTES);
 	*result = arena_zalloc(call->arena, *len);
 	if (sources[0].len > 0) {
 		memcpy(*result, sources[0].data, sources[0].len);

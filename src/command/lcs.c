@@ -6,6 +6,7 @@
 
 /* Cells of the table, four bytes each: a bound in memory and in time (some 10 ms). */
 #define LCS_CELLS_MAX ((size_t)4 << 20)
+#define LCS_STEP_CELLS 2 /* that are filled in one step (txn_spend) */
 
 struct lcs {
 	struct slice a, b;
@@ -151,6 +152,7 @@ int lcs_command(struct command_call *call)
 		reply_error(call->reply, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
 		return 0;
 	}
+	txn_spend(call->txn, (lcs.a.len + 1) * (lcs.b.len + 1) / LCS_STEP_CELLS);
 	fill_table(&lcs, call->arena);
 	if (lcs.idx) {
 		reply_matches(call, &lcs);

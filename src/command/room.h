@@ -12,6 +12,9 @@
 /* Bytes of keys and values in one answer of KEYS, SCAN or RANGE. */
 #define COMMAND_ANSWER_MAX MIB(4)
 
+/* Bytes of a value that a command goes through in one step (txn_spend). */
+#define COMMAND_STEP_BYTES 16
+
 /* ---- replies that many commands give ---- */
 
 static inline void reply_ok(struct reply *r)

@@ -233,6 +233,7 @@ int row_find(struct row *row, struct txn *txn, struct arena *arena, unsigned db,
 	if (rc != 0 || !row->key_fits) {
 		return rc;
 	}
+	txn_spend(txn, ROW_STEPS_FOUND);
 	rc = txn_get(txn, key_of(row), &value);
 	if (rc != 0) {
 		return rc == ERR_NOT_FOUND ? 0 : rc;

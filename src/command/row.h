@@ -19,6 +19,10 @@ enum row_flags {
 	ROW_PLAIN = 4    /* a string that looks like an integer and is not one for OBJECT (INCRBYFLOAT) */
 };
 
+/* What they cost in steps (txn_spend): one that is looked for, one that a walk passes. */
+#define ROW_STEPS_FOUND 200
+#define ROW_STEPS_WALKED 20
+
 #define ROW_HEAD_MIN 10
 #define ROW_HEAD_MAX 18 /* with an expiry */
 #define ROW_PREFIX 6

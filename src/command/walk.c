@@ -2,6 +2,9 @@
 
 #include "base/err.h"
 
+/* An iterator of the database's, and its first seek. */
+#define WALK_STEPS_OPENED 600
+
 int walk_open(struct walk *walk, struct command_call *call, struct slice prefix, struct slice after,
                      bool backward)
 {
@@ -22,6 +25,7 @@ int walk_open(struct walk *walk, struct command_call *call, struct slice prefix,
 		struct slice ignored;
 		space_range(&space, after, call->arena, &from, &ignored);
 	}
+	txn_spend(call->txn, WALK_STEPS_OPENED);
 	walk->cursor = txn_cursor_open(call->txn, from, to, backward);
 	return 0;
 }
@@ -40,6 +44,7 @@ bool walk_next(struct walk *walk, struct slice *key, struct row *row)
 			return false;
 		}
 		walk->rows++;
+		txn_spend(walk->txn, ROW_STEPS_WALKED);
 		walk->place_len = row_key.len - ROW_PREFIX;
 		memcpy(walk->place, row_key.data + ROW_PREFIX, walk->place_len);
 		if (row_decode(walk->txn, row_key, value, key, row)) {

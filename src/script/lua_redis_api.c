@@ -90,6 +90,7 @@ static void run_command(lua_State *L, const struct command *command, const struc
 				    .db = m->db,
 				    .reply = &reply,
 				    .random = prng_next(&m->random)};
+	uint64_t before = txn_spent(call.txn);
 	m->status = command->run == NULL ? run_select(m, &reply, argv[1]) : command_run(&call);
 	if (m->status != 0) {
 		budget_raise(L, BUDGET_RAISED);
@@ -97,6 +98,8 @@ static void run_command(lua_State *L, const struct command *command, const struc
 	if (buf_failed(&m->bytes)) {
 		budget_raise(L, BUDGET_MEMORY);
 	}
+	uint64_t spent = txn_spent(call.txn) - before;
+	budget_charge(L, spent > STEPS_PER_COMMAND ? spent - STEPS_PER_COMMAND : 0);
 	budget_charge_bytes(L, m->bytes.len);
 	struct slice bytes = buf_slice(&m->bytes);
 	reply_to_lua(L, &bytes);

@@ -102,6 +102,7 @@ struct txn {
 	size_t cursors;          /* open ones */
 	struct txn_trace *trace; /* of reads, or NULL */
 	bool tight;
+	uint64_t spent; /* steps */
 	struct region_mark begin;
 	struct store_pin *pins;
 	size_t pin_count, pin_cap;

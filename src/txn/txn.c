@@ -26,6 +26,7 @@ struct txn *txn_begin(struct overlay *overlay, struct arena *arena)
 	txn->pin_count = 0;
 	txn->trace = NULL;
 	txn->tight = false;
+	txn->spent = 0;
 	if (txn->layer != NULL) {
 		txn->begin = region_mark(&txn->layer->region);
 	}
@@ -136,6 +137,17 @@ void txn_tighten(struct txn *txn)
 bool txn_is_tight(const struct txn *txn)
 {
 	return txn->tight;
+}
+
+void txn_spend(struct txn *txn, size_t steps)
+{
+	assert(txn->id != 0);
+	txn->spent += steps;
+}
+
+uint64_t txn_spent(const struct txn *txn)
+{
+	return txn->spent;
 }
 
 /* ---- reading ---- */

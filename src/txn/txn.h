@@ -67,6 +67,11 @@ uint64_t txn_read_index(const struct txn *txn);
 void txn_tighten(struct txn *txn);
 bool txn_is_tight(const struct txn *txn);
 
+/* What takes the loop longer than a look at a row or two, in steps of about 10 ns as scripts count them: whoever
+ * walks, or goes through a long value, says so, and who runs many commands asks when it is enough. */
+void txn_spend(struct txn *txn, size_t steps);
+uint64_t txn_spent(const struct txn *txn);
+
 /* For EXPLAIN. From now on the keys that are read are kept in trace, each once, in order; those beyond its
  * bound are not and set more. Copies in the transaction's arena. */
 #define TXN_TRACE_MAX 256

@@ -225,6 +225,36 @@ static void test_budgets(struct world *w)
 	ok(replied(w, "$5\r\nalive\r\n"), "after all that the next script runs");
 }
 
+/* What one command does beyond looking at a row or two. With enough rounds each of these held the loop until the
+ * watchdog ended the node. */
+static void test_long_commands(struct world *w)
+{
+	static const struct {
+		const char *script, *sentence;
+	} stories[] = {
+		{"for i=1,1000 do redis.call('dbsize') end", "rows that are walked over count"},
+		{"for i=1,1000 do redis.call('keys','*none') end", "whether they are answered or not"},
+		{"for i=1,1000 do redis.call('scan','0','match','*none','count','1000') end", "in steps, too"},
+		{"local t={} for i=1,1000 do t[i]='w'..i end for i=1,100 do redis.call('exists',unpack(t)) end",
+		 "so does each key that a command looks for"},
+		{"for i=1,1000 do redis.call('bitcount','bits') end", "each byte in which bits are counted"},
+		{"for i=1,1000 do redis.call('bitpos','bits',1) end", "or looked for"},
+		{"for i=1,100 do redis.call('bitop','xor','none','bits','bits','bits','bits','bits','bits','bits','bits') end",
+		 "or combined"},
+		{"for i=1,100 do redis.call('lcs','text','text','len') end", "and each cell of a table of LCS"},
+	};
+	RUN(w, "EVAL", "for i=1,1000 do redis.call('set','w'..i,'') end", "0");
+	RUN(w, "SETRANGE", "bits", "300000", "x");
+	RUN(w, "SETRANGE", "text", "1500", "x");
+	for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
+		RUN(w, "EVAL", stories[i].script, "0");
+		ok(reply_has(w, "-BUDGET_EXCEEDED "), "%s", stories[i].sentence);
+	}
+	RUN(w, "EVAL", "for i=1,50 do redis.call('dbsize') redis.call('mget','w1','w2','w3') end return 1", "0");
+	ok(replied(w, ":1\r\n"), "what is asked in measure runs");
+	RUN(w, "FLUSHDB");
+}
+
 static void test_cache(struct world *w)
 {
 	RUN(w, "SCRIPT", "LOAD", "return 1");
@@ -474,6 +504,7 @@ int main(void)
 	test_cases(&w);
 	test_all_or_nothing(&w);
 	test_budgets(&w);
+	test_long_commands(&w);
 	test_cache(&w);
 	test_time_and_chance(&w);
 	test_functions(&w);
