@@ -250,7 +250,7 @@ static void combine(uint8_t *into, size_t len, struct slice other, char op)
 	}
 }
 
-/* Reads the sources and computes; 0, ERR_TYPE (the error is written), or the store's error. */
+/* Reads the sources and computes; 0, ERR_TYPE (the error is written), ERR_TOO_LARGE, or the store's error. */
 static int compute(struct command_call *call, char op, uint8_t **result, size_t *len)
 {
 	size_t count = call->argc - 3;
@@ -265,6 +265,9 @@ static int compute(struct command_call *call, char op, uint8_t **result, size_t 
 		}
 		sources[i] = row.bytes;
 		*len = row.bytes.len > *len ? row.bytes.len : *len;
+	}
+	if (count * *len > COMMAND_BITOP_MAX) {
+		return ERR_TOO_LARGE;
 	}
 	txn_spend(call->txn, count * *len / COMMAND_STEP_BYTES);
 	*result = arena_zalloc(call->arena, *len);

@@ -12,6 +12,8 @@
 /* Bytes of keys and values in one answer of KEYS, SCAN or RANGE. */
 #define COMMAND_ANSWER_MAX MIB(4)
 
+/* Bytes that BITOP goes through: its sources, each as long as the longest. */
+#define COMMAND_BITOP_MAX MIB(64)
 /* Bytes of a value that a command goes through in one step (txn_spend). */
 #define COMMAND_STEP_BYTES 16
 

@@ -262,6 +262,34 @@ static int run_command(struct execution *x, const struct request_command *c, str
 
 /* ---- one request ---- */
 
+static uint64_t script_steps(const struct shard *shard)
+{
+	struct script_stats stats;
+	script_stats(shard->host, &stats);
+	return stats.steps;
+}
+
+/* A queue of some thousand commands, each within its own bounds, took the loop for a minute: the cluster had another
+ * leader meanwhile, and the client asked him the same. */
+static int run_queue(struct execution *x, struct reply *reply)
+{
+	const struct request *request = x->request;
+	uint64_t before = script_steps(x->shard);
+	reply_array(reply, request->command_count);
+	for (size_t i = 0; i < request->command_count; i++) {
+		struct verdict one = {0}; /* an error inside is that command's, as in Redis */
+		int rc = run_command(x, &request->commands[i], reply, &one);
+		if (rc != 0) {
+			return rc;
+		}
+		uint64_t spent = script_steps(x->shard) - before + txn_spent(x->txn);
+		if (spent > LIMIT_QUEUE_STEPS || buf_failed(reply->out)) {
+			return ERR_TOO_LARGE;
+		}
+	}
+	return 0;
+}
+
 static int run_exec(struct execution *x, struct reply *reply, struct verdict *verdict)
 {
 	const struct request *request = x->request;
@@ -280,15 +308,7 @@ static int run_exec(struct execution *x, struct reply *reply, struct verdict *ve
 			return 0;
 		}
 	}
-	reply_array(reply, request->command_count);
-	for (size_t i = 0; i < request->command_count; i++) {
-		struct verdict one = {0}; /* an error inside is that command's, as in Redis */
-		int rc = run_command(x, &request->commands[i], reply, &one);
-		if (rc != 0) {
-			return rc;
-		}
-	}
-	return 0;
+	return run_queue(x, reply);
 }
 
 static int run_watch(struct execution *x, struct reply *reply)

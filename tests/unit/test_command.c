@@ -472,6 +472,26 @@ static void test_bounds(void)
 	end();
 }
 
+/* Bytes that BITOP reads and writes: one request may name a long string some hundred thousand times. */
+static void test_bitop_bound(void)
+{
+	char line[600];
+	size_t len = (size_t)sprintf(line, "BITOP XOR d");
+
+	begin();
+	says("SETRANGE long 1048575 x", ":1048576\r\n", "a string of a megabyte");
+	for (int i = 0; i < 64; i++) {
+		len += (size_t)sprintf(line + len, " long");
+	}
+	says(line, ":1048576\r\n", "is combined with itself 64 times");
+	sprintf(line + len, " k");
+	buf_reset(&out);
+	solo_line(&solo, &out, line);
+	ok(slice_starts_with(buf_slice(&out), SLICE_LIT("-TOO_LARGE")), "but not with one more");
+	says("BITCOUNT d", ":0\r\n", "and the result is the former one");
+	end();
+}
+
 /* MEMORY USAGE against a count of the database's own rows. */
 static void test_memory_usage(void)
 {
@@ -519,6 +539,7 @@ int main(void)
 	test_scan_over_expired();
 	test_range();
 	test_bounds();
+	test_bitop_bound();
 	test_memory_usage();
 	test_too_many();
 	return tap_done();

@@ -95,9 +95,35 @@ static void test_whose_database(void)
 	uv_env_free(w.env, NULL, NULL);
 }
 
+#define LOOP "EVAL for\ti=1,2000000\tdo\tlocal\tx=i\tend\treturn\t1 0"
+
+/* Each has its own budget, and a queue may hold thousands. */
+static void test_long_queue(void)
+{
+	struct world w;
+	struct ask a;
+	world_lead(&w, NULL, NULL);
+	is_str(world_ask(&w, LOOP), ":1||", "a script within its budget");
+	ask_init(&w, &a);
+	ask_words(&a, "SET k v ; " LOOP " ; " LOOP);
+	a.request.kind = REQUEST_EXEC;
+	ask_send(&a);
+	is_str(ask_wait(&a), "*3||+OK||:1||:1||", "runs in a queue, and a second one");
+	ask_end(&a);
+	ask_init(&w, &a);
+	ask_words(&a, "SET k w ; " LOOP " ; " LOOP " ; " LOOP " ; " LOOP " ; " LOOP " ; " LOOP " ; " LOOP);
+	a.request.kind = REQUEST_EXEC;
+	ask_send(&a);
+	is_int(strncmp(ask_wait(&a), "-TOO_LARGE ", 11), 0, "so many would take the loop for too long");
+	ask_end(&a);
+	is_str(world_ask(&w, "GET k"), "$1||v||", "and nothing of that queue happened");
+	world_close(&w);
+}
+
 int main(void)
 {
 	test_bundles();
+	test_long_queue();
 	test_push_after_the_client_left();
 	test_whose_database();
 	return tap_done();
