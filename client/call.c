@@ -161,9 +161,14 @@ bool call_too_late(struct call *call, uint64_t now_us)
 	    !pace_late(&call->tally->pace, now_us - call->started_us, call->deadline_us - now_us)) {
 		return false;
 	}
+	/* Who was told "later" once has waited for that answer, not for other calls. */
+	bool answered = call->code[0] != '\0';
+	char code[CALL_CODE_MAX];
+	snprintf(code, sizeof(code), "%s", answered ? call->code : "OVERLOADED");
 	call_unqueue(call);
-	call_will_end(call, OUTCOME_RETRY, "OVERLOADED",
-		      "so many calls waited before it that no answer would have come in time");
+	call_will_end(call, OUTCOME_RETRY, code,
+		      answered ? "too little time was left to ask once more"
+			       : "so many calls waited before it that no answer would have come in time");
 	call_end_soon(call);
 	return true;
 }

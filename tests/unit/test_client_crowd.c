@@ -22,6 +22,7 @@ struct crowd {
 	unsigned per_ms, timeout_ms; /* calls that begin, and how long they have */
 	uint64_t started, ended, outcomes[5], crowded;
 	uint64_t at_once; /* of the crowded: within two milliseconds */
+	char code[32];    /* of the last that ended */
 	bool closed;
 	unsigned all_started, all_ended, again; /* again: so many callbacks start another call */
 };
@@ -37,6 +38,12 @@ static const char *answer_ok(struct fake_node *node, const struct slice *words, 
 	return "+OK\r\n";
 }
 
+static const char *answer_later(struct fake_node *node, const struct slice *words, size_t count)
+{
+	(void)node, (void)words, (void)count;
+	return "-NO_QUORUM {\"outcome\":\"retry\"}\r\n";
+}
+
 static void crowd_start(struct crowd *crowd);
 
 static void crowd_cb(struct tally_call *call)
@@ -47,6 +54,7 @@ static void crowd_cb(struct tally_call *call)
 	crowd->ended++;
 	crowd->all_ended++;
 	crowd->outcomes[outcome]++;
+	snprintf(crowd->code, sizeof(crowd->code), "%s", tally_call_code(call));
 	if (outcome == TALLY_RETRY && strcmp(tally_call_code(call), "OVERLOADED") == 0) {
 		crowd->crowded++;
 		crowd->at_once += tally_call_latency_us(call) <= 2000;
@@ -280,6 +288,21 @@ static void test_first_moment(void)
 	crowd_close(&crowd);
 }
 
+/* It is no crowd, and would hide what the node said. */
+static void test_alone(void)
+{
+	struct crowd crowd;
+	crowd_open(&crowd, 1000);
+	sim_run(crowd.sim, SECOND);
+	crowd.node.answer = answer_later;
+	crowd.node.pace_us = 600000;
+	crowd_start(&crowd);
+	sim_run(crowd.sim, 2 * SECOND);
+	ok(crowd.outcomes[TALLY_RETRY] == 1 && strcmp(crowd.code, "NO_QUORUM") == 0,
+	   "a call alone that was slowly told \"later\" ends with the node's reason (%s)", crowd.code);
+	crowd_close(&crowd);
+}
+
 static void test_close(void)
 {
 	struct crowd crowd;
@@ -397,6 +420,7 @@ int main(void)
 	test_bursts(60, 1, 1000, 20, "");
 	test_bursts(30, 6, 300, 20, ", nor shortly after each other");
 	test_first_moment();
+	test_alone();
 	test_close();
 	test_fates();
 	return tap_done();
