@@ -252,6 +252,7 @@ static void act(struct link *link, enum link_verdict verdict)
 {
 	switch (verdict) {
 	case LINK_REFUSED:
+		link->dial_status = 0;
 		link_drop(link);
 		return;
 	case LINK_ASKS:
@@ -344,6 +345,7 @@ static void closed_cb(void *owner, int status)
 	struct link *link = owner;
 	assert(link->stream != NULL);
 	bool was_ready = link->state == LINK_READY || link->was_ready;
+	link->dial_status = link->state == LINK_GREETING ? 0 : link->dial_status;
 	link->was_ready = link->waiting = false;
 	link->hello.seen = (struct life){0, 0};
 	link->stream = NULL;
@@ -366,6 +368,7 @@ static void opened_cb(void *owner, int status)
 	if (link->state != LINK_CONNECTING) {
 		return; /* given up meanwhile: closed follows */
 	}
+	link->dial_status = status != 0 ? status : ERR_TIMEOUT;
 	if (status != 0) {
 		if (status != ERR_TIMEOUT && status != ERR_CANCELLED) {
 			link->events->refused(link);
@@ -426,6 +429,7 @@ static void timer_cb(struct env_timer *timer)
 	if (link->state == LINK_WAITING) {
 		link_dial(link);
 	} else if (link->state == LINK_CONNECTING || link->state == LINK_GREETING) {
+		link->dial_status = ERR_TIMEOUT;
 		link_drop(link);
 	}
 }

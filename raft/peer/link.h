@@ -89,6 +89,7 @@ struct link {
 	struct env_stream *stream; /* NULL while WAITING or CLOSED */
 	struct env_timer timer;    /* WAITING: dial again; CONNECTING, GREETING: give up */
 	unsigned failures;         /* since it was last ready */
+	int dial_status;           /* dialed, not ready: of the last attempt; 0: one of both refused the other */
 	bool closing;              /* dialed: do not dial again */
 	struct frame_reader reader;
 	uint64_t last_in_us;     /* something came */

@@ -166,6 +166,48 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 	link_flush(link);
 }
 
+/* What an operator looks at first. */
+static const char *why_unreached(int status)
+{
+	switch (status) {
+	case 0:
+		return "it is there, and one of both does not let the other in: peer_refused in its log or this one says why";
+	case ERR_NOT_FOUND:
+		return "the name in its member line leads nowhere";
+	case ERR_TIMEOUT:
+		return "nothing answers: is its machine up, does the network let its peer port through?";
+	default:
+		return "nobody listens there: it is down, or its peer-listen is not what our member line says";
+	}
+}
+
+/* A member that we cannot reach hears nothing of us, though we may hear it: nothing else would tell why it
+ * does not follow. */
+static void say_unreached(struct transport *transport, struct peer *peer, uint64_t now_us)
+{
+	const struct link *link = &peer->links[0];
+	if (link_ready(link)) {
+		if (peer->unreached_said_us != 0) {
+			log_event(transport->config.log, LOG_INFO, "peer_reached", "peer=%llu address=%s",
+				  (unsigned long long)peer->id, link->address);
+		}
+		peer->lost_us = peer->unreached_said_us = 0;
+		return;
+	}
+	if (peer->lost_us == 0) {
+		peer->lost_us = now_us;
+	}
+	bool due = peer->unreached_said_us == 0 ? now_us - peer->lost_us >= UNREACHED_US
+						: now_us - peer->unreached_said_us >= REFUSAL_AGAIN_US;
+	if (due) {
+		log_event(transport->config.log, LOG_WARN, "peer_unreached",
+			  "peer=%llu address=%s ms=%llu reason=\"%s\"", (unsigned long long)peer->id,
+			  link->address, (unsigned long long)(now_us - peer->lost_us) / 1000,
+			  why_unreached(link->dial_status));
+		peer->unreached_said_us = now_us;
+	}
+}
+
 static void ping_cb(struct env_timer *timer)
 {
 	struct transport *transport = list_entry(timer, struct transport, ping);
@@ -176,6 +218,9 @@ static void ping_cb(struct env_timer *timer)
 		for (size_t j = 0; j < DIALED; j++) {
 			watch(transport, &transport->peers[i]->links[j], now_us);
 		}
+	}
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		say_unreached(transport, transport->peers[i], now_us);
 	}
 	if (++transport->ticks % LINES_TICKS == 0) {
 		transport_say_dropped(transport);

@@ -10,7 +10,12 @@ struct peer {
 	uint64_t id;
 	struct link links[DIALED];
 	bool too_old_said;
+	uint64_t lost_us;           /* what we dial for raft is not ready since then; 0: it is */
+	uint64_t unreached_said_us; /* that was said; 0: it was not */
 };
+
+/* So long without a connection is no restart: it is said. */
+#define UNREACHED_US ((uint64_t)5 * 1000000)
 
 /* A connection that was refused, and the line about it. */
 struct refusal {

@@ -240,6 +240,53 @@ static void test_silence(void)
 	pair_free(pair);
 }
 
+/* The last line about a member that is not reached, or is again; how many. */
+struct reached {
+	char line[1024];
+	unsigned count;
+};
+
+static void reached_line(void *owner, enum log_level level, const char *line)
+{
+	struct reached *reached = owner;
+	if (strstr(line, " peer_unreached ") != NULL || strstr(line, " peer_reached ") != NULL) {
+		snprintf(reached->line, sizeof(reached->line), "%s", line);
+		reached->count++;
+	}
+}
+
+static void test_unreached(void)
+{
+	struct pair *pair = pair_new(12);
+	struct reached reached = {.line = ""};
+	struct log log = {.sink = reached_line, .owner = &reached};
+	pair->log = &log;
+	start(pair, 0, CLUSTER);
+	run_ms(pair, 4000);
+	is_int(reached.count, 0, "a member that starts is waited for in silence");
+	run_ms(pair, 30000);
+	is_int(reached.count, 1, "one that is not there is said, once");
+	ok(strstr(reached.line, "peer=2 address=n2:1 ") != NULL &&
+		   strstr(reached.line, "nobody listens there") != NULL,
+	   "with the address that was tried, and why");
+	pair->log = NULL;
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1500);
+	ok(reached.count == 2 && strstr(reached.line, " peer_reached peer=2 ") != NULL, "so is that it came");
+	sim_host_pause(pair->ends[1].host);
+	run_ms(pair, 10000);
+	ok(reached.count == 3 && strstr(reached.line, "nothing answers") != NULL,
+	   "a machine that is silent is told from a port that nobody has (%s)", reached.line);
+	sim_host_resume(pair->ends[1].host);
+	run_ms(pair, 1500);
+	stop(pair, 1, SIM_KILL_PROCESS);
+	start(pair, 1, CLUSTER + 1);
+	run_ms(pair, 6000);
+	ok(reached.count == 5 && strstr(reached.line, "does not let the other in") != NULL,
+	   "and both from one that does not let us in (%s)", reached.line);
+	pair_free(pair);
+}
+
 /* The last line that has something to correct. */
 static void keep_line(void *owner, enum log_level level, const char *line)
 {
@@ -375,7 +422,7 @@ static void count_lines(void *owner, enum log_level level, const char *line)
 {
 	struct lines *lines = owner;
 	const char *dropped = strstr(line, "peer_lines_dropped count=");
-	lines->all++;
+	lines->all += strstr(line, "reached ") == NULL;
 	lines->too_old += strstr(line, "peer_remembers_too_old") != NULL;
 	lines->dropped = dropped == NULL ? lines->dropped : strtoull(dropped + 25, NULL, 10);
 }
@@ -767,6 +814,7 @@ int main(void)
 {
 	test_connects();
 	test_silence();
+	test_unreached();
 	test_who_may_come_in();
 	test_bad_bytes();
 	test_few_words();
