@@ -78,10 +78,26 @@ static void catch_up(struct shard *shard, uint64_t now_us)
 	if (!shard->lag_told) {
 		shard->lag_told = true;
 		log_event(shard->log, LOG_WARN, "time_behind",
-			  "lag_ms=%llu reason=\"clock ahead of the log, or a long stop\"",
+			  "lag_ms=%llu reason=\"after a long stop, or this node's clock is ahead: the log's time "
+			  "follows\"",
 			  (unsigned long long)lag_ms);
 	}
 	propose_tick(shard);
+}
+
+/* A leader whose clock was ahead has left its time behind: nothing expires and no sale begins or ends until ours
+ * gets there, which nothing else would explain. */
+static void tell_ahead(struct shard *shard)
+{
+	uint64_t ahead_ms = stamp_ahead_ms(&shard->stamp, env_wall_ms(shard->env));
+	bool ahead = ahead_ms >= TIME_LAG_MS;
+	if (ahead && !shard->ahead_told) {
+		log_event(shard->log, LOG_WARN, "time_ahead",
+			  "ahead_ms=%llu reason=\"this node's clock is behind the log's time, which stands still "
+			  "until then: set the clocks of all members\"",
+			  (unsigned long long)ahead_ms);
+	}
+	shard->ahead_told = ahead;
 }
 
 void expiry_begin(struct shard *shard)
@@ -98,6 +114,7 @@ void expiry_tick(struct shard *shard, uint64_t now_us)
 	}
 	shard->background_more = false;
 	catch_up(shard, now_us);
+	tell_ahead(shard);
 	execute_background(shard, run_expire);
 	execute_background(shard, run_sweep);
 	if (now_us >= shard->once_next_us) {

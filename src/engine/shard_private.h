@@ -234,7 +234,7 @@ struct shard {
 	uint8_t once_from[ONCE_AGE_KEY];
 	uint64_t once_next_us;
 	uint64_t event_from;
-	bool background_more, lag_told;
+	bool background_more, lag_told, ahead_told;
 
 	/* stopping and handing over */
 	struct yield yield;

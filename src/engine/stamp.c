@@ -48,3 +48,8 @@ uint64_t stamp_lag_ms(const struct stamp *stamp, uint64_t wall_ms, uint64_t now_
 	uint64_t reachable = bounded(stamp, wall_ms, now_us);
 	return wall_ms > reachable ? wall_ms - reachable : 0;
 }
+
+uint64_t stamp_ahead_ms(const struct stamp *stamp, uint64_t wall_ms)
+{
+	return stamp->shown_ms > wall_ms ? stamp->shown_ms - wall_ms : 0;
+}

@@ -24,5 +24,7 @@ void stamp_observe(struct stamp *stamp, uint64_t stamp_ms, uint64_t now_us);
 uint64_t stamp_take(struct stamp *stamp, uint64_t wall_ms, uint64_t now_us);
 /* How far the shard's time is held behind the wall clock by the bound. */
 uint64_t stamp_lag_ms(const struct stamp *stamp, uint64_t wall_ms, uint64_t now_us);
+/* How far it is ahead of the wall clock, for which it waits: it stands still meanwhile. */
+uint64_t stamp_ahead_ms(const struct stamp *stamp, uint64_t wall_ms);
 
 #endif /* ENGINE_STAMP_H */

@@ -241,6 +241,29 @@ static void test_reads_without_space(void)
 	world_close(&w);
 }
 
+static void count_ahead(void *owner, enum log_level level, const char *line)
+{
+	*(unsigned *)owner += strstr(line, " time_ahead ahead_ms=") != NULL;
+}
+
+static void test_clock_behind(void)
+{
+	struct world w;
+	unsigned told = 0;
+	struct log log = {.sink = count_ahead, .owner = &told};
+	world_lead(&w, NULL, NULL);
+	env_timer_stop(&w.shard->tick);
+	w.shard->log = &log;
+	world_ask(&w, "SET k v PX 1");
+	expiry_tick(w.shard, env_now_us(w.env));
+	is_int(told, 0, "a clock that fits is no news");
+	pass(&w, 3600000);
+	expiry_tick(w.shard, env_now_us(w.env));
+	expiry_tick(w.shard, env_now_us(w.env));
+	is_int(told, 1, "a leader whose clock is an hour behind the log says, once, that time stands still");
+	world_close(&w);
+}
+
 int main(void)
 {
 	test_databases();
@@ -249,5 +272,6 @@ int main(void)
 	test_removal_that_does_not_fit();
 	test_changed_procedures();
 	test_reads_without_space();
+	test_clock_behind();
 	return tap_done();
 }
