@@ -127,7 +127,8 @@ static void readable_cb(uv_poll_t *poll, int status, int events)
 	}
 }
 
-static int bind_socket(const struct sockaddr *address, socklen_t len, int *fd)
+/* several: of a name; then IPv6 leaves IPv4 to a door of its own (`*` has both), else [::] takes it too. */
+static int bind_socket(const struct sockaddr *address, socklen_t len, bool several, int *fd)
 {
 	int made = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (made < 0) {
@@ -135,6 +136,9 @@ static int bind_socket(const struct sockaddr *address, socklen_t len, int *fd)
 	}
 	int on = 1;
 	setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (several && address->sa_family == AF_INET6) {
+		setsockopt(made, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	}
 	if (bind(made, address, len) != 0 || listen(made, LISTEN_BACKLOG) != 0) {
 		int why = errno;
 		close(made);
@@ -208,7 +212,7 @@ static int bind_all(struct uv_listener *l, const char *address, struct addrinfo 
 				       LIMIT_LISTEN_ADDRESSES);
 		}
 		struct door *door = &l->doors[l->door_count];
-		int why = bind_socket(at->ai_addr, at->ai_addrlen, &door->fd);
+		int why = bind_socket(at->ai_addr, at->ai_addrlen, several, &door->fd);
 		if (why == 0) {
 			door->l = l;
 			l->door_count++;

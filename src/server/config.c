@@ -138,7 +138,8 @@ int config_set(struct config_reader *reader, const char *name, const char *text)
 		scratch.member_count = 0;
 		config = &scratch;
 	}
-	const char *wrong = config_value(config, key, text);
+	char room[CONFIG_WHY];
+	const char *wrong = config_value(config, key, text, room);
 	if (wrong != NULL) {
 		return reader_error(reader, name, text, wrong);
 	}

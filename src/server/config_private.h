@@ -30,8 +30,10 @@ struct config_key {
 	const char *value, *help; /* how --help writes the value and says what it is for */
 };
 
-/* Sets the key's field. NULL, or why text is none for it: a half sentence behind the text. */
-const char *config_value(struct node_config *config, const struct config_key *key, const char *text);
+/* Sets the key's field. NULL, or why text is none for it: a half sentence behind the text, perhaps in room. */
+#define CONFIG_WHY 96
+const char *config_value(struct node_config *config, const struct config_key *key, const char *text,
+			 char room[CONFIG_WHY]);
 /* Copies text into a field; it fits, the caller has looked. */
 void config_text(char *out, size_t size, const char *text);
 

@@ -4,6 +4,8 @@
 #include "base/limits.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 void config_text(char *out, size_t size, const char *text)
@@ -58,6 +60,30 @@ static const char *parse_number(const char *text, const struct unit *units, cons
 	return units_text;
 }
 
+/* In the largest unit that makes it a whole number. */
+static void print_number(char *out, size_t size, const struct unit *units, uint64_t value)
+{
+	const struct unit *best = units;
+	for (; units->name != NULL; units++) {
+		if (value > 0 && value % units->factor == 0 && units->factor >= best->factor) {
+			best = units;
+		}
+	}
+	snprintf(out, size, "%" PRIu64 "%s", value / best->factor, best->name);
+}
+
+static const char *out_of_range(const struct config_key *key, char room[CONFIG_WHY])
+{
+	bool time = key->kind == KIND_MS || key->kind == KIND_US;
+	const struct unit *units = time ? us_units : key->kind == KIND_SIZE ? size_units : plain_units;
+	uint64_t factor = key->kind == KIND_MS ? 1000 : 1;
+	char least[32], most[32];
+	print_number(least, sizeof least, units, key->min * factor);
+	print_number(most, sizeof most, units, key->max * factor);
+	snprintf(room, CONFIG_WHY, "is not between %s and %s", least, most);
+	return room;
+}
+
 /* "host:port", port 1 to 65535. Why not, or NULL. */
 static const char *check_address(const char *text, size_t max)
 {
@@ -79,6 +105,11 @@ static const char *check_address(const char *text, size_t max)
 		return "has no port between 1 and 65535";
 	}
 	return NULL;
+}
+
+static bool has_address(const struct node_member *member, const char *address)
+{
+	return strcmp(member->peer, address) == 0 || strcmp(member->client, address) == 0;
 }
 
 /* "ID=PEER,CLIENT" */
@@ -107,6 +138,9 @@ static const char *add_member(struct node_config *config, const char *text)
 	    (wrong = check_address(client, sizeof member.client)) != NULL) {
 		return wrong;
 	}
+	if (strcmp(peer, client) == 0) {
+		return "names one address for both";
+	}
 	config_text(member.peer, sizeof member.peer, peer);
 	config_text(member.client, sizeof member.client, client);
 	if (config->member_count == LIMIT_MEMBERS) {
@@ -117,8 +151,9 @@ static const char *add_member(struct node_config *config, const char *text)
 		if (config->members[i].id == member.id) {
 			return "names an id that another member has";
 		}
-		if (strcmp(config->members[i].peer, member.peer) == 0) {
-			return "names a peer address that another member has";
+		if (has_address(&config->members[i], member.peer) ||
+		    has_address(&config->members[i], member.client)) {
+			return "names an address that another member has";
 		}
 		if (config->members[i].id > member.id && at == config->member_count) {
 			at = i;
@@ -147,7 +182,8 @@ static const char *set_text(char *field, size_t size, const char *text)
 	return NULL;
 }
 
-const char *config_value(struct node_config *config, const struct config_key *key, const char *text)
+const char *config_value(struct node_config *config, const struct config_key *key, const char *text,
+			 char room[CONFIG_WHY])
 {
 	void *field = (char *)config + key->offset;
 	const char *wrong = NULL;
@@ -191,7 +227,7 @@ const char *config_value(struct node_config *config, const struct config_key *ke
 		value /= 1000;
 	}
 	if (value < key->min || value > key->max) {
-		return "is out of range";
+		return out_of_range(key, room);
 	}
 	*(uint64_t *)field = value;
 	return NULL;

@@ -234,6 +234,11 @@ static void test_names(struct env *env)
 		env_stream_close(stream);
 	}
 	env_listener_close(listener);
+	listener = env_listen(env, "*:0", crowd_accepted, &crowd, &err);
+	ok(listener != NULL, "a star is every address of both families (%s)", err.text);
+	if (listener != NULL) {
+		env_listener_close(listener);
+	}
 }
 
 /* ---- a name with several addresses ---- */
