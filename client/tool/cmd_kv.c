@@ -1,4 +1,5 @@
 /* get, set, del, range. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,19 +48,24 @@ int cmd_get(struct tool *tool, int argc, char **argv)
 	return TOOL_DONE;
 }
 
-/* All of standard input, at most a value. Owned; NULL when it is longer. */
-static char *read_input(size_t *len)
+/* All of standard input, at most a value. Owned; NULL when it is longer or cannot be read, which was told. */
+static char *read_input(const struct tool *tool, size_t *len)
 {
 	char *bytes = malloc(LIMIT_VALUE + 1);
 	if (bytes == NULL) {
+		tool_fail(tool, TOOL_FAILED, "out of memory");
 		return NULL;
 	}
 	*len = fread(bytes, 1, LIMIT_VALUE + 1, stdin);
-	if (*len > LIMIT_VALUE) {
-		free(bytes);
-		return NULL;
+	if (ferror(stdin) != 0) {
+		tool_fail(tool, TOOL_USAGE, "cannot read standard input: %s", strerror(errno));
+	} else if (*len > LIMIT_VALUE) {
+		tool_fail(tool, TOOL_USAGE, "a value has at most %zu bytes", LIMIT_VALUE);
+	} else {
+		return bytes;
 	}
-	return bytes;
+	free(bytes);
+	return NULL;
 }
 
 /* A write under a fresh id, so that the library may repeat it. */
@@ -86,9 +92,9 @@ int cmd_set(struct tool *tool, int argc, char **argv)
 	char *input = NULL;
 	size_t lens[] = {3, strlen(argv[0]), strlen(argv[1])};
 	if (strcmp(argv[1], "-") == 0) {
-		input = read_input(&lens[2]);
+		input = read_input(tool, &lens[2]);
 		if (input == NULL) {
-			return tool_fail(tool, TOOL_USAGE, "a value has at most %zu bytes", LIMIT_VALUE);
+			return TOOL_USAGE;
 		}
 	}
 	const char *const words[] = {"SET", argv[0], input != NULL ? input : argv[1]};

@@ -58,6 +58,10 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	       int_of(status, "applied_index"), int_of(status, "first_index"), int_of(status, "last_index"),
 	       print_count((uint64_t)int_of(status, "requests"), requests, sizeof(requests)),
 	       print_duration((uint64_t)int_of(status, "uptime_ms"), uptime, sizeof(uptime)));
+	if (int_of(status, "space_low") != 0) {
+		printf("  disk nearly full: %lld MiB free, writes need %lld", int_of(status, "space_free_bytes") >> 20,
+		       int_of(status, "space_needed_bytes") >> 20);
+	}
 	long long refused = int_of(status, "scripts_refused");
 	if (refused > 0) {
 		printf("  scripts refused %lld", refused);
@@ -100,15 +104,21 @@ int cmd_status(struct tool *tool, int argc, char **argv)
 		json_out_print(&report.json);
 	} else {
 		buf_fini(&report.json);
-		printf("%u of %zu nodes answer; %s\n", report.answered, nodes.count,
-		       report.leads > 0 ? "one leads" : "none leads");
+		printf("%u of %zu nodes answer; ", report.answered, nodes.count);
+		if (report.leads > 1) {
+			printf("%u lead: leadership is moving, or they are no one cluster (compare their member "
+			       "lines)\n",
+			       report.leads);
+		} else {
+			printf(report.leads == 1 ? "one leads\n" : "none leads\n");
+		}
 		if (report.refuses) {
 			printf("scripts that did not come back are refused: which is in those nodes' logs "
 			       "(script_refused), "
 			       "how to allow them in tallyd(8), FILES\n");
 		}
 	}
-	return report.leads > 0 ? TOOL_DONE : TOOL_RETRY;
+	return report.leads == 1 ? TOOL_DONE : TOOL_RETRY;
 }
 
 static void print_hash(const char *address, const struct node_hash *hash)

@@ -92,6 +92,11 @@ void nodes_ask(struct tool *tool, const struct node_list *nodes, const char *con
 	}
 }
 
+static void answers_visit(void *owner, const char *address, const struct tally_call *call)
+{
+	*(bool *)owner = call != NULL && tally_call_outcome(call) == TALLY_DONE;
+}
+
 static void hash_visit(void *owner, const char *address, const struct tally_call *call)
 {
 	struct node_hash *hash = owner;
@@ -103,16 +108,28 @@ static void hash_visit(void *owner, const char *address, const struct tally_call
 	snprintf(hash->text, sizeof(hash->text), "%s", text != NULL ? text : "");
 }
 
+/* A scan takes its time; a node that is away is known sooner. */
+static void hash_ask(const char *address, unsigned timeout_ms, struct node_hash *hash)
+{
+	const char *const status[] = {"TALLY", "STATUS"};
+	const char *const words[] = {"TALLY", "HASH"};
+	bool answers = false;
+	node_ask(address, status, 2, timeout_ms < NODE_MS_MAX ? timeout_ms : NODE_MS_MAX, answers_visit,
+		 &answers);
+	if (answers) {
+		node_ask(address, words, 2, timeout_ms, hash_visit, hash);
+	}
+}
+
 bool nodes_hash(const struct node_list *nodes, unsigned timeout_ms, struct node_hash hashes[NODES_MAX])
 {
-	const char *const words[] = {"TALLY", "HASH"};
 	for (unsigned round = 0; round < HASH_ROUNDS; round++) {
 		bool equal = true;
 		bool same_index = true;
 		bool all_answer = true;
 		for (size_t i = 0; i < nodes->count; i++) {
 			hashes[i] = (struct node_hash){0};
-			node_ask(nodes->addresses[i], words, 2, timeout_ms, hash_visit, &hashes[i]);
+			hash_ask(nodes->addresses[i], timeout_ms, &hashes[i]);
 			all_answer = all_answer && hashes[i].text[0] != '\0';
 			same_index = same_index && hashes[i].index == hashes[0].index;
 			equal = equal && strcmp(hashes[i].text, hashes[0].text) == 0;

@@ -3,6 +3,9 @@
  * is still room for the log to live (D14). */
 #include "engine/shard_private.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define SPACE_CHECK_US 1000000
 
 /* Scripts are asked again when they have run: they may only read. */
@@ -58,6 +61,30 @@ enum code admission_check(struct shard *shard, const struct request *request, ui
 	return code;
 }
 
+/* What must be free for writes to be taken: half as much again once they were refused, so that the answer
+ * does not flutter. */
+static uint64_t space_needed(const struct shard *shard)
+{
+	uint64_t reserve = shard->config.space_reserve_bytes;
+	return shard->space.low ? reserve + reserve / 2 : reserve;
+}
+
+void admission_refuse(struct shard *shard, struct request *request, enum code code)
+{
+	char details[320];
+	uint64_t free_bytes = shard->space.free_bytes, needed = space_needed(shard);
+	if (code != CODE_NO_SPACE || free_bytes >= needed) {
+		release_refuse(shard, request, code, NULL);
+		return;
+	}
+	/* Which node, and how much: who frees a little sees nothing change, and must know what is missing. */
+	snprintf(details, sizeof details,
+		 "\"reason\":\"%s\",\"node\":%" PRIu64 ",\"free_bytes\":%" PRIu64
+		 ",\"needed_bytes\":%" PRIu64,
+		 code_text(code), shard->config.node_id, free_bytes, needed);
+	release_refuse(shard, request, code, details);
+}
+
 /* ---- free space: asked on a lane, every second ---- */
 
 static void space_run(struct env_work *work)
@@ -74,23 +101,22 @@ static void space_run(struct env_work *work)
 	}
 }
 
-/* Half as much again must be free before writes are taken once more, so that the answer does not flutter. */
 static void space_judge(struct shard *shard)
 {
 	struct space *space = &shard->space;
-	uint64_t reserve = shard->config.space_reserve_bytes;
 	if (space->status != 0 && !shard->apply.waits) {
 		return; /* not knowing is no reason to refuse; the log itself finds out */
 	}
 	/* What is free may be over the reserve and less than the database asks for at once. */
-	bool low = shard->apply.waits || space->free_bytes < (space->low ? reserve + reserve / 2 : reserve);
-	if (low != space->low) {
-		log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back",
-			  "free=%llu reserve=%llu dir=%s", (unsigned long long)space->free_bytes,
-			  (unsigned long long)reserve, shard->config.log_dir);
-		replica_set_room(shard->replica, !low); /* as leader it hands over, if another has room */
+	bool low = shard->apply.waits || space->free_bytes < space_needed(shard);
+	if (low == space->low) {
+		return;
 	}
 	space->low = low;
+	log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back",
+		  "free=%" PRIu64 " needed=%" PRIu64 " reserve=%" PRIu64 " dir=%s", space->free_bytes,
+		  space_needed(shard), shard->config.space_reserve_bytes, shard->config.log_dir);
+	replica_set_room(shard->replica, !low); /* as leader it hands over, if another has room */
 }
 
 static void space_done(struct env_work *work)
@@ -113,6 +139,13 @@ void admission_space_gone(struct shard *shard)
 	space_judge(shard);
 	shard->space.checked_us = 0;
 	admission_space(shard);
+}
+
+void admission_space_stats(const struct shard *shard, struct shard_stats *stats)
+{
+	stats->space_free_bytes = shard->space.free_bytes;
+	stats->space_needed_bytes = space_needed(shard);
+	stats->space_low = shard->space.low;
 }
 
 void admission_space(struct shard *shard)

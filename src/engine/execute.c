@@ -116,7 +116,7 @@ static enum step conclude(struct shard *shard, struct request *request, struct t
 	}
 	if (code != CODE_NONE) {
 		txn_abort(txn);
-		release_refuse(shard, request, code, NULL);
+		admission_refuse(shard, request, code);
 		return STEP_DONE;
 	}
 	assert(!wrote || txn_index(txn) == shard->proposed_index + 1);

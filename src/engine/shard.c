@@ -333,7 +333,7 @@ void shard_submit(struct shard *shard, struct request *request)
 	shard->stats.admitted_bytes += request->admitted_bytes;
 	shard->stats.waiting++;
 	if (code != CODE_NONE) {
-		release_refuse(shard, request, code, NULL);
+		admission_refuse(shard, request, code);
 		return;
 	}
 	if (bundle_take(shard, request)) {
@@ -400,6 +400,7 @@ void shard_stats(const struct shard *shard, struct shard_stats *stats)
 	stats->stamp_ms = shard->stamp.last_ms;
 	stats->overlay_bytes = overlay_bytes(shard->overlay);
 	stats->row_cache_bytes = overlay_hot_bytes(shard->overlay);
+	admission_space_stats(shard, stats);
 }
 
 void shard_store_sizes(const struct shard *shard, struct store_sizes *sizes)

@@ -31,7 +31,8 @@ struct shard_config {
 	uint64_t default_deadline_ms; /* 5000 */
 	uint64_t once_retention_ms;   /* 7 days */
 	uint64_t event_retention;     /* event blocks kept, in entries; 0: for ever */
-	uint64_t space_reserve_bytes; /* free space below which writes answer NO_SPACE; 256 MiB */
+	uint64_t space_reserve_bytes; /* free space below which writes answer NO_SPACE, until there is half as much
+				       again; 256 MiB */
 	uint64_t script_limit_ms; /* processor time of one script's call, then the process ends
 				     (engine/watchdog.h); 0: nothing is watched or refused */
 	const char *dir;          /* of the file of refused scripts, there already */
@@ -95,6 +96,8 @@ struct shard_stats {
 	uint64_t applied_index, applied_chain_low, stamp_ms;
 	uint64_t overlay_bytes, row_cache_bytes, admitted_bytes;
 	uint64_t expired, once_expired;
+	uint64_t space_free_bytes, space_needed_bytes; /* of the disk; below this one writes are NO_SPACE */
+	bool space_low;                                /* they are */
 };
 void shard_stats(const struct shard *shard, struct shard_stats *stats);
 /* The database's; zeros before it is open. Dearer than all of shard_stats. */

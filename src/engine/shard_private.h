@@ -270,9 +270,12 @@ void request_judge(struct slice reply, enum outcome *outcome, enum code *code);
 enum code admission_check(struct shard *shard, const struct request *request, uint64_t now_us);
 /* What a transaction that wrote still has to pass: CODE_NONE, NO_SPACE or OVERLOADED. */
 enum code admission_write(struct shard *shard);
+/* release_refuse with what there is to say about the code. */
+void admission_refuse(struct shard *shard, struct request *request, enum code code);
 /* It would not be CODE_NONE: what nobody asked for is left undone, so that reads go on. */
 bool admission_tight(const struct shard *shard);
 void admission_space(struct shard *shard);
+void admission_space_stats(const struct shard *shard, struct shard_stats *stats);
 /* Something found no space, or has found it again: asked at once. */
 void admission_space_gone(struct shard *shard);
 void admission_space_open(struct shard *shard);

@@ -97,6 +97,9 @@ static void put_log(struct reply *reply, const struct shard_stats *stats)
 	put_int(reply, "log_sync_us_p50", replica->log_sync_us_p50);
 	put_int(reply, "log_sync_us_p99", replica->log_sync_us_p99);
 	put_int(reply, "flushes", stats->store.flushes);
+	put_int(reply, "space_low", stats->space_low);
+	put_int(reply, "space_free_bytes", stats->space_free_bytes);
+	put_int(reply, "space_needed_bytes", stats->space_needed_bytes);
 }
 
 static void put_work(struct reply *reply, const struct node *node, const struct shard_stats *stats)
@@ -117,7 +120,7 @@ static void put_work(struct reply *reply, const struct node *node, const struct 
 }
 
 #define WHO_PAIRS 10
-#define LOG_PAIRS 12
+#define LOG_PAIRS 15
 #define WORK_PAIRS 13
 
 void admin_status(struct local_call *call)
@@ -180,6 +183,26 @@ static void transfer_cb(void *owner, int status)
 	call_answer(call);
 }
 
+/* Whether somebody is there to take over: nothing is written while a transfer waits, and for a member that is
+ * away it would wait its whole time. */
+static bool transfer_has_taker(struct node *node, uint64_t id, struct reply *reply)
+{
+	struct shard_stats stats = {0};
+	shard_stats(node->shard, &stats);
+	for (size_t i = 0; i < stats.replica.peer_count; i++) {
+		if (stats.replica.peers[i].connected && (id == 0 || stats.replica.peers[i].id == id)) {
+			return true;
+		}
+	}
+	if (id == 0) {
+		reply_error(reply, "ERR no other member is connected: this node leads on");
+	} else {
+		reply_error(reply, "ERR member %" PRIu64 " is not connected: node %" PRIu64 " leads on", id,
+			    node->config.id);
+	}
+	return false;
+}
+
 static bool transfer_target(const struct local_call *call, int64_t *id, struct reply *reply)
 {
 	if (call->argc == 2) {
@@ -215,6 +238,10 @@ void admin_transfer(struct local_call *call)
 	}
 	if ((uint64_t)id == node->config.id && node->role == REPLICA_LEADER) {
 		reply_simple(&reply, "OK");
+		call_answer(call->call);
+		return;
+	}
+	if (node->role == REPLICA_LEADER && !transfer_has_taker(node, (uint64_t)id, &reply)) {
 		call_answer(call->call);
 		return;
 	}

@@ -19,6 +19,7 @@
  *   - stamp_ms: the last stamp
  *   - log_bytes log_syncs log_sync_us_p50 log_sync_us_p99
  *   - flushes: memtables that were written out and waited for since the node started
+ *   - space_low: 1 while writes are NO_SPACE for want of disk here; space_free_bytes, space_needed_bytes
  *
  * What it does, integers since the start:
  *   - uptime_ms clients requests writes reads refused retried unknown replayed batches forwarded parked
@@ -30,7 +31,7 @@
  * TALLY META ON|OFF: in RESP3, from now on an attribute stands in front of each answer that
  * the cluster gave: index ("88213.4": of the write, or what was read), node (its leader), replayed,
  * and of a replayed one first_ms (0 when another node answered).
- * TALLY TRANSFER [id] hands leadership to a member: +OK when another leads. */
+ * TALLY TRANSFER [id] hands leadership to a member that is connected: +OK when another leads. */
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H
 

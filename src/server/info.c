@@ -93,7 +93,7 @@ static void put_persistence(struct facts *facts)
 	shard_store_sizes(facts->node->shard, &sizes);
 	put(facts, "loading", 0);
 	put(facts, "aof_enabled", 1);
-	put_text(facts, "aof_last_write_status", "ok");
+	put_text(facts, "aof_last_write_status", facts->stats.space_low ? "err" : "ok");
 	put_text(facts, "rdb_last_bgsave_status", "ok");
 	put(facts, "log_bytes", facts->stats.replica.log_bytes);
 	put(facts, "log_syncs", facts->stats.replica.log_syncs);
@@ -102,6 +102,9 @@ static void put_persistence(struct facts *facts)
 	put(facts, "young_files", sizes.young_files);
 	put(facts, "unmerged_bytes", sizes.unmerged_bytes);
 	put(facts, "apply_stopped", sizes.stopped);
+	put(facts, "space_low", facts->stats.space_low);
+	put(facts, "space_free_bytes", facts->stats.space_free_bytes);
+	put(facts, "space_needed_bytes", facts->stats.space_needed_bytes);
 }
 
 static void put_stats(struct facts *facts)

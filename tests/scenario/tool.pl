@@ -68,7 +68,9 @@ like_tally(0, qr/^done in /, 'set says how long it took', 'set', 'word', 'hello 
 like_tally(0, qr/^hello world$/, 'get prints the bytes as they are', 'get', 'word');
 like_tally(0, qr/^word\thello world$/m, 'range prints keys and values', 'range', 'w');
 like_tally(0, qr/^1 removed$/, 'del counts', 'del', 'word', 'nothing');
-my ($code, $text) = run('sh', '-c', "'$build/tally' get word --timeout 30s 2>&1");
+my ($code, $text) = run('sh', '-c', "'$build/tally' set kept value && '$build/tally' set kept - 2>&1 < /; '$build/tally' get kept");
+like($text, qr/^tally set: cannot read standard input: .*\nvalue\z/m, 'standard input that cannot be read is no empty value');
+($code, $text) = run('sh', '-c', "'$build/tally' get word --timeout 30s 2>&1");
 ok($code == 3 && $text =~ /no key "word" in database 0/, 'a key that is not there is told, and where it was looked for') or diag("exit $code: $text");
 like_tally(0, qr/^null$/, 'JSON for programs', 'get', 'word', '--json');
 like_tally(0, qr/3 of 3 nodes answer; one leads/, 'status shows every node', 'status');
@@ -180,10 +182,24 @@ like_tally(0, qr/another node leads/, 'transfer hands leadership over', 'transfe
 # ---- a node that is away ----
 my $away = $c->leader == 1 ? 2 : 1;
 $c->kill9($away);
-# It would take a minute by itself, or 40 rounds.
-($code, $text) = run('timeout', '45', "$build/tally", 'hash', '--timeout', '2s');
+# It has a minute for each, and 40 rounds.
+($code, $text) = run('timeout', '45', "$build/tally", 'hash');
 ok($code == 1 && $text =~ /does not answer/ && $text =~ /not the same bytes everywhere/,
-	'hash waits for no node beyond its timeout, and names who is away') or diag("exit $code: $text");
+	'hash does not wait its whole time for a node that is away, and names it') or diag("exit $code: $text");
+like_tally(3, qr/^refused: ERR member $away is not connected: node \d leads on/,
+	'a transfer to a member that is away is refused at once: nothing is written while one waits', 'transfer', $away);
+{
+	my $dir = tempdir(CLEANUP => 1);
+	my ($peer) = Cluster::free_ports(1);
+	my $pid = Cluster::spawn("$dir/log", "$build/tallyd", '--id', $away, '--dir', "$dir/d", '--listen',
+		"127.0.0.1:$c->{client_port}{$away}", '--peer-listen', "127.0.0.1:$peer");
+	Cluster::wait_for(sub { Cluster::read_from("$dir/log", 0) =~ / leading / });
+	like_tally(5, qr/^3 of 3 nodes answer; 2 lead: leadership is moving, or they are no one cluster/m,
+		'a member that was started without its member lines leads alone, and status says so', 'status',
+		'--servers', "127.0.0.1:$c->{client_port}{3}");
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+}
 
 # ---- a node without space ----
 {
@@ -194,6 +210,9 @@ ok($code == 1 && $text =~ /does not answer/ && $text =~ /not the same bytes ever
 	Cluster::wait_for(sub { Cluster::read_from("$dir/log", 0) =~ / leading / });
 	like(`$build/tally set k v --servers 127.0.0.1:$client --timeout 1s`, qr/^retry: .* the last one was NO_SPACE: the disk is nearly full/,
 		'when the time is up it says why a node said later');
+	like(`$build/tally status --servers 127.0.0.1:$client`, qr/^n1 .* disk nearly full: \d+ MiB free, writes need 92160000$/m,
+		'status says whose disk it is, and how much must be free');
+	like(Cluster::Client->new($client)->cmd('INFO', 'persistence'), qr/^aof_last_write_status:err\r\n.*^space_low:1\r$/ms, 'and so does INFO');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 }
