@@ -69,6 +69,9 @@ void tally_id_make(struct tally *tally, char id[TALLY_ID_SIZE]);
 
 /* ---- arguments ---- */
 
+/* An argument that the procedure declares as bool is the text "true" or "false", a list or record its JSON. One
+ * that is optional is left out. */
+
 struct tally_arg {
 	const char *name;
 	int type; /* private */
@@ -157,6 +160,7 @@ struct tally_sync;
 struct tally_sync *tally_sync_open(const struct tally_options *options, char *error, size_t size);
 void tally_sync_close(struct tally_sync *sync);
 /* The call's results stay valid until the next call or close. */
+/* id NULL: as tally_call_start; else as tally_call_start_once. */
 const struct tally_call *tally_sync_call(struct tally_sync *sync, const char *id, const char *procedure,
                                          const struct tally_arg *args, size_t arg_count, unsigned timeout_ms);
 const struct tally_call *tally_sync_command(struct tally_sync *sync, const char *id, const char *const *words,

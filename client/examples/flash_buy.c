@@ -1,5 +1,6 @@
 /* Flash buy: many buyers at once, asynchronously, on a libuv loop.
  *
+ *   cc flash_buy.c -o flash_buy $(pkg-config --cflags --libs tally libuv)
  *   tally script push commerce
  *   tally call campaign.allot campaign=11.11 sku=phone-x qty=10 …
  *   ./flash_buy 127.0.0.1:7401 11.11 phone-x 100 */

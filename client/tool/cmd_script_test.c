@@ -12,10 +12,7 @@
  *   row slice c1 phone
  *   done avail=1
  *
- * A comment starts a case and names it; the first line that is not empty must be one. Behind a call or row
- * comes what is expected: `done` and fields of the result, or an outcome, a code and fields of its details;
- * fields that are not named do not matter. `name=~now+5000` in a call is that many milliseconds from now.
- * Prints TAP. */
+ * docs/scripts.md tells authors what may stand in a line. Prints TAP. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,15 +52,41 @@ static void test_complain(struct test_run *run, const char *what, const char *de
 	printf("# %s:%u: %s %s\n", run->file, run->line, what, detail);
 }
 
-/* Cuts a line into words, in place. */
-static size_t cut_words(char *line, char *words[WORDS_MAX])
+/* The quote that opens a value with blanks: at a word's beginning or behind its =. */
+static bool opens_quote(const char *word, const char *at)
 {
-	size_t count = 0;
-	for (char *word = strtok(line, " \t"); word != NULL && count < WORDS_MAX;
-	     word = strtok(NULL, " \t")) {
-		words[count++] = word;
+	return *at == '\'' && (at == word || at[-1] == '=');
+}
+
+/* Cuts a line into words, in place; what stands between '…' is one, without the quotes. NULL, or what is
+ * wrong. */
+static const char *cut_words(char *line, char *words[WORDS_MAX], size_t *count)
+{
+	*count = 0;
+	for (char *at = line + strspn(line, " \t"); *at != '\0'; at += strspn(at, " \t")) {
+		char *word = at, *to = at;
+		if (*count == WORDS_MAX) {
+			return "more words than a line may have:";
+		}
+		while (*at != '\0' && *at != ' ' && *at != '\t') {
+			char *quoted = at + 1;
+			if (!opens_quote(word, at)) {
+				*to++ = *at++;
+				continue;
+			}
+			at = strchr(quoted, '\'');
+			if (at == NULL) {
+				return "no ' ends what begins at";
+			}
+			memmove(to, quoted, (size_t)(at - quoted));
+			to += at - quoted;
+			at++;
+		}
+		at += *at != '\0';
+		*to = '\0';
+		words[(*count)++] = word;
 	}
-	return count;
+	return NULL;
 }
 
 static const char *test_value(const char *text, char *room, size_t size)
@@ -161,6 +184,15 @@ static void test_begin_case(struct test_run *run, const char *title)
 	snprintf(run->title, sizeof(run->title), "%s", title);
 }
 
+/* Of a line that is none. */
+static void test_wrong_line(struct test_run *run, const char *what, const char *detail)
+{
+	if (!run->open) {
+		test_begin_case(run, "lines before the first title");
+	}
+	test_complain(run, what, detail);
+}
+
 static void test_line(struct test_run *run, char *line)
 {
 	if (line[0] == '#') {
@@ -168,13 +200,15 @@ static void test_line(struct test_run *run, char *line)
 		return;
 	}
 	char *words[WORDS_MAX];
-	size_t count = cut_words(line, words);
-	if (count == 0 || run->broken) {
+	size_t count = 0;
+	const char *wrong = run->broken ? NULL : cut_words(line, words, &count);
+	if (wrong == NULL && (count == 0 || run->broken)) {
 		return; /* what follows a failure in a case would only repeat it */
 	}
-	if (!run->open) {
-		test_begin_case(run, "lines before the first title");
-		test_complain(run, "a comment that names the case must stand before", words[0]);
+	if (wrong != NULL) {
+		test_wrong_line(run, wrong, line);
+	} else if (!run->open) {
+		test_wrong_line(run, "a comment that names the case must stand before", words[0]);
 	} else if (strcmp(words[0], "call") == 0 || strcmp(words[0], "row") == 0) {
 		test_unjudged(run);
 		test_ask(run, words, count);
@@ -195,7 +229,11 @@ static void test_file(struct test_run *run, const char *source, size_t bytes)
 		run->line++;
 		snprintf(line, sizeof(line), "%.*s", (int)(len < sizeof(line) ? len : sizeof(line) - 1),
 			 source);
-		test_line(run, line);
+		if (len < sizeof(line)) {
+			test_line(run, line);
+		} else {
+			test_wrong_line(run, "the line is too long:", line);
+		}
 		source += len;
 		bytes -= len;
 		if (bytes > 0) {

@@ -233,6 +233,11 @@ my $test = sub {
 like($test->("call order.get order_id=no\ndone\n"), qr/^1 .*^not ok 1 /ms, 'lines without a title are no test that passes');
 like($test->("# nothing is expected\ncall order.get order_id=no\n"), qr/^1 .*^not ok 1 /ms, 'nor is a call of which nothing is expected');
 like($test->("\n"), qr/^1 .*^not ok 1 /ms, 'nor is an empty file');
+like($test->("# a\ncall order.get order_id=" . 'o' x 2000 . "\nrefused VALIDATION\n"), qr/^1 .*too long.*^not ok 1 /ms,
+	'nor one of which only a part is read');
+like($test->("# blanks\ncall order.get order_id='a b'\nrefused NOT_FOUND table=order\ncall order.get order_id=o'clock\nrefused NOT_FOUND\n"),
+	qr/^0 ok 1 /, "a value with blanks stands in '…'");
+like($test->("# open\ncall order.get order_id='a b\nrefused NOT_FOUND\n"), qr/^1 .*no ' ends .*^not ok 1 /ms, 'and one that does not end is told');
 SKIP: {
 	skip 'no memory file system at /dev/shm', 1 if qx(stat -f -c %T /dev/shm 2>/dev/null) ne "tmpfs\n";
 	my $memory = "/dev/shm/tally-tool-$$";
