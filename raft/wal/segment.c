@@ -168,9 +168,10 @@ bool segment_proves(struct slice segment, uint64_t number, uint64_t offset, uint
 {
 	struct record record;
 	uint64_t next_group = segment_group_start(offset);
-	/* The next group begins, and not behind the record in front of offset: one is missing between. */
+	/* The next group begins, and not behind the record in front of offset: one is missing between. A
+	 * record of the damaged group may begin there too, by chance. */
 	if (offset < next_group && record_head_decode(segment, 0, number, next_group, &record) == 0 &&
-	    record.link != link) {
+	    record.synced == next_group && record.link != link) {
 		return true;
 	}
 	for (uint64_t at = (offset + 7) & ~(uint64_t)7; at + RECORD_HEAD <= segment.len; at += 8) {

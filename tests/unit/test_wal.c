@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/limits.h"
 #include "base/prng.h"
 #include "raft/wal/segment.h"
@@ -609,6 +610,43 @@ static void test_mend_power_cuts(size_t step)
 	   "nor is anything lost when the power is cut during the start that turns a bit back (%u)", wrong);
 }
 
+/* A write of three records, torn inside of a sector; the third begins at the next one. */
+static void test_torn_inside_sector(void)
+{
+	struct disk *disk = disk_new(9);
+	struct story story;
+	struct err err = {0};
+	story_init(&story, disk, KIB(4));
+	story_open(&story, NULL);
+	append(&story, 1);
+	disk_env_run(story.env);
+	append_sized(&story, SEGMENT_SECTOR - 3 * RECORD_HEAD);
+	append_sized(&story, 72);
+	append_sized(&story, 72);
+	wal_flush(story.wal);
+	disk_env_run(story.env);
+	story_kill(&story);
+	size_t len = 0, at = SEGMENT_HEAD;
+	uint8_t *bytes = newest_segment(disk, &len);
+	uint64_t number = bytes_u64(bytes + 24);
+	struct record record = {.index = 0};
+	while (record_head_decode(slice_of(bytes, len), 0, number, at, &record) != 0 || record.index != 3) {
+		at += 8;
+		assert(at < len);
+	}
+	ok((at + record_bytes(record.len)) % SEGMENT_SECTOR == 0,
+	   "the second record of a write ends where a sector does");
+	memset(bytes + at, 0, record_bytes(record.len));
+	bool opens = story_open(&story, &err) == 0;
+	ok(opens && story.last == 2 && holds(&story, 2),
+	   "a write that was torn in front of there is no bit rot");
+	if (!opens) {
+		tap_note("%s", err.text);
+	}
+	story_kill(&story);
+	disk_free(disk);
+}
+
 static void test_failures(void)
 {
 	for (int kind = 0; kind < 2; kind++) {
@@ -939,6 +977,7 @@ int main(void)
 	test_bit_rot();
 	test_bit_rot_at_end();
 	test_mend_power_cuts(23);
+	test_torn_inside_sector();
 	test_failures();
 	test_no_space();
 	test_reuse();
