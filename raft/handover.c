@@ -125,13 +125,13 @@ static bool yield_is_over(const struct replica *r)
 
 /* The others commit without our disk, but what we lead we must also apply: a leader whose disk has stalled
  * for two election timeouts is worse than an election, and so is one that takes no writes while another
- * would. Its own first entry may be what finds no space: it need not be open for that. */
+ * would. Its own first entry may be what stalls or finds no space: it need not be open for that. */
 static void yield_if_unfit(struct replica *r)
 {
 	if (r->handover.active || !replica_leads(r) || r->peer_count == 0 || r->stopped || r->closing) {
 		return;
 	}
-	if (r->is_open && wal_stalled_us(r->wal) >= stall_us(r)) {
+	if (wal_stalled_us(r->wal) >= stall_us(r)) {
 		log_event(r->log, LOG_WARN, "log_stalled", "ms=%llu leadership is offered to another",
 			  (unsigned long long)(wal_stalled_us(r->wal) / 1000));
 		yield_because(r, YIELDS_STALLED);

@@ -280,6 +280,7 @@ void wal_flush(struct wal *wal)
 			uint64_t bytes = SEGMENT_HEAD + need;
 			wal_spare_prepare(wal, bytes > wal->config.segment_bytes ? bytes
 										 : wal->config.segment_bytes);
+			wal->waits_us = wal->waits_us != 0 ? wal->waits_us : env_now_us(wal->config.env);
 			return;
 		}
 		group_open_segment(wal);
@@ -297,6 +298,7 @@ void wal_flush(struct wal *wal)
 	group->clamp = pending_clamp(wal);
 	group->started_us = env_now_us(wal->config.env);
 	group->busy = true;
+	wal->waits_us = 0;
 	group->work.run = group_run;
 	group->work.done = group_done;
 	env_timer_stop(&wal->quiet);

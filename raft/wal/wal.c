@@ -492,7 +492,9 @@ bool wal_no_space(const struct wal *wal)
 
 uint64_t wal_stalled_us(const struct wal *wal)
 {
-	return wal->group.busy ? env_now_us(wal->config.env) - wal->group.started_us : 0;
+	uint64_t waits_us = wal->spare.no_space ? 0 : wal->waits_us;
+	uint64_t since_us = wal->group.busy ? wal->group.started_us : waits_us;
+	return since_us != 0 ? env_now_us(wal->config.env) - since_us : 0;
 }
 
 struct env_lane *wal_lane(struct wal *wal)

@@ -75,7 +75,8 @@ size_t wal_pending_bytes(const struct wal *wal);
 
 /* Whether the next segment could not be made for want of space: soon, or now, what is appended waits. */
 bool wal_no_space(const struct wal *wal);
-/* How long the write under way takes already; 0 when none is. */
+/* How long the write under way takes already, or what waits for a segment that is being made ready; 0 when
+ * nothing is, or there is no space for one. */
 uint64_t wal_stalled_us(const struct wal *wal);
 
 /* An entry in memory, borrowed, or NULL. Those not durable and those above the floor always are. */

@@ -137,6 +137,7 @@ struct wal {
 	struct wal_ops pending;
 	size_t pending_truncations;
 	size_t pending_bytes; /* waiting and under way */
+	uint64_t waits_us;    /* since then for the next segment; 0: not for that */
 	struct wal_group group;
 	struct wal_spare spare;
 	struct wal_removal removal;

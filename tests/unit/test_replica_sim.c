@@ -418,6 +418,41 @@ static void test_stalled_disk(void)
 	small_world_free(world);
 }
 
+/* Its own vote is durable, the others' are on their way. */
+static bool has_voted(void *owner)
+{
+	struct other *candidate = owner;
+	for (size_t i = 0; i < candidate->world->group.count; i++) {
+		struct group_member *member = &candidate->world->group.members[i];
+		if (member->replica != NULL && member->replica->core.state == RAFT_CANDIDATE &&
+		    member->replica->vote.voted_for == member->id && !member->replica->vote_held) {
+			candidate->found = member;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void test_stalled_when_elected(void)
+{
+	struct small_world *world = world_new(25, 3);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	wait_applied(world, leader->open_index);
+	small_world_end(world, number(world, leader), SIM_KILL_POWER);
+	struct other candidate = {.world = world};
+	sim_run_until(world->sim, has_voted, &candidate, 5 * SECOND);
+	sim_disk_faults(world->hosts[number(world, candidate.found)])->sync_us = 20 * SECOND;
+	small_world_start(world, number(world, leader));
+	small_world_run(world, 100);
+	ok(candidate.found->role == REPLICA_LEADER && !candidate.found->open,
+	   "the disk of one that was just elected stalls before its first entry is durable");
+	uint64_t at = sim_now_us(world->sim);
+	ok(wait_other(world, candidate.found) != NULL && sim_now_us(world->sim) - at < 2 * SECOND,
+	   "it hands over as well");
+	small_world_free(world);
+}
+
 /* ---- slow disks everywhere ---- */
 
 static void slow_disks(struct small_world *world, uint64_t sync_us)
@@ -541,6 +576,7 @@ int main(void)
 	test_only_voter();
 	test_commit_ahead_of_own_log();
 	test_stalled_disk();
+	test_stalled_when_elected();
 	test_slow_everywhere();
 	test_vote_that_stood_still();
 	test_stand_still_leader();

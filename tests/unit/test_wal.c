@@ -681,6 +681,39 @@ static void test_failures(void)
 	}
 }
 
+static void nothing(struct env_work *work) {}
+
+/* A moment in which the lane of the log has work and that of its space has not begun. */
+static void pass(struct story *story)
+{
+	struct env_work work = {.run = nothing, .done = nothing};
+	env_lane_submit(wal_lane(story->wal), &work);
+	disk_env_step(story->env);
+}
+
+static void test_stall(void)
+{
+	struct disk *disk = disk_new(10);
+	struct story story;
+	story_init(&story, disk, KIB(4));
+	story_open(&story, NULL);
+	disk_env_run(story.env);
+	for (unsigned i = 0; i < 2; i++) {
+		append_sized(&story, 3000);
+		wal_flush(story.wal);
+		disk_env_step(story.env);
+	}
+	ok(story.durable == 2 && wal_stalled_us(story.wal) == 0, "what was written has not stalled");
+	append_sized(&story, 3000);
+	wal_flush(story.wal);
+	pass(&story);
+	ok(wal_stalled_us(story.wal) > 0, "what waits for the next segment has, as a write that takes long");
+	disk_env_run(story.env);
+	ok(story.durable == 3 && wal_stalled_us(story.wal) == 0, "until it is made ready");
+	story_close(&story);
+	disk_free(disk);
+}
+
 static void test_no_space(void)
 {
 	struct disk *disk = disk_new(7);
@@ -696,6 +729,7 @@ static void test_no_space(void)
 	ok(stats.no_space && !story.failed, "no space for the next segment is not truth lost");
 	ok(story.durable > 0 && story.durable < 300 && wal_pending_bytes(story.wal) > 0,
 	   "what has no room waits");
+	is_int(wal_stalled_us(story.wal), 0, "and is told from what has stalled");
 	disk_fill(disk, false);
 	disk_env_advance(story.env, 1500);
 	is_int(story.durable, 300, "it is written when there is space again");
@@ -979,6 +1013,7 @@ int main(void)
 	test_mend_power_cuts(23);
 	test_torn_inside_sector();
 	test_failures();
+	test_stall();
 	test_no_space();
 	test_reuse();
 	test_gap();
