@@ -8,6 +8,7 @@
 #define EXPIRY_MAX 256
 #define ONCE_SWEEP_US 1000000
 #define TIME_LAG_MS 2000 /* from here on the shard's time is moved by entries of its own */
+#define TIME_TOLD_MS 10000 /* what takes longer than a second is told */
 
 static int run_expire(struct shard *shard, struct txn *txn)
 {
@@ -73,9 +74,14 @@ static void catch_up(struct shard *shard, uint64_t now_us)
 	assert(shard->phase == PHASE_LEADING);
 	uint64_t lag_ms = stamp_lag_ms(&shard->stamp, env_wall_ms(shard->env), now_us);
 	if (lag_ms < TIME_LAG_MS) {
+		if (shard->lag_told) {
+			log_event(shard->log, LOG_INFO, "time_caught_up", "stamp_ms=%llu",
+				  (unsigned long long)shard->stamp.last_ms);
+		}
+		shard->lag_told = false;
 		return;
 	}
-	if (!shard->lag_told) {
+	if (!shard->lag_told && lag_ms >= TIME_TOLD_MS) {
 		shard->lag_told = true;
 		log_event(shard->log, LOG_WARN, "time_behind",
 			  "lag_ms=%llu reason=\"after a long stop, or this node's clock is ahead: the log's time "
@@ -104,6 +110,7 @@ void expiry_begin(struct shard *shard)
 {
 	memset(shard->once_from, 0, sizeof shard->once_from);
 	shard->event_from = 0;
+	shard->lag_told = false;
 }
 
 /* Every EXPIRY tick while this node leads; sooner while there is more to do. */

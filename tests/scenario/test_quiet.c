@@ -8,10 +8,58 @@
 #define HOURS 3
 #define HOUR_MS 3600000
 
+static bool says(struct stage *s, const char *word)
+{
+	for (unsigned i = 0; i < s->fleet.count; i++) {
+		for (size_t line = 0; line < FLEET_LOG_LINES; line++) {
+			if (strstr(s->fleet.members[i].lines[line], word) != NULL) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* What the cluster's time is behind its members' clocks. */
+static int64_t lag_s(struct stage *s)
+{
+	int64_t wall_ms = (int64_t)env_wall_ms(s->env), stamp_ms = 0;
+	for (unsigned i = 0; i < s->fleet.count; i++) {
+		int64_t of_member = (int64_t)stage_stats(s, i).stamp_ms;
+		stamp_ms = of_member > stamp_ms ? of_member : stamp_ms;
+	}
+	return (wall_ms - stamp_ms) / 1000;
+}
+
+/* One entry adds a second at most, so that a clock that is wrong cannot drag time along (D11). */
+static void test_long_stop(void)
+{
+	struct stage s;
+	stage_open(&s, 65, 3);
+	stage_leader(&s);
+	for (unsigned i = 0; i < 200; i++) { /* enough to be flushed: an empty database believes any clock */
+		stage_set(&s, "k", "1");
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		stage_kill(&s, i, SIM_KILL_POWER, 120000);
+	}
+	stage_run(&s, 119000);
+	is_int(stage_set(&s, "k", "2"), TALLY_DONE, "three nodes come back after two minutes");
+	ok(lag_s(&s) > 60, "their time goes on where it was, %lld s behind", (long long)lag_s(&s));
+	stage_run(&s, 5000);
+	ok(says(&s, "time_behind") && !says(&s, "time_caught_up"), "who leads says so");
+	ok(lag_s(&s) > 10 && lag_s(&s) < 90, "it is brought forward, ten seconds in one");
+	stage_run(&s, 15000);
+	stage_set(&s, "k", "3");
+	ok(lag_s(&s) < 3 && says(&s, "time_caught_up"), "and when that is done, this is said as well");
+	stage_close(&s);
+}
+
 int main(void)
 {
 	struct stage s;
 	struct plain waits;
+	test_long_stop();
 	stage_open(&s, 64, 3);
 	int leader = stage_leader(&s);
 	plain_open(&waits, &s, (unsigned)(leader + 1) % 3);
