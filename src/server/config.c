@@ -251,6 +251,13 @@ int config_finish(struct node_config *config, struct err *err)
 	if (config->id == 0) {
 		return err_set(err, ERR_INVALID, "--id: is missing: which of the members is this node?");
 	}
+	if (config->member_count == 0 && config->id != 1) {
+		/* Forgotten on one node of three, they would make a second cluster, which takes writes. */
+		return err_set(err, ERR_INVALID,
+			       "--member: there is none, and this is node %llu: name all members, or itself "
+			       "alone to be a cluster of its own",
+			       (unsigned long long)config->id);
+	}
 	if (config->member_count == 0) {
 		config->members[0].id = config->id;
 		config_text(config->members[0].peer, sizeof config->members[0].peer, config->peer_listen);

@@ -129,7 +129,7 @@ refused('dir: of another cluster', 1, qr/is of another cluster/, $tallyd, alone(
 {
 	my @words = alone($used);
 	$words[1] = 2;
-	refused('dir: of another node', 1, qr/is of node 1, this is node 2/, $tallyd, @words);
+	refused('dir: of another node', 1, qr/is of node 1, this is node 2/, $tallyd, @words, '--member', "2=$words[7],$words[5]");
 }
 {
 	my ($client, $peer) = ports();

@@ -192,10 +192,11 @@ like_tally(3, qr/^refused: ERR member $away is not connected: node \d leads on/,
 	my $dir = tempdir(CLEANUP => 1);
 	my ($peer) = Cluster::free_ports(1);
 	my $pid = Cluster::spawn("$dir/log", "$build/tallyd", '--id', $away, '--dir', "$dir/d", '--listen',
-		"127.0.0.1:$c->{client_port}{$away}", '--peer-listen', "127.0.0.1:$peer");
+		"127.0.0.1:$c->{client_port}{$away}", '--peer-listen', "127.0.0.1:$peer", '--member',
+		"$away=127.0.0.1:$peer,127.0.0.1:$c->{client_port}{$away}");
 	Cluster::wait_for(sub { Cluster::read_from("$dir/log", 0) =~ / leading / });
 	like_tally(5, qr/^3 of 3 nodes answer; 2 lead: leadership is moving, or they are no one cluster/m,
-		'a member that was started without its member lines leads alone, and status says so', 'status',
+		'a member that was started without the other member lines leads alone, and status says so', 'status',
 		'--servers', "127.0.0.1:$c->{client_port}{3}");
 	kill 'KILL', $pid;
 	waitpid $pid, 0;

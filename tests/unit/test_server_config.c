@@ -84,7 +84,7 @@ static void test_flags(void)
 	const char *const help[] = {"tallyd", "--help", NULL};
 	is_int(read_words(help, &config, &action, &err), 0, "--help is taken");
 	is_int(action, CONFIG_HELP, "and asks for help only");
-	const char *const alone[] = {"tallyd", "--id", "4", NULL};
+	const char *const alone[] = {"tallyd", "--id", "1", NULL};
 	is_int(read_words(alone, &config, &action, &err), 0, "an id is enough for a node alone");
 	is_str(config.members[0].client, "127.0.0.1:7401", "which is its own member");
 }
@@ -102,6 +102,9 @@ static void test_bad_flags(void)
 		{{"tallyd", "--nonsense", "1"},
 		 "--nonsense: \"1\" is set, but there is no such key; see tallyd --help"},
 		{{"tallyd", "--id", "1", "--member", "2=a:1,b:2"}, "--member: none has this node's id 1"},
+		{{"tallyd", "--id", "3"},
+		 "--member: there is none, and this is node 3: name all members, or itself alone to be a "
+		 "cluster of its own"},
 		{{"tallyd", "--config", "/nowhere/x.conf"},
 		 "/nowhere/x.conf: cannot be opened: No such file or directory"},
 	};
