@@ -376,7 +376,17 @@ const char *schema_refuses(const struct schema_table *before, const struct schem
 		return "its key changed";
 	}
 	if (before->columns.count > after->columns.count) {
-		return "columns were removed";
+		size_t gone = 0;
+		while (gone < after->columns.count &&
+		       slice_equal(before->columns.items[gone].name, after->columns.items[gone].name)) {
+			gone++;
+		}
+		/* Mostly an earlier bundle, that shall take back what a newer one did. */
+		return arena_printf(arena,
+				    "column %.*s was removed: keep it (earlier procedures go with the newer "
+				    "tables.lua)",
+				    (int)before->columns.items[gone].name.len,
+				    (const char *)before->columns.items[gone].name.data);
 	}
 	for (size_t i = 0; i < before->columns.count; i++) {
 		const char *why = column_refuses(&before->columns.items[i], &after->columns.items[i], arena);
