@@ -255,6 +255,10 @@ static void close_in_turn(struct replica *r)
 	if (r->wal_closed || r->transport_closed || r->close_begun) {
 		return;
 	}
+	if (r->vote_held && !r->stopped) {
+		return; /* answers wait for it; vote_done wakes us */
+	}
+	transport_flush(r->transport);
 	r->close_begun = true;
 	read_index_turn(r);
 	handover_step(r);

@@ -373,6 +373,57 @@ static void test_old_requests(void)
 	small_world_free(world);
 }
 
+static void stopped_cb(void *owner)
+{
+	((struct group_member *)owner)->closed = true;
+}
+
+static void handed_over_cb(void *owner, int status)
+{
+	*(int *)owner = status;
+}
+
+/* Who hands leadership over and stops has answered all that came; what it has not sent yet must not be lost with
+ * its connections, or each of them is unknown to a client. */
+static void test_last_answers(void)
+{
+	struct errand errand;
+	struct small_world *world = three(64);
+	struct group_member *leader = small_world_leader(world);
+	size_t l = number(world, leader);
+	struct group_member *heir = &world->group.members[(l + 1) % 3];
+	struct group_member *asks = &world->group.members[(l + 2) % 3];
+	int status = 1;
+	small_world_run(world, 500);
+	leader->answers = false;
+	errand_start(&errand, asks, leader->id, SLICE_LIT("sell"));
+	small_world_run(world, 100);
+	replica_reply(leader->replica, asks->id, errand.forward.token, SLICE_LIT("sold"));
+	replica_close(leader->replica, stopped_cb);
+	small_world_run(world, 500);
+	ok(leader->closed && ended_with(&errand, 1, 0) == 1, "an answer of the turn in which a member stops arrives");
+	small_world_end(world, l, SIM_KILL_PROCESS);
+
+	small_world_start(world, l);
+	leader = small_world_leader(world);
+	l = number(world, leader);
+	heir = &world->group.members[(l + 1) % 3];
+	asks = &world->group.members[(l + 2) % 3];
+	small_world_run(world, 500);
+	sim_host_threads_slow(world->hosts[l], 100000);
+	replica_transfer(leader->replica, heir->id, 5000, handed_over_cb, &status);
+	for (unsigned ms = 0; ms < 1000 && !leader->replica->vote_held; ms++) {
+		small_world_run(world, 1);
+	}
+	errand_start(&errand, asks, leader->id, SLICE_LIT("sell"));
+	small_world_run(world, 10);
+	ok(leader->replica->vote_held && errand.called == 0, "one that is held until a term is durable does not yet");
+	replica_close(leader->replica, stopped_cb);
+	small_world_run(world, 1000);
+	ok(leader->closed && ended_with(&errand, 1, 0) == 1, "but before the connections go");
+	small_world_free(world);
+}
+
 static void test_longest_request(void)
 {
 	struct errand longest, longer;
@@ -427,6 +478,7 @@ int main(void)
 	   "RedisRaft 50: connections that end while all are walked over are freed afterwards");
 	test_forwards_end();
 	test_old_requests();
+	test_last_answers();
 	test_longest_request();
 	test_traffic_and_heartbeats();
 	return tap_done();
