@@ -11,6 +11,8 @@
 #define STOP_MS 1800
 /* Clients get this long to take their last answers. */
 #define LAST_WORDS_MS 150
+#define LINGER_MS 100 /* two heartbeats of the next leader */
+_Static_assert(LINGER_MS <= LAST_WORDS_MS, "the longer of both is not prolonged");
 #define TICK_MS 1000
 
 static void node_tick_cb(struct env_timer *timer);
@@ -212,7 +214,8 @@ void node_stop_step(struct node *node)
 	bool waits = node->stop_stage == STOP_LAST_WORDS || node->stop_stage == STOP_GONE;
 	if (node->state == NODE_STOPPING && waits && node->listener.count == 0) {
 		/* From a timer: this may be called from inside a connection's end. */
-		env_timer_start_at(&node->stop_timer, 0);
+		env_timer_start_at(&node->stop_timer,
+				   node->stop_stage == STOP_LAST_WORDS ? node->stop_linger_us : 0);
 	}
 }
 
@@ -224,6 +227,7 @@ static void node_shard_left_cb(void *owner)
 	}
 	assert(node->stop_stage == STOP_HANDOVER);
 	node->stop_stage = STOP_LAST_WORDS;
+	node->stop_linger_us = env_now_us(node->env) + node->stop_linger_ms * 1000;
 	listener_leave(&node->listener);
 	env_timer_start(&node->stop_timer, LAST_WORDS_MS);
 	node_stop_step(node);
@@ -244,6 +248,7 @@ void node_stop(struct node *node, void (*stopped)(void *owner), void *owner)
 	assert(node->state == NODE_SERVING);
 	node->state = NODE_STOPPING;
 	node->stop_stage = STOP_HANDOVER;
+	node->stop_linger_ms = node->role == REPLICA_LEADER && node->config.member_count > 1 ? LINGER_MS : 0;
 	node->stop_until_us = env_now_us(node->env) + STOP_MS * 1000;
 	node->stopped = stopped;
 	node->stopped_owner = owner;

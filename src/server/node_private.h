@@ -18,7 +18,9 @@ enum node_state { NODE_OPEN, NODE_SERVING, NODE_STOPPING, NODE_STOPPED };
  *
  *   HANDOVER ──the shard has left──> LAST_WORDS ──all clients gone, or time is up──> CLOSING ──closed──> GONE
  *       └────────────────────────────── STOP_MS are over: the stop ends ─────────────────┘
- */
+ *
+ * Who led has LAST_WORDS for other nodes too, until they have heard who leads now: what they pass on meanwhile is
+ * answered, where a connection that ends would leave it unknown. */
 enum stop_stage { STOP_HANDOVER, STOP_LAST_WORDS, STOP_CLOSING, STOP_GONE };
 
 /* What INFO and TALLY STATUS count. CONFIG RESETSTAT zeroes it. */
@@ -58,6 +60,7 @@ struct node {
 	void *on_stopped_owner;
 	enum stop_stage stop_stage;
 	uint64_t stop_until_us;
+	uint64_t stop_linger_ms, stop_linger_us; /* LAST_WORDS for other nodes: how long, and until then */
 	bool stop_timed_out;
 };
 

@@ -1,6 +1,7 @@
 /* Requests that another node runs, and requests of other nodes, over a shard of straw. */
 #include "tests/lib/house.h"
 
+#include "env/uv_env.h"
 #include "server/forward.h"
 #include "tests/lib/tap.h"
 
@@ -160,6 +161,37 @@ static void test_foreign(void)
 	house_close(&house);
 }
 
+static void stopped_cb(void *owner)
+{
+	*(bool *)owner = true;
+}
+
+static bool shard_closes(void *owner)
+{
+	return straw.closed != NULL;
+}
+
+/* They send to the old leader until they have heard of the new one. */
+static void test_stopping_leader(void)
+{
+	struct house house;
+	bool stopped = false;
+	house_open(&house, SHARD_LEADS, 1);
+	set_role(&house, SHARD_LEADS, 1);
+	node_stop(house.node, stopped_cb, &stopped);
+	uint64_t left_us = env_now_us(house.env);
+	straw.left(straw.config.owner);
+	ok(env_timer_armed(&house.node->stop_timer) && house.node->stop_timer.node.at >= left_us + 100000,
+	   "a leader that stops is there for other nodes for two heartbeats, also without clients");
+	foreign("SET a 1", &house);
+	ok(foreign_said("-STOPPING {\"outcome\":\"retry\",\"reason\":\"the node is stopping: ask another\"}\r\n",
+			OUTCOME_RETRY),
+	   "what they pass on meanwhile is answered");
+	uv_env_run_until(house.env, shard_closes, NULL, HEAR_MS);
+	ok(straw.closed != NULL && !stopped, "then it closes");
+	house_close(&house);
+}
+
 static void count_line(void *owner, enum log_level level, const char *line)
 {
 	*(unsigned *)owner += strstr(line, "forwarded_request_bad") != NULL;
@@ -232,6 +264,7 @@ int main(void)
 	test_parked_deadline();
 	test_change_of_leader();
 	test_foreign();
+	test_stopping_leader();
 	test_foreign_versions();
 	test_long_foreign();
 	return tap_done();
