@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #define SLAB_CALLS 64
-/* A call that grew more than this gives its memory back. */
-#define KEEP_BYTES KIB(16)
+/* A call that grew more than this gives its memory back. Thousands are kept, and under overload each of them
+ * once holds a run of refusals. */
+#define KEEP_BYTES KIB(1)
 
 /* So many are kept however idle the node is. */
 #define KEEP_CALLS 1024

@@ -224,6 +224,31 @@ static void test_after_a_flood(void)
 	world_close(&world);
 }
 
+/* Answers on the spot gather in one call behind a request under way: long while it lasts. */
+static void test_run_of_answers(void)
+{
+	struct world world;
+	struct client client;
+	world_open(&world, 5000);
+	client_open(&world, &client);
+	say(&world, &client, "GET a\r\n");
+	for (int i = 0; i < 100; i++) {
+		say(&world, &client, "ECHO abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz\r\n");
+	}
+	is_int(world.node->calls.taken, 2, "a hundred answers share a call");
+	straw_answer(0, "+OK\r\n");
+	sim_run(world.sim, SECOND / 10);
+	is_int(client.heard.len, 5 + 100 * 59, "all are sent in order");
+	struct call *calls[2] = {call_take(world.node), call_take(world.node)};
+	ok(calls[0]->request.reply.cap <= KIB(1) && calls[1]->request.reply.cap <= KIB(1),
+	   "and a call that waits for the next request keeps no more than a short answer takes (%zu, %zu)",
+	   calls[0]->request.reply.cap, calls[1]->request.reply.cap);
+	call_release(calls[0]);
+	call_release(calls[1]);
+	buf_fini(&client.heard);
+	world_close(&world);
+}
+
 static void test_slowlog(void)
 {
 	struct world world;
@@ -322,6 +347,7 @@ int main(void)
 	test_deaf_client();
 	test_deadline();
 	test_after_a_flood();
+	test_run_of_answers();
 	test_slowlog();
 	test_usage();
 	test_wait();
