@@ -186,6 +186,13 @@ static void forget_unsent(struct link *link)
 	}
 }
 
+/* Whoever has not said who it is shall not fill our memory. */
+static void await_hello(struct link *link)
+{
+	frame_reader_init(&link->reader);
+	link->reader.body_max = LIMIT_HELLO;
+}
+
 static void timer_cb(struct env_timer *timer);
 
 static void init(struct link *link, struct env *env, const struct link_events *events, void *owner,
@@ -201,7 +208,7 @@ static void init(struct link *link, struct env *env, const struct link_events *e
 	list_init(&link->full);
 	list_init(&link->writing);
 	list_init(&link->spare);
-	frame_reader_init(&link->reader);
+	await_hello(link);
 	env_timer_init(env, &link->timer, timer_cb);
 }
 
@@ -233,6 +240,7 @@ static void become_ready(struct link *link)
 {
 	assert(link->state == LINK_GREETING);
 	link->state = LINK_READY;
+	link->reader.body_max = LIMIT_FRAME;
 	link->failures = 0;
 	env_timer_stop(&link->timer);
 	link->events->ready(link);
@@ -351,7 +359,7 @@ static void closed_cb(void *owner, int status)
 	link->stream = NULL;
 	forget_unsent(link);
 	frame_reader_fini(&link->reader);
-	frame_reader_init(&link->reader);
+	await_hello(link);
 	env_timer_stop(&link->timer);
 	link->state = LINK_CLOSED;
 	if (link->dialed && !link->closing) {

@@ -73,6 +73,7 @@
 
 /* Peer frames. Over it: connection closed, counted. */
 #define LIMIT_FRAME MIB(9) /* holds every reply, so that every node can answer what the leader can */
+#define LIMIT_HELLO KIB(1) /* a frame of a connection that has not said yet who it is */
 #define LIMIT_APPEND MIB(4) /* payloads of one frame of entries */
 #define LIMIT_PEER_QUEUE MIB(16) /* unsent bytes to one peer; then raft messages are dropped */
 #define LIMIT_MEMBERS 9

@@ -10,6 +10,7 @@ static const char magic[] = "TLYP";
 #define MAGIC_BYTES 4
 #define FRAME_VERSION 1
 #define HELLO_BYTES 64
+_Static_assert(HELLO_BYTES <= LIMIT_HELLO, "a hello is taken");
 #define HELLO_BYTES_BEFORE 40 /* with one number for the process, remembered by nobody */
 /* Memory that a reader keeps between frames; a larger one is given back. */
 #define READER_KEEPS KIB(64)
@@ -47,6 +48,7 @@ void frame_end(struct buf *out, size_t begin, size_t uncovered)
 void frame_reader_init(struct frame_reader *reader)
 {
 	buf_init(&reader->partial, FRAME_HEAD + LIMIT_FRAME);
+	reader->body_max = LIMIT_FRAME;
 }
 
 void frame_reader_fini(struct frame_reader *reader)
@@ -55,7 +57,7 @@ void frame_reader_fini(struct frame_reader *reader)
 }
 
 /* The bytes of the frame that begins here, 0 when the head is not complete. */
-static int frame_size(struct slice bytes, size_t *size)
+static int frame_size(struct slice bytes, size_t body_max, size_t *size)
 {
 	if (bytes.len < FRAME_HEAD) {
 		*size = 0;
@@ -68,7 +70,7 @@ static int frame_size(struct slice bytes, size_t *size)
 	if (head[12] != FRAME_VERSION) {
 		return ERR_VERSION;
 	}
-	if (bytes_u32(head + 16) > LIMIT_FRAME) {
+	if (bytes_u32(head + 16) > body_max) {
 		return ERR_TOO_LARGE;
 	}
 	if (bytes_u32(head + 20) > bytes_u32(head + 16) || bytes_u16(head + 14) != 0) {
@@ -113,13 +115,13 @@ static void forget_last(struct frame_reader *reader)
 {
 	struct buf *partial = &reader->partial;
 	size_t size = 0;
-	if (frame_size(buf_slice(partial), &size) != 0 || size == 0 || partial->len < size) {
+	if (frame_size(buf_slice(partial), LIMIT_FRAME, &size) != 0 || size == 0 || partial->len < size) {
 		return;
 	}
 	assert(partial->len == size);
 	if (partial->cap > READER_KEEPS) {
-		frame_reader_fini(reader);
-		frame_reader_init(reader);
+		buf_fini(partial);
+		buf_init(partial, FRAME_HEAD + LIMIT_FRAME);
 	} else {
 		buf_reset(partial);
 	}
@@ -131,7 +133,7 @@ int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct f
 	size_t size = 0;
 	forget_last(reader);
 	if (partial->len == 0) {
-		int status = frame_size(*bytes, &size);
+		int status = frame_size(*bytes, reader->body_max, &size);
 		if (status != 0) {
 			return status;
 		}
@@ -144,7 +146,7 @@ int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct f
 	if (!fill(reader, bytes, FRAME_HEAD)) {
 		return ERR_MORE;
 	}
-	int status = frame_size(buf_slice(partial), &size);
+	int status = frame_size(buf_slice(partial), reader->body_max, &size);
 	if (status != 0) {
 		return status;
 	}

@@ -74,6 +74,7 @@ struct frame {
 /* Cuts a stream into frames. Bytes that make no frame stick: the stream is to be closed. */
 struct frame_reader {
 	struct buf partial; /* a frame that is not complete yet */
+	size_t body_max;    /* a longer one is refused before it comes; the owner may lower it */
 };
 void frame_reader_init(struct frame_reader *reader);
 void frame_reader_fini(struct frame_reader *reader);

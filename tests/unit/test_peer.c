@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "raft/message.h"
 #include "raft/peer/transport.h"
 #include "tests/lib/tap.h"
@@ -373,12 +374,13 @@ static void test_bad_bytes(void)
 	struct end *a = &pair->ends[0];
 	start(pair, 0, CLUSTER);
 	struct env *env = sim_host_start(pair->ends[2].host);
-	struct raw silent, garbage, early, large;
+	struct raw silent, garbage, early, large, long_hello;
 	uint64_t at = sim_now_us(pair->sim);
 	raw_dial(&silent, pair, env);
 	raw_dial(&garbage, pair, env);
 	raw_dial(&early, pair, env);
 	raw_dial(&large, pair, env);
+	raw_dial(&long_hello, pair, env);
 	run_ms(pair, 50);
 	raw_send(&garbage, SLICE_LIT("GET / HTTP/1.1\r\nHost: a.shop.example\r\n\r\n"));
 	struct buf out;
@@ -387,12 +389,15 @@ static void test_bad_bytes(void)
 	raw_send(&early, buf_slice(&out));
 	out.data[19] = 0x7f;
 	raw_send(&large, buf_slice(&out));
+	bytes_put_u32(out.data + 16, LIMIT_HELLO + 1);
+	raw_send(&long_hello, buf_slice(&out));
 	buf_fini(&out);
 	run_ms(pair, 50);
 	ok(garbage.closed, "another protocol is closed");
 	ok(early.closed, "a frame before the hello is closed");
 	ok(large.closed, "a length over the bound is closed before the body comes");
-	is_int(bad_frames(a), 3, "and all are counted");
+	ok(long_hello.closed, "so is, from a stranger, whatever is longer than a hello");
+	is_int(bad_frames(a), 4, "and all are counted");
 	ok(!silent.closed, "who says nothing yet may stay");
 	run_ms(pair, 6000);
 	ok(silent.closed && silent.closed_us - at >= 4900000 && silent.closed_us - at < 5500000,
@@ -662,8 +667,9 @@ static void test_other_members(void)
 	ok(lives_of(a->lives, 2).start == 0 && lives_of(b->lives, 1).start == 0,
 	   "and remember nothing of each other, so that one may begin again");
 	run_ms(pair, 500000);
-	ok(bad_frames(a) > 100 && lines.all == 2, "both say so once, however often they dial (%u lines for %llu)",
-	   lines.all, (unsigned long long)bad_frames(a));
+	ok(bad_frames(a) > 100 && lines.all == 2,
+	   "both say so once, however often they dial (%u lines for %llu)", lines.all,
+	   (unsigned long long)bad_frames(a));
 	run_ms(pair, 100000);
 	is_int(lines.all, 4, "and again after ten minutes");
 	stop(pair, 1, SIM_KILL_PROCESS);
