@@ -97,7 +97,7 @@ struct call *call_take(struct node *node)
 	call->answered = NULL;
 	call->finish = NULL;
 	call->asked = NULL;
-	call->deadline_us = 0;
+	call->deadline_us = call->rebuffed_by = 0;
 	call->held_bytes = 0;
 	call->spoken = call->muted = call->mutates = call->routed = false;
 	call->state = CALL_OPEN;

@@ -3,7 +3,7 @@
  *        call_take
  *   FREE ────────> OPEN ──┬─ the leader is here: shard_submit ──> SUBMITTED ── done ──┐
  *                         ├─ it is another node: shard_forward ─> AWAY ── answer ─────┤
- *                         │      └─ was never sent ──┐                                 │
+ *                         │      └─ nothing was done ┐                                 │
  *                         ├─ nobody known ──────> PARKED ── a leader: as from OPEN ───┤
  *                         │                          └──── deadline, stop ────────────┤
  *                         └─ answered on the spot (PING, refusals) ───────────────────┤
@@ -38,6 +38,7 @@ struct call {
 	/* Of conn calls, before the answer takes its place in the output; may rewrite it. NULL: nothing. */
 	void (*finish)(struct call *call);
 	uint64_t deadline_us;
+	uint64_t rebuffed_by, rebuffed_us; /* the node that did nothing with it, for it does not lead; 0: none */
 	uint64_t from_id, token; /* of another node's */
 	size_t held_bytes;       /* what conn counts for it */
 	struct buf frame;        /* parked or forwarded: the request, encoded */

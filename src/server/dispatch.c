@@ -9,6 +9,8 @@
 
 /* Parked calls are looked at this often: for deadlines, and for nodes that were not connected. */
 #define TICK_MS 10
+/* Who said that it does not lead is asked again after so long, unless another leads meanwhile. */
+#define REBUFFED_US 100000
 /* A sent request may be answered a little after its deadline: the leader says what became of it. */
 #define GRACE_MS 1000
 /* Under overload, a client with calls under way is served before others for so long; then others are. */
@@ -89,26 +91,46 @@ static void dispatch_submit(struct dispatch *dispatch, struct call *call)
 
 static bool dispatch_park(struct dispatch *dispatch, struct call *call, bool front);
 
+/* Its answer says that it did nothing, and only because leadership is on its way. */
+static bool is_rebuff(const struct request *request)
+{
+	return request->outcome == OUTCOME_RETRY &&
+	       (request->code == CODE_STOPPING || request->code == CODE_NOT_LEADER ||
+		request->code == CODE_LEADER_LOST);
+}
+
+/* Nothing was done with it. Its place is before everything of its client that came later, so it goes back only
+ * when nothing of that has been sent. */
+static bool dispatch_takes_back(struct dispatch *dispatch, struct call *call)
+{
+	const struct conn *conn = call->conn;
+	if (conn == NULL || conn->under_way != 1 || call->node->state != NODE_SERVING) {
+		return false;
+	}
+	buf_reset(&call->request.reply);
+	dispatch_unroute(call);
+	dispatch_park(dispatch, call, true);
+	return true;
+}
+
 static void dispatch_forward_cb(struct replica_forward *forward, int status, struct slice reply)
 {
 	struct call *call = (struct call *)((char *)forward - offsetof(struct call, forward));
 	struct dispatch *dispatch = &call->node->dispatch;
-	struct conn *conn = call->conn;
 	assert(call->state == CALL_AWAY);
 	if (status == 0 && forward_decode_answer(reply, &call->request) == 0) {
-		dispatch_answer(call);
+		call->rebuffed_us = env_now_us(call->node->env);
+		call->rebuffed_by = call->conn == NULL ? 0 : call->conn->route;
+		if (!is_rebuff(&call->request) || call->rebuffed_us >= call->deadline_us ||
+		    !dispatch_takes_back(dispatch, call)) {
+			dispatch_answer(call);
+		}
 		return;
 	}
-	if (status == ERR_NOT_FOUND) {
-		/* Never sent. Its place is before everything of its client that came later, so it
-		 * goes back only when nothing of that has been sent. */
-		bool alone = conn != NULL && conn->under_way == 1;
-		if (alone && call->node->state == NODE_SERVING) {
-			dispatch_unroute(call);
-			dispatch_park(dispatch, call, true);
-			return;
+	if (status == ERR_NOT_FOUND) { /* never sent */
+		if (!dispatch_takes_back(dispatch, call)) {
+			dispatch_refuse(call, CODE_NOT_LEADER);
 		}
-		dispatch_refuse(call, CODE_NOT_LEADER);
 		return;
 	}
 	dispatch_refuse(call, call->mutates ? CODE_OUTCOME_UNKNOWN : CODE_NO_QUORUM);
@@ -227,6 +249,11 @@ static void dispatch_resume(struct dispatch *dispatch, struct call *call, uint64
 	arena_reset(arena);
 }
 
+static bool was_rebuffed(const struct call *call, uint64_t to_id, uint64_t now_us)
+{
+	return call->rebuffed_by == to_id && now_us < call->rebuffed_us + REBUFFED_US;
+}
+
 static void dispatch_walk(struct dispatch *dispatch)
 {
 	struct node *node = dispatch->node;
@@ -250,7 +277,8 @@ static void dispatch_walk(struct dispatch *dispatch)
 			continue;
 		}
 		/* Behind one of the same client that stays, all stay. */
-		if (conn->parked_walk == walk || !way_is_free(conn, to_id)) {
+		if (conn->parked_walk == walk || !way_is_free(conn, to_id) ||
+		    was_rebuffed(call, to_id, now_us)) {
 			conn->parked_walk = walk;
 			continue;
 		}

@@ -152,6 +152,8 @@ void straw_answer_forward(size_t at, int status, const char *text)
 	request_init(&request);
 	buf_init(&frame, LIMIT_FRAME);
 	buf_append_text(&request.reply, text);
+	request.code = text[0] == '-' ? code_find(slice_of(text + 1, strcspn(text + 1, " \r"))) : CODE_NONE;
+	request.outcome = request.code == CODE_NONE ? request.outcome : code_outcome(request.code);
 	forward_encode_answer(&frame, &request);
 	straw.forwards[at]->cb(straw.forwards[at], status, status == 0 ? buf_slice(&frame) : SLICE_NONE);
 	buf_fini(&frame);

@@ -66,6 +66,45 @@ static void test_parked(void)
 	house_close(&house);
 }
 
+#define STOPPING "-STOPPING {\"outcome\":\"retry\",\"reason\":\"the node is stopping: ask another\"}\r\n"
+
+static void test_leader_goes(void)
+{
+	struct house house;
+	house_open(&house, SHARD_FOLLOWS, 2);
+	int fd = client_open(&house);
+	say(&house, fd, "SET a 1\r\n");
+	straw_answer_forward(0, 0, STOPPING);
+	is_int(straw.forward_count, 1, "what a leader that stops did nothing with is not sent to it again at once");
+	set_role(&house, SHARD_FOLLOWS, 3);
+	ok(straw.forward_count == 2 && straw.to[1] == 3, "but to the next");
+	straw_answer_forward(1, 0, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n", "of which its client notices nothing");
+	say(&house, fd, "SET a 2\r\nSET a 3\r\n");
+	straw_answer_forward(2, 0, STOPPING);
+	straw_answer_forward(3, 0, "+OK\r\n");
+	hear(&house, fd, STOPPING "+OK\r\n", "unless it has sent more behind it, which may be done by then");
+	say(&house, fd, "SET a 4\r\n");
+	straw_answer_forward(4, 0, "-OVERLOADED {\"outcome\":\"retry\"}\r\n");
+	hear(&house, fd, "-OVERLOADED {\"outcome\":\"retry\"}\r\n", "a leader that stays is believed");
+	say(&house, fd, "SET a 5\r\n");
+	straw_answer_forward(5, 0, STOPPING);
+	for (int i = 0; i < 200 && straw.forward_count < 7; i++) {
+		turns(&house);
+	}
+	ok(straw.forward_count == 7 && straw.to[6] == 3, "one that leads on is asked again a little later");
+	set_role(&house, SHARD_LEADS, 1);
+	straw_answer_forward(6, 0, "-NOT_LEADER {\"outcome\":\"retry\"}\r\n");
+	for (int i = 0; i < 200 && straw.count < 1; i++) {
+		turns(&house);
+	}
+	is_str(straw.words[0], "SET a 5", "and when this node leads it runs here");
+	straw_answer(0, "+OK\r\n");
+	hear(&house, fd, "+OK\r\n", "with its own answer");
+	close(fd);
+	house_close(&house);
+}
+
 static void test_parked_deadline(void)
 {
 	struct house house;
@@ -261,6 +300,7 @@ int main(void)
 {
 	test_forward();
 	test_parked();
+	test_leader_goes();
 	test_parked_deadline();
 	test_change_of_leader();
 	test_foreign();
