@@ -540,6 +540,11 @@ void replica_stamp(struct replica *r, uint64_t stamp_ms)
 	transport_stamp(r->transport, stamp_ms);
 }
 
+uint64_t replica_clock_ms(const struct replica *r)
+{
+	return transport_clock_ms(r->transport);
+}
+
 size_t replica_in_flight(const struct replica *r)
 {
 	uint64_t last = wal_last_index(r->wal);

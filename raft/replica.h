@@ -106,6 +106,8 @@ int replica_propose(struct replica *replica, struct entry *entry, uint64_t stamp
 /* A read was shown this stamp: every frame carries at least it from now on, the probes of a
  * replica_read_start that follows included, so the next leader has met it (D11). */
 void replica_stamp(struct replica *replica, uint64_t stamp_ms);
+/* The time that the clocks of a majority have reached, as their pongs told it; 0: too few are known. */
+uint64_t replica_clock_ms(const struct replica *replica);
 /* Entries proposed by us in this term and not yet committed. */
 size_t replica_in_flight(const struct replica *replica);
 

@@ -308,7 +308,9 @@ static void pong(struct link *link)
 		return;
 	}
 	struct link_batch *batch = link->pong = batch_new(link);
-	frame_end(&batch->bytes, frame_begin(&batch->bytes, FRAME_PONG, *link->stamp_ms), 0);
+	size_t begin = frame_begin(&batch->bytes, FRAME_PONG, *link->stamp_ms);
+	buf_append_u64(&batch->bytes, env_wall_ms(link->env));
+	frame_end(&batch->bytes, begin, 0);
 	link_out_done(link);
 	batch_write(link, batch);
 }

@@ -25,12 +25,23 @@ struct peer *transport_find(const struct transport *transport, uint64_t id)
 
 /* ---- what links tell ---- */
 
+static void ping(struct transport *transport, struct link *link)
+{
+	struct buf *out = link_out(link);
+	frame_end(out, frame_begin(out, FRAME_PING, transport->stamp_ms), 0);
+	link_out_done(link);
+	link_flush(link);
+}
+
 static void ready(struct link *link)
 {
 	struct transport *transport = link->owner;
 	if (link->dialed) {
 		transport->config.events->connected(transport->config.owner, link->peer_id,
 						    (enum frame_connection)link->hello.kind);
+		if (link_ready(link) && !transport->held) {
+			ping(transport, link); /* whoever is elected next knows what time it is */
+		}
 		return;
 	}
 	/* It lives: do not wait for the back-off. */
@@ -38,6 +49,17 @@ static void ready(struct link *link)
 	assert(peer != NULL); /* others do not come in */
 	for (size_t i = 0; i < DIALED; i++) {
 		link_dial(&peer->links[i]);
+	}
+}
+
+/* On its way it grew older: what we take the peer's clock for is never ahead of it, unless that is set back. */
+static void take_clock(struct transport *transport, const struct link *link, struct slice body)
+{
+	struct peer *peer = transport_find(transport, link->peer_id);
+	uint64_t clock_ms;
+	if (peer != NULL && slice_take_u64(&body, &clock_ms)) {
+		peer->clock_ms = clock_ms;
+		peer->clock_us = env_now_us(transport->config.env);
 	}
 }
 
@@ -50,7 +72,9 @@ static void frame(struct link *link, const struct frame *frame)
 		transport->stamp_ms = frame->stamp_ms;
 		transport->config.events->stamp(transport->config.owner, frame->stamp_ms);
 	}
-	if (frame->type != FRAME_PONG) {
+	if (frame->type == FRAME_PONG) {
+		take_clock(transport, link, frame->body);
+	} else {
 		transport->config.events->frame(transport->config.owner, link, frame);
 	}
 }
@@ -160,10 +184,7 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 		link_drop(link);
 		return;
 	}
-	struct buf *out = link_out(link);
-	frame_end(out, frame_begin(out, FRAME_PING, transport->stamp_ms), 0);
-	link_out_done(link);
-	link_flush(link);
+	ping(transport, link);
 }
 
 /* What an operator looks at first. */
@@ -441,6 +462,23 @@ void transport_stamp(struct transport *transport, uint64_t stamp_ms)
 uint64_t transport_highest_stamp(const struct transport *transport)
 {
 	return transport->stamp_ms;
+}
+
+uint64_t transport_clock_ms(const struct transport *transport)
+{
+	uint64_t clocks[LIMIT_MEMBERS + 1] = {env_wall_ms(transport->config.env)};
+	uint64_t now_us = env_now_us(transport->config.env);
+	size_t count = 1;
+	for (size_t i = 0; i < transport->peer_count; i++) {
+		const struct peer *peer = transport->peers[i];
+		uint64_t clock_ms = peer->clock_ms == 0 ? 0 : peer->clock_ms + (now_us - peer->clock_us) / 1000;
+		size_t at = count++;
+		for (; at > 0 && clocks[at - 1] < clock_ms; at--) {
+			clocks[at] = clocks[at - 1];
+		}
+		clocks[at] = clock_ms;
+	}
+	return clocks[count / 2]; /* the latest first: so many and one more have reached it */
 }
 
 void transport_stats(const struct transport *transport, struct transport_stats *stats)

@@ -73,6 +73,9 @@ void transport_hold(struct transport *transport, bool hold);
 void transport_stamp(struct transport *transport, uint64_t stamp_ms);
 uint64_t transport_highest_stamp(const struct transport *transport);
 
+/* The time that the clocks of a majority have reached, ours included; 0: too few are known. */
+uint64_t transport_clock_ms(const struct transport *transport);
+
 struct transport_stats {
 	uint64_t frames_in, frames_out, frames_bad, reconnects;
 };

@@ -12,6 +12,7 @@ struct peer {
 	bool too_old_said;
 	uint64_t lost_us;           /* what we dial for raft is not ready since then; 0: it is */
 	uint64_t unreached_said_us; /* that was said; 0: it was not */
+	uint64_t clock_ms, clock_us; /* its last pong's wall clock, and when that came; 0: none came */
 };
 
 /* So long without a connection is no restart: it is said. */

@@ -66,12 +66,12 @@ static void remove_once(struct shard *shard)
 	}
 }
 
-/* After a long stop the bound on stamps holds time back by the length of the stop: bring it forward, one
- * entry a tick, and no faster, or a wrong clock would freeze time (D11). The entry writes what is there
- * already: nothing. */
+/* What our clock says beyond a majority's the bound on stamps holds back: bring it forward, one entry a tick, and
+ * no faster, or a wrong clock would freeze time (D11). The entry writes what is there already: nothing. */
 static void catch_up(struct shard *shard, uint64_t now_us)
 {
 	assert(shard->phase == PHASE_LEADING);
+	stamp_agree(&shard->stamp, replica_clock_ms(shard->replica));
 	uint64_t lag_ms = stamp_lag_ms(&shard->stamp, env_wall_ms(shard->env), now_us);
 	if (lag_ms < TIME_LAG_MS) {
 		if (shard->lag_told) {
@@ -84,8 +84,8 @@ static void catch_up(struct shard *shard, uint64_t now_us)
 	if (!shard->lag_told && lag_ms >= TIME_TOLD_MS) {
 		shard->lag_told = true;
 		log_event(shard->log, LOG_WARN, "time_behind",
-			  "lag_ms=%llu reason=\"after a long stop, or this node's clock is ahead: the log's time "
-			  "follows\"",
+			  "lag_ms=%llu reason=\"this node's clock is ahead of a majority's, and the log's time follows: "
+			  "set the clocks of all members\"",
 			  (unsigned long long)lag_ms);
 	}
 	propose_tick(shard);

@@ -114,6 +114,7 @@ static void on_open_payload(void *owner, struct buf *payload)
 {
 	struct shard *shard = owner;
 	uint64_t now_us = env_now_us(shard->env);
+	stamp_agree(&shard->stamp, replica_clock_ms(shard->replica));
 	uint64_t stamp_ms = stamp_take(&shard->stamp, env_wall_ms(shard->env), now_us);
 	assert(stamp_ms >= shard->stamp.last_ms);
 	entry_begin(payload, ENTRY_OPEN, stamp_ms);

@@ -7,6 +7,7 @@ void stamp_init(struct stamp *stamp, uint64_t last_ms, uint64_t now_us)
 	stamp->last_ms = last_ms;
 	stamp->seen_us = now_us;
 	stamp->shown_ms = last_ms;
+	stamp->agreed_ms = 0;
 }
 
 void stamp_observe(struct stamp *stamp, uint64_t stamp_ms, uint64_t now_us)
@@ -22,6 +23,11 @@ void stamp_observe(struct stamp *stamp, uint64_t stamp_ms, uint64_t now_us)
 	assert(stamp->shown_ms >= stamp->last_ms);
 }
 
+void stamp_agree(struct stamp *stamp, uint64_t agreed_ms)
+{
+	stamp->agreed_ms = agreed_ms;
+}
+
 static uint64_t bounded(const struct stamp *stamp, uint64_t wall_ms, uint64_t now_us)
 {
 	if (stamp->last_ms == 0) {
@@ -29,6 +35,7 @@ static uint64_t bounded(const struct stamp *stamp, uint64_t wall_ms, uint64_t no
 	}
 	uint64_t elapsed_ms = now_us > stamp->seen_us ? (now_us - stamp->seen_us) / 1000 : 0;
 	uint64_t limit = stamp->last_ms + elapsed_ms + STAMP_STEP_MS;
+	limit = stamp->agreed_ms > limit ? stamp->agreed_ms : limit;
 	return wall_ms < limit ? wall_ms : limit;
 }
 

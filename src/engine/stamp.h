@@ -2,8 +2,9 @@
  *
  * A stamp is max(last, wall clock), but advances over the last entry's stamp by at
  * most the monotonic time that went by since we saw it and one second an entry, so
- * that a single bad clock cannot freeze time for all that follow. What a read was
- * shown is a floor: later stamps are never below it. Pure: clocks are arguments. */
+ * that a single bad clock cannot freeze time for all that follow; only where the clocks of a majority agree it
+ * jumps, as after a stop of all. What a read was shown is a floor: later stamps are never below it. Pure: clocks are
+ * arguments. */
 #ifndef ENGINE_STAMP_H
 #define ENGINE_STAMP_H
 
@@ -15,11 +16,14 @@ struct stamp {
 	uint64_t last_ms;  /* of the newest entry or frame seen; 0: none yet */
 	uint64_t seen_us;  /* monotonic time when last_ms was learned */
 	uint64_t shown_ms; /* highest stamp handed out, also to batches that stayed empty */
+	uint64_t agreed_ms; /* what the clocks of a majority have reached; 0: not known */
 };
 
 void stamp_init(struct stamp *stamp, uint64_t last_ms, uint64_t now_us);
 /* An entry or a peer's frame carried stamp_ms. */
 void stamp_observe(struct stamp *stamp, uint64_t stamp_ms, uint64_t now_us);
+/* The clocks of a majority have reached agreed_ms: so far the wall clock is believed. */
+void stamp_agree(struct stamp *stamp, uint64_t agreed_ms);
 /* The stamp of a batch that opens now. It is shown from now on; stamp_observe it when it is proposed. */
 uint64_t stamp_take(struct stamp *stamp, uint64_t wall_ms, uint64_t now_us);
 /* How far the shard's time is held behind the wall clock by the bound. */

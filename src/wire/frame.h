@@ -46,7 +46,7 @@
 enum frame_type {
 	FRAME_HELLO = 1,
 	FRAME_PING = 2, /* empty: are you there */
-	FRAME_PONG = 3, /* empty: I am */
+	FRAME_PONG = 3, /* I am, and my wall clock says so many ms (8) */
 	FRAME_APPEND = 16,
 	FRAME_APPEND_RESULT = 17,
 	FRAME_VOTE = 18,

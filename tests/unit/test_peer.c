@@ -773,7 +773,7 @@ static void test_deaf(void)
 	deaf_send(&deaf, pair);
 	uint64_t hello_bytes = deaf.heard;
 	deaf_ping(&deaf);
-	size_t frame_bytes = deaf.pings.len;
+	size_t frame_bytes = deaf.pings.len + 8; /* of a pong, which has a clock */
 	deaf_send(&deaf, pair);
 	ok(hello_bytes > 0 && deaf.heard == hello_bytes + frame_bytes, "a ping is answered with a pong");
 
@@ -794,6 +794,33 @@ static void test_deaf(void)
 	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
 	buf_fini(&deaf.pings);
 	sim_env_free(env);
+	pair_free(pair);
+}
+
+/* How far the clocks of a majority are from this member's own, in ms. */
+static int64_t agreed(const struct end *end)
+{
+	uint64_t clock_ms = transport_clock_ms(end->transport);
+	return clock_ms == 0 ? INT64_MIN : (int64_t)(clock_ms - env_wall_ms(end->env));
+}
+
+static void test_clocks(void)
+{
+	struct pair *pair = pair_new(12);
+	struct end *a = &pair->ends[0], *b = &pair->ends[1];
+	start(pair, 0, CLUSTER);
+	ok(agreed(a) == INT64_MIN, "one of two alone knows of no majority's clocks");
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 20);
+	ok(met(pair) && agreed(a) <= 0 && agreed(a) >= -5 && agreed(b) <= 0 && agreed(b) >= -5,
+	   "as soon as they have met both do");
+	sim_host_wall_jump(b->host, 3600000);
+	run_ms(pair, 500);
+	ok(agreed(a) >= -5 && agreed(a) <= 0, "a clock that is ahead is not a majority's");
+	ok(agreed(b) >= -3600005 && agreed(b) <= -3599990, "for the one that has it either");
+	sim_host_wall_jump(b->host, -7200000);
+	run_ms(pair, 500);
+	ok(agreed(a) >= -3600005 && agreed(a) <= -3599990, "nor is one that is behind: both must have got there");
 	pair_free(pair);
 }
 
@@ -833,6 +860,7 @@ int main(void)
 	test_other_members();
 	test_old_hellos();
 	test_deaf();
+	test_clocks();
 	test_close();
 	return tap_done();
 }

@@ -33,6 +33,21 @@ static void test_bound(void)
 	       "there is none while the wall is within the bound");
 }
 
+static void test_agreement(void)
+{
+	struct stamp s;
+	stamp_init(&s, 10000, 0);
+	stamp_agree(&s, 70000);
+	is_int(stamp_take(&s, 70010, 0), 70000, "what a majority's clocks have reached is believed at once");
+	is_int(stamp_lag_ms(&s, 99999, 0), 29999, "what is ahead of them is not");
+	stamp_init(&s, 10000, 0);
+	stamp_agree(&s, 70000);
+	is_int(stamp_take(&s, 10500, 0), 10500, "our own clock may be behind theirs");
+	stamp_init(&s, 10000, 0);
+	stamp_agree(&s, 5000);
+	is_int(stamp_take(&s, 99999, 0), 10000 + STAMP_STEP_MS, "and theirs behind the bound");
+}
+
 static void test_floor(void)
 {
 	struct stamp s;
@@ -52,6 +67,7 @@ int main(void)
 {
 	test_follows_the_wall();
 	test_bound();
+	test_agreement();
 	test_floor();
 	return tap_done();
 }
