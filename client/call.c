@@ -21,18 +21,17 @@ static void call_unqueue(struct call *call)
 
 /* ---- ending ---- */
 
-/* Whether the next call under its id has to settle what this one left. */
+/* Whether the next call of this request has to settle what this one left. */
 static void call_note_doubt(struct call *call)
 {
 	struct doubts *doubts = &call->tally->doubts;
-	struct slice id = slice_of(call->text, call->id_len);
-	if (!call->named || id.len == 0) {
+	if (call->doubt == 0) {
 		return;
 	}
 	if (call->outcome == OUTCOME_UNKNOWN) {
-		doubts_add(doubts, id);
+		doubts_add(doubts, call->doubt);
 	} else if (call->was_unknown && call->outcome != OUTCOME_RETRY) {
-		doubts_remove(doubts, id);
+		doubts_remove(doubts, call->doubt);
 	}
 }
 
@@ -173,11 +172,11 @@ bool call_too_late(struct call *call, uint64_t now_us)
 	return true;
 }
 
-void call_prepare(struct call *call, struct slice id, unsigned timeout_ms)
+void call_prepare(struct call *call, uint64_t doubt, unsigned timeout_ms)
 {
 	struct tally *tally = call->tally;
-	call->named = id.len > 0;
-	call->was_unknown = call->named && doubts_hold(&tally->doubts, id);
+	call->doubt = doubt;
+	call->was_unknown = doubt != 0 && doubts_hold(&tally->doubts, doubt);
 	list_init(&call->link);
 	wheel_node_init(&call->due);
 	call->started_us = env_now_us(tally->env);

@@ -48,14 +48,14 @@ struct call {
 
 	uint8_t state;
 	uint8_t outcome;
-	bool named;       /* the id is the caller's: it may come again */
-	bool was_unknown; /* some attempt, or an earlier call under its id, ended without a definite answer */
+	bool was_unknown; /* some attempt, or an earlier call of this request, ended without a definite answer */
 	bool replayed;
 	uint32_t attempts;
 	uint32_t rests;          /* back-offs so far */
 	struct channel *channel; /* while SENT */
 	uint64_t seq;            /* its place among the channel's */
 	uint64_t started_us, deadline_us, ended_us;
+	uint64_t doubt; /* what it is known by when it comes again (doubts.h), or 0: it does not */
 
 	/* the answer; borrowed from the channel's input during the callback */
 	struct slice reply;     /* one reply as it came, or none */
@@ -79,9 +79,8 @@ static inline const struct call *call_of_const(const struct tally_call *public)
 /* It cannot be sent as asked, and ends REFUSED soon after its start. The first reason counts. why: static.
  */
 void call_refuse(struct call *call, const char *code, const char *why);
-/* Its time begins, before its text is made: one that would not be answered in time needs none. id: the
- * caller's, or none. */
-void call_prepare(struct call *call, struct slice id, unsigned timeout_ms);
+/* Its time begins, before its text is made: one that would not be answered in time needs none. */
+void call_prepare(struct call *call, uint64_t doubt, unsigned timeout_ms);
 /* Text is filled (request.h): the call becomes PENDING, or waits for its end when it is not sent. */
 void call_begin(struct call *call);
 /* Its turn has come, and no answer would come before its deadline: nothing of it can be under way, and it

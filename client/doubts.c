@@ -1,18 +1,20 @@
 #include "client/doubts.h"
 
+#include <assert.h>
+
 #include "base/checksum.h"
 
 /* 0 is an empty place. */
-static uint64_t doubts_sum(struct slice id)
+uint64_t doubts_sum(struct slice word, uint64_t before)
 {
-	uint64_t sum = checksum64(id);
+	uint64_t sum = checksum64_at(word, before);
 	return sum != 0 ? sum : 1;
 }
 
 /* Its place in its set, or DOUBTS_WAYS. */
 static size_t doubts_find(const struct doubts *doubts, uint64_t sum)
 {
-	const uint64_t *set = doubts->ids[sum % DOUBTS_SETS];
+	const uint64_t *set = doubts->sums[sum % DOUBTS_SETS];
 	size_t at = 0;
 	while (at < DOUBTS_WAYS && set[at] != sum) {
 		at++;
@@ -20,10 +22,10 @@ static size_t doubts_find(const struct doubts *doubts, uint64_t sum)
 	return at;
 }
 
-void doubts_add(struct doubts *doubts, struct slice id)
+void doubts_add(struct doubts *doubts, uint64_t sum)
 {
-	uint64_t sum = doubts_sum(id);
-	uint64_t *set = doubts->ids[sum % DOUBTS_SETS];
+	uint64_t *set = doubts->sums[sum % DOUBTS_SETS];
+	assert(sum != 0);
 	if (doubts_find(doubts, sum) < DOUBTS_WAYS) {
 		return;
 	}
@@ -32,16 +34,17 @@ void doubts_add(struct doubts *doubts, struct slice id)
 	set[0] = sum;
 }
 
-bool doubts_hold(const struct doubts *doubts, struct slice id)
+bool doubts_hold(const struct doubts *doubts, uint64_t sum)
 {
-	return doubts->count > 0 && doubts_find(doubts, doubts_sum(id)) < DOUBTS_WAYS;
+	assert(sum != 0);
+	return doubts->count > 0 && doubts_find(doubts, sum) < DOUBTS_WAYS;
 }
 
-void doubts_remove(struct doubts *doubts, struct slice id)
+void doubts_remove(struct doubts *doubts, uint64_t sum)
 {
-	uint64_t sum = doubts_sum(id);
-	uint64_t *set = doubts->ids[sum % DOUBTS_SETS];
+	uint64_t *set = doubts->sums[sum % DOUBTS_SETS];
 	size_t at = doubts_find(doubts, sum);
+	assert(sum != 0);
 	if (at < DOUBTS_WAYS) {
 		memmove(set + at, set + at + 1, (DOUBTS_WAYS - 1 - at) * sizeof(*set));
 		set[DOUBTS_WAYS - 1] = 0;

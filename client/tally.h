@@ -11,9 +11,9 @@
  *   TALLY_CONFLICT  it did not; read again and ask under a new id
  *   TALLY_RETRY     it did not (the deadline came first); ask again, same id
  *   TALLY_UNKNOWN   it may have; ask again under the same id
- * They speak of all attempts of the call, and of an earlier call of this client under the same id (given by the caller) that ended
- * UNKNOWN: of nearly all of the newest thousand. Of calls of other programs, perhaps one that is no more, the client knows
- * nothing, and a copy may still come: with SETTLE as the first of the words (tally_command_start with the id) a refusal is
+ * They speak of all attempts of the call, and of an earlier call of this client under the same id (given by the caller, or
+ * among the arguments of tally_call_start, when all of them are the same) that ended UNKNOWN: of nearly all of the newest
+ * thousand. Of calls of other programs, perhaps one that is no more, the client knows nothing, and a copy may still come: with SETTLE as the first of the words (tally_command_start with the id) a refusal is
  * kept and stands.
  *
  * Threads: a client belongs to its loop's thread. Requests are structs of the

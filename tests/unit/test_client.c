@@ -391,6 +391,52 @@ static void test_deadlines(void)
 	world_close(&world);
 }
 
+/* Order o-1 or another, whose id is among the arguments. */
+static void shop_buy(struct world *world, struct shop_call *shop, const char *order, unsigned timeout_ms)
+{
+	const struct tally_arg args[] = {tally_str("order_id", order), tally_int("qty", 1)};
+	shop->world = world;
+	shop->call.data = shop;
+	world->inside = true;
+	tally_call_start(world->tally, &shop->call, "order.flash_buy", args, 2, timeout_ms, shop_cb);
+	world->inside = false;
+}
+
+static void test_same_words(void)
+{
+	struct world world;
+	struct shop_call shop = {0};
+	struct tally_stats stats = {.connected = 1};
+	world_open(&world, 1, 1, 0);
+	world.nodes[0].answer = answer_nothing;
+	shop_buy(&world, &shop, "o-1", 1000);
+	world_wait(&world, 1);
+	ok(shop.outcome == TALLY_UNKNOWN, "an order without an answer is unknown");
+	fake_node_kill(&world.nodes[0]);
+	world.wanted = 100;
+	for (int i = 0; i < 1000 && stats.connected > 0; i++) {
+		uv_env_run_until(world.env, world_ended, &world, 10);
+		tally_stats(world.tally, &stats);
+	}
+	shop_buy(&world, &shop, "o-1", 100);
+	world_wait(&world, 2);
+	ok(shop.outcome == TALLY_UNKNOWN && shop.attempts == 0,
+	   "asked for again it does not end RETRY, as if it had not happened");
+	shop_buy(&world, &shop, "o-2", 100);
+	world_wait(&world, 3);
+	ok(shop.outcome == TALLY_RETRY, "another one does");
+	fake_node_revive(&world.nodes[0]);
+	world.nodes[0].answer = answer_ok;
+	shop_buy(&world, &shop, "o-1", PATIENCE_MS);
+	world_wait(&world, 4);
+	ok(shop.outcome == TALLY_DONE && shop.was_unknown && strstr(world.nodes[0].last, "SETTLE") != NULL,
+	   "until an answer comes");
+	shop_buy(&world, &shop, "o-1", PATIENCE_MS);
+	world_wait(&world, 5);
+	ok(shop.outcome == TALLY_DONE && !shop.was_unknown, "and settles it");
+	world_close(&world);
+}
+
 static void test_nobody_leads(void)
 {
 	struct world world;
@@ -722,6 +768,7 @@ int main(void)
 	test_window();
 	test_lost();
 	test_deadlines();
+	test_same_words();
 	test_nobody_leads();
 	test_late_answer();
 	test_moves();

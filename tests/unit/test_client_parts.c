@@ -249,9 +249,9 @@ static void test_details(void)
 	arena_fini(&arena);
 }
 
-static struct slice doubt_id(char room[16], unsigned i)
+static uint64_t doubt_id(char room[16], unsigned i)
 {
-	return slice_of(room, (size_t)snprintf(room, 16, "id-%u", i));
+	return doubts_sum(slice_of(room, (size_t)snprintf(room, 16, "id-%u", i)), 0);
 }
 
 static void test_doubts(void)
