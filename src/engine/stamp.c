@@ -30,7 +30,7 @@ void stamp_agree(struct stamp *stamp, uint64_t agreed_ms)
 
 static uint64_t bounded(const struct stamp *stamp, uint64_t wall_ms, uint64_t now_us)
 {
-	if (stamp->last_ms == 0) {
+	if (stamp->last_ms == 0 && stamp->agreed_ms == 0) {
 		return wall_ms; /* an empty database believes the first clock it meets */
 	}
 	uint64_t elapsed_ms = now_us > stamp->seen_us ? (now_us - stamp->seen_us) / 1000 : 0;

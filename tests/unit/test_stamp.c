@@ -46,6 +46,9 @@ static void test_agreement(void)
 	stamp_init(&s, 10000, 0);
 	stamp_agree(&s, 5000);
 	is_int(stamp_take(&s, 99999, 0), 10000 + STAMP_STEP_MS, "and theirs behind the bound");
+	stamp_init(&s, 0, 0);
+	stamp_agree(&s, 70000);
+	is_int(stamp_take(&s, 99999, 0), 70000, "an empty shard believes them sooner than one clock");
 }
 
 static void test_floor(void)
