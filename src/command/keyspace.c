@@ -24,11 +24,13 @@ int keys_command(struct command_call *call)
 	if (rc != 0) {
 		return rc;
 	}
+	walk.rows_max = pattern_rows(pattern, COMMAND_WALK_MAX);
 	while (found.bytes <= COMMAND_ANSWER_MAX && walk_next(&walk, &key, &row)) {
 		if (glob_match(pattern, key)) {
 			gather_add(&found, call->arena, key);
 		}
 	}
+	txn_spend(call->txn, walk.rows * (pattern.len / COMMAND_STEP_BYTES));
 	rc = walk_close(&walk, &cut);
 	if (rc != 0) {
 		return rc;

@@ -92,3 +92,12 @@ struct slice pattern_prefix(struct slice pattern, struct arena *arena)
 	}
 	return slice_of(prefix, len);
 }
+
+/* A class may be as long as a request: each key with another first byte goes through all of it. */
+#define PATTERN_SHORT 64
+
+size_t pattern_rows(struct slice pattern, size_t rows)
+{
+	size_t few = rows / (1 + pattern.len / PATTERN_SHORT);
+	return few > 0 ? few : 1;
+}

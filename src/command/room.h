@@ -70,6 +70,8 @@ struct slice number_text(int64_t value, char text[NUMBER_TEXT_MAX]);
 /* What every match begins with: the pattern up to its first special byte, unescaped, in
  * the arena. */
 struct slice pattern_prefix(struct slice pattern, struct arena *arena);
+/* Matching so many keys with it takes about as long as matching `rows` with a short one. At least 1. */
+size_t pattern_rows(struct slice pattern, size_t rows);
 
 /* ---- subcommands (subcommand.c) ---- */
 

@@ -208,12 +208,13 @@ static int scan_step(struct command_call *call, const struct scan_options *optio
 	if (rc != 0) {
 		return rc;
 	}
-	walk.rows_max = options->count;
+	walk.rows_max = pattern_rows(options->pattern, options->count);
 	while (found.bytes <= COMMAND_ANSWER_MAX && walk_next(&walk, &key, &row)) {
 		if (!options->other_type && (all || glob_match(options->pattern, key))) {
 			gather_add(&found, call->arena, key);
 		}
 	}
+	txn_spend(call->txn, walk.rows * (options->pattern.len / COMMAND_STEP_BYTES));
 	rc = walk_close(&walk, &cut);
 	if (rc == 0 && (cut || found.bytes > COMMAND_ANSWER_MAX)) {
 		rc = scan_advance(call->txn, scan, slice_of(walk.place, walk.place_len), &cursor);

@@ -83,7 +83,7 @@ static bool survey_see(struct tour *tour, struct slice row_key, const struct row
 
 bool command_survey_step(struct command_survey *survey, size_t rows)
 {
-	return tour_step(&survey->tour, rows, survey_see);
+	return tour_step(&survey->tour, pattern_rows(slice_of(survey->pattern, survey->pattern_len), rows), survey_see);
 }
 
 /* Others may have deleted or changed it since: what they wrote speaks for the time as well, and who reads it waits

@@ -372,6 +372,19 @@ static void test_scan(void)
 	end();
 }
 
+static void test_long_patterns(void)
+{
+	char class[801] = "", line[900];
+
+	begin();
+	put_keys(0, 50, 1);
+	memset(class, 'b', 800);
+	snprintf(line, sizeof(line), "SCAN 0 COUNT 50 MATCH [%s]*", class);
+	says(line, "*2\r\n$7\r\n1048577\r\n*0\r\n", "a step with a long pattern goes through fewer keys");
+	says("SCAN 0 COUNT 50 MATCH [b]*", "*2\r\n$1\r\n0\r\n*0\r\n", "than one with a short one");
+	end();
+}
+
 static void test_scan_cursors(void)
 {
 	char first[64], second[64], again[64], line[64];
@@ -536,6 +549,7 @@ int main(void)
 	test_versions();
 	test_scan();
 	test_scan_cursors();
+	test_long_patterns();
 	test_scan_over_expired();
 	test_range();
 	test_bounds();
