@@ -4,8 +4,9 @@
  * Out. What is in memory goes into the link at once, by reference. What is not is
  * read on a lane; appends behind it wait in order. A message may be dropped, as
  * the network may, but never shortened; a large one is split, each piece an
- * append of its own. A silent member is sent its whole window again at every
- * heartbeat: that is dropped while an earlier copy waits in the socket.
+ * append of its own: on a narrow link one is acknowledged, and nobody's election timer runs out, while the
+ * next is on its way. A silent member is sent its whole window again at every heartbeat: that is dropped
+ * while an earlier copy waits in the socket.
  *
  * A read may outlive the leadership that asked for it, and the end of what it read may be truncated
  * meanwhile. It fills nothing of a later term: until it is through nothing else goes to that member, and what
@@ -19,6 +20,9 @@
 
 #include "raft/member.h"
 #include "raft/replica_private.h"
+
+/* Payloads of one frame, unless one alone is longer: a quarter of a second at 2 Mbit/s. */
+#define APPEND_PIECE KIB(64)
 
 /* ---- out ---- */
 
@@ -64,7 +68,7 @@ static bool emit_run(struct replica *r, struct replica_peer *peer, struct append
 	while (count > 0) {
 		size_t piece = 0, bytes = 0;
 		while (piece < count && piece < MESSAGE_ENTRIES_MAX &&
-		       (piece == 0 || bytes + entries[piece]->len <= APPEND_PAYLOAD_MAX)) {
+		       (piece == 0 || bytes + entries[piece]->len <= APPEND_PIECE)) {
 			bytes += entries[piece++]->len;
 		}
 		if (!emit(r, peer, job, entries, piece, chain_known, chain)) {
