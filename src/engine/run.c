@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "engine/execution.h"
+#include "script/sha1.h"
 
 /* So many values of a call are tried as its id when its procedure is gone: it had no more arguments. */
 #define RECALL_VALUES 64
@@ -57,17 +58,44 @@ static int run_prepared(struct execution *x, void *arg, struct reply *reply, str
 	return rc;
 }
 
+/* EVAL is its script's EVALSHA: a client asks for that, and where the leader does not know the script (another
+ * leads now), in the next breath for this; asked again it begins anew. sha is room for the second word. */
+static const char *name_script(const struct request_command *c, struct slice *second, char sha[SHA1_HEX + 1])
+{
+	static const char *const names[][2] = {{"EVAL", "EVALSHA"}, {"EVAL_RO", "EVALSHA_RO"}};
+	const char *name = c->command->name;
+	*second = c->argc > 1 ? c->argv[1] : SLICE_NONE;
+	for (size_t i = 0; i < 2 && c->argc > 1; i++) {
+		if (strcmp(name, names[i][0]) == 0) {
+			sha1_hex(c->argv[1], sha);
+			*second = slice_of(sha, SHA1_HEX);
+			return names[i][1];
+		}
+		if (strcmp(name, names[i][1]) == 0 && c->argv[1].len == SHA1_HEX) {
+			for (size_t at = 0; at < SHA1_HEX; at++) {
+				uint8_t byte = c->argv[1].data[at];
+				sha[at] = (char)(byte >= 'A' && byte <= 'F' ? byte | 0x20 : byte);
+			}
+			*second = slice_of(sha, SHA1_HEX);
+		}
+	}
+	return name;
+}
+
 /* The name as the table spells it. Folded word by word: a queue may be long. The database stands with the
  * words, and with the kind where there are none (FLUSHDB). */
 static struct chain fold_command(struct chain hash, size_t place, enum request_kind kind, unsigned db,
 				 const struct request_command *c)
 {
 	unsigned alone = c->argc == 1 ? db << 4 : 0;
+	char sha[SHA1_HEX + 1];
+	struct slice second;
+	const char *name = name_script(c, &second, sha);
 	assert(c->argc > 0);
 	assert((kind | alone) <= UINT8_MAX);
-	hash = chain_next(hash, place, c->argc, (uint8_t)(kind | alone), slice_str(c->command->name));
+	hash = chain_next(hash, place, c->argc, (uint8_t)(kind | alone), slice_str(name));
 	for (size_t a = 1; a < c->argc; a++) {
-		hash = chain_next(hash, a, db, 0, c->argv[a]);
+		hash = chain_next(hash, a, db, 0, a == 1 ? second : c->argv[a]);
 	}
 	return hash;
 }

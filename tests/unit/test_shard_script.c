@@ -53,6 +53,27 @@ static void test_bundles(void)
 	world_close(&w);
 }
 
+static void test_script_by_its_hash(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	is_str(world_ask(&w, "ONCE i EVAL return\tredis.call('INCR',KEYS[1]) 1 k"), ":1||", "a script under an id");
+	is_str(world_ask(&w, "ONCE i EVALSHA f69399fc64ef6862cfba357027e9d89dcc18a934 1 k"), ":1||",
+	       "by its hash it is the same request");
+	world_ask(&w, "SCRIPT FLUSH");
+	is_str(world_ask(&w, "ONCE i EVALSHA F69399FC64EF6862CFBA357027E9D89DCC18A934 1 k"), ":1||",
+	       "also where the script is not known");
+	is_int(strncmp(world_ask(&w, "ONCE i EVALSHA f69399fc64ef6862cfba357027e9d89dcc18a935 1 k"),
+		       "-IDEMPOTENCY_KEY_REUSED ", 24),
+	       0, "another script is not");
+	is_int(strncmp(world_ask(&w, "ONCE j EVALSHA f69399fc64ef6862cfba357027e9d89dcc18a934 1 k"), "-NOSCRIPT ",
+		       10),
+	       0, "one that is not known is told so");
+	is_str(world_ask(&w, "ONCE j EVAL return\tredis.call('INCR',KEYS[1]) 1 k"), ":2||",
+	       "and runs, once, when its text is sent under the same id");
+	world_close(&w);
+}
+
 static void test_push_after_the_client_left(void)
 {
 	struct world w;
@@ -124,6 +145,7 @@ int main(void)
 {
 	test_bundles();
 	test_long_queue();
+	test_script_by_its_hash();
 	test_push_after_the_client_left();
 	test_whose_database();
 	return tap_done();
