@@ -2,9 +2,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/body.h"
 #include "client/channel.h"
+#include "env/env_ops.h"
 
 /* Pauses between the rounds of a search. */
 #define ROUND_MS 20
@@ -35,13 +37,14 @@ uint64_t compass_now_us(struct compass *compass)
 
 static bool address_valid(struct slice address)
 {
-	size_t colon = address.len;
-	while (colon > 0 && address.data[colon - 1] != ':') {
-		colon--;
+	char text[PROBE_ADDRESS], host[PROBE_ADDRESS];
+	unsigned port = 0;
+	if (address.len == 0 || address.len >= sizeof(text) || memchr(address.data, 0, address.len) != NULL) {
+		return false;
 	}
-	int64_t port;
-	return address.len < PROBE_ADDRESS && colon >= 2 &&
-	       slice_to_int64(slice_skip(address, colon), &port) && port >= 1 && port <= 65535;
+	memcpy(text, address.data, address.len);
+	text[address.len] = '\0';
+	return strpbrk(text, " \t/") == NULL && env_address_split(text, host, sizeof(host), &port) && port >= 1;
 }
 
 static struct probe *compass_find(const struct compass *compass, struct slice address)
@@ -71,7 +74,7 @@ static void compass_add_one(struct compass *compass, struct slice address)
 
 int compass_add(struct compass *compass, const char *servers, struct err *err)
 {
-	struct slice rest = slice_str(servers);
+	struct slice rest = slice_str(servers + strspn(servers, " "));
 	while (rest.len > 0) {
 		size_t len = 0;
 		while (len < rest.len && rest.data[len] != ',') {
@@ -84,6 +87,9 @@ int compass_add(struct compass *compass, const char *servers, struct err *err)
 		}
 		compass_add_one(compass, address);
 		rest = slice_skip(rest, len < rest.len ? len + 1 : len);
+		while (rest.len > 0 && rest.data[0] == ' ') {
+			rest = slice_skip(rest, 1);
+		}
 	}
 	if (compass->count == 0) {
 		return err_set(err, ERR_INVALID, "no server address was given");
@@ -93,7 +99,7 @@ int compass_add(struct compass *compass, const char *servers, struct err *err)
 
 void compass_learn(struct compass *compass, struct slice address)
 {
-	if (!compass->direct && address_valid(address) && memchr(address.data, 0, address.len) == NULL) {
+	if (!compass->direct && address_valid(address)) {
 		compass_add_one(compass, address);
 	}
 }

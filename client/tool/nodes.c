@@ -70,6 +70,7 @@ void nodes_explain(const char *servers)
 		char address[256], host[256];
 		unsigned port;
 		struct addrinfo *found = NULL;
+		servers += strspn(servers, " ");
 		size_t len = strcspn(servers, ",");
 		snprintf(address, sizeof(address), "%.*s", (int)len, servers);
 		servers += len + (servers[len] == ',');

@@ -743,6 +743,10 @@ static void test_open(void)
 	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "no servers are refused");
 	options.servers = "127.0.0.1:99999";
 	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "a port out of range is refused");
+	options.servers = "127.0.0.1:7401 127.0.0.1:7402";
+	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "servers without a comma between them are refused");
+	options.servers = "redis://127.0.0.1:7401";
+	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "so is what stands in front of an address elsewhere");
 	options.servers = "127.0.0.1:1";
 	options.connections = 100000;
 	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "too many connections are refused");
