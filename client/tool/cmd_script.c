@@ -34,20 +34,33 @@ const struct tally_call *script_send(struct tool *tool, const char *verb, const 
 	return tool_ask(tool, id, words, lens, count, 0);
 }
 
-void script_name(const char *dir, const char *given, char *name, size_t size)
+/* The last part of a path. */
+static void last_name(const char *path, char *name, size_t size)
 {
-	size_t len = strlen(dir);
-	while (len > 1 && dir[len - 1] == '/') {
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/') {
 		len--;
 	}
 	size_t start = len;
-	while (start > 0 && dir[start - 1] != '/') {
+	while (start > 0 && path[start - 1] != '/') {
 		start--;
 	}
+	snprintf(name, size, "%.*s", (int)(len - start), path + start);
+}
+
+void script_name(const char *dir, const char *given, char *name, size_t size)
+{
 	if (given != NULL) {
 		snprintf(name, size, "%s", given);
-	} else {
-		snprintf(name, size, "%.*s", (int)(len - start), dir + start);
+		return;
+	}
+	last_name(dir, name, size);
+	/* Elsewhere a link has the name that somebody gave it; these are nobody's. */
+	bool nameless = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+	char *whole = nameless ? realpath(dir, NULL) : NULL;
+	if (whole != NULL) {
+		last_name(whole, name, size);
+		free(whole);
 	}
 }
 

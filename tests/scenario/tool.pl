@@ -83,6 +83,7 @@ like(`$build/tally script push $src/commerce other --timeout 30s 2>&1`, qr/: com
 like_tally(0, qr/^active: other\@2: 5 procedures$/, 'asked to it does', 'script', 'push', "$src/commerce", 'other', '--replace');
 like_tally(0, qr/^active: commerce\@3: 5 procedures$/, 'and back', 'script', 'push', "$src/commerce", '--replace');
 like_tally(0, qr/^fine: commerce$/, 'script check compiles it', 'script', 'check', "$src/commerce");
+like(`b=\$(realpath '$build/tally') && cd '$src/commerce' && "\$b" script check . --timeout 30s`, qr/^fine: commerce$/, 'also from inside of its directory');
 like_tally(0, qr/^order\.flash_buy\s+writes  once=order_id/m, 'script list shows the procedures', 'script', 'list');
 like_tally(0, qr/^avail 58 · /, 'a campaign is made', 'call', 'campaign.allot', 'allot_id=a1', 'campaign=11.11', 'sku=phone-x',
 	'qty=58', 'from_ms=1', 'until_ms=1999999999999', 'per_customer=1', 'price=199900', 'pay_ttl_ms=900000');
