@@ -58,8 +58,9 @@ static int run_prepared(struct execution *x, void *arg, struct reply *reply, str
 	return rc;
 }
 
-/* EVAL is its script's EVALSHA: a client asks for that, and where the leader does not know the script (another
- * leads now), in the next breath for this; asked again it begins anew. sha is room for the second word. */
+/* EVAL is its script's EVALSHA: a client asks for that, and where the leader does not know the script
+ * (another leads now), in the next breath for this; asked again it begins anew. sha is room for the second
+ * word. */
 static const char *name_script(const struct request_command *c, struct slice *second, char sha[SHA1_HEX + 1])
 {
 	static const char *const names[][2] = {{"EVAL", "EVALSHA"}, {"EVAL_RO", "EVALSHA_RO"}};
@@ -297,8 +298,8 @@ static uint64_t script_steps(const struct shard *shard)
 	return stats.steps;
 }
 
-/* A queue of some thousand commands, each within its own bounds, took the loop for a minute: the cluster had another
- * leader meanwhile, and the client asked him the same. */
+/* A queue of some thousand commands, each within its own bounds, took the loop for a minute: the cluster had
+ * another leader meanwhile, and the client asked him the same. */
 static int run_queue(struct execution *x, struct reply *reply)
 {
 	const struct request *request = x->request;
