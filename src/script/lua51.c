@@ -25,6 +25,7 @@ size_t lua51_number_text(lua_State *L, int index, char *out)
 void lua51_push_number_text(lua_State *L, int index)
 {
 	char text[32];
+	sandbox_charge_float(L, index);
 	lua_pushlstring(L, text, lua51_number_text(L, index, text));
 }
 

@@ -7,6 +7,7 @@
 #include "command/command.h"
 #include "script/lua51.h"
 #include "script/lua_redis.h"
+#include "script/sandbox.h"
 
 /* ---- call and pcall ---- */
 
@@ -33,6 +34,7 @@ static struct slice *read_arguments(lua_State *L, int argc)
 			argv[i] = slice_str(
 				arena_printf(&m->arena, "%lld", (long long)lua_tointeger(L, i + 1)));
 		} else if (lua_type(L, i + 1) == LUA_TNUMBER) {
+			sandbox_charge_float(L, i + 1);
 			argv[i] = slice_str(arena_printf(&m->arena, "%.17g", lua_tonumber(L, i + 1)));
 		} else {
 			return NULL;

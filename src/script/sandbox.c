@@ -99,6 +99,13 @@ static int guarded_xpcall(lua_State *L)
 
 /* ---- texts without addresses ---- */
 
+void sandbox_charge_float(lua_State *L, int index)
+{
+	if (lua_type(L, index) == LUA_TNUMBER && !lua_isinteger(L, index)) {
+		budget_charge(L, SANDBOX_FLOAT_STEPS);
+	}
+}
+
 const char *sandbox_tostring(lua_State *L, int index, size_t *len)
 {
 	int type = lua_type(L, index);
@@ -116,6 +123,7 @@ const char *sandbox_tostring(lua_State *L, int index, size_t *len)
 static int safe_tostring(lua_State *L)
 {
 	luaL_checkany(L, 1);
+	sandbox_charge_float(L, 1);
 	sandbox_tostring(L, 1, NULL);
 	return 1;
 }
@@ -255,10 +263,13 @@ static int safe_rawset(lua_State *L)
 	return 1;
 }
 
-static int charged_tonumber(lua_State *L)
+/* Upvalue 1: Lua's function, which makes numbers of texts. */
+static int charged_digits(lua_State *L)
 {
-	if (lua_type(L, 1) == LUA_TSTRING) {
-		budget_charge_bytes(L, lua_rawlen(L, 1));
+	for (int i = 1; i <= lua_gettop(L) && i <= 2; i++) {
+		if (lua_type(L, i) == LUA_TSTRING) {
+			budget_charge(L, 1 + lua_rawlen(L, i) / SANDBOX_DIGITS_A_STEP);
+		}
 	}
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_insert(L, 1);
@@ -342,7 +353,7 @@ static void open_base(lua_State *L, int globals, enum sandbox_flavour flavour)
 	luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
 	copy_fields(L, lua_gettop(L), globals, as_they_are);
 	lua_getfield(L, -1, "tonumber");
-	lua_pushcclosure(L, charged_tonumber, 1);
+	lua_pushcclosure(L, charged_digits, 1);
 	lua_setfield(L, globals, "tonumber");
 	lua_pop(L, 1);
 	lua_pushvalue(L, globals);
@@ -352,6 +363,20 @@ static void open_base(lua_State *L, int globals, enum sandbox_flavour flavour)
 	lua_setfield(L, -2, "setmetatable");
 	sandbox_pairs_open(L);
 	lua_pop(L, 1);
+}
+
+/* The metatable of strings, on top of the stack. */
+static void charge_arithmetic(lua_State *L)
+{
+	static const char *const names[] = {"__add", "__sub", "__mul",  "__mod", "__pow",
+					    "__div", "__unm", "__idiv", NULL};
+	for (int i = 0; names[i] != NULL; i++) {
+		int type = lua_getfield(L, -1, names[i]);
+		assert(type == LUA_TFUNCTION);
+		lua_pushcclosure(L, charged_digits, 1);
+		lua_setfield(L, -2, names[i]);
+		(void)type;
+	}
 }
 
 /* Lua's string library sets the metatable of all strings. Ours replaces it: methods, and for
@@ -366,6 +391,8 @@ static void open_string(lua_State *L, int globals, enum sandbox_flavour flavour)
 	if (flavour == SANDBOX_PROCEDURE) {
 		lua_pop(L, 1);
 		lua_createtable(L, 0, 2);
+	} else {
+		charge_arithmetic(L);
 	}
 	lua_pushvalue(L, -3);
 	lua_setfield(L, -2, "__index");

@@ -13,6 +13,10 @@
 
 #include "script/budget.h"
 
+/* A number with a point becomes a text in half a microsecond or more, and four digits a number in 10 ns. */
+#define SANDBOX_FLOAT_STEPS 50
+#define SANDBOX_DIGITS_A_STEP 4
+
 /* So many values at most come out of a text or a list at once; Lua's own bound of the C stack is higher, but
  * not by much. */
 #define SANDBOX_VALUES_MAX 8000
@@ -36,6 +40,9 @@ void sandbox_check_table(lua_State *L, int arg);
 
 /* The text of any value, without addresses, honouring __tostring; pushes it. */
 const char *sandbox_tostring(lua_State *L, int index, size_t *len);
+/* Charges for the text of the value at index when that is a number with a point. */
+void sandbox_charge_float(lua_State *L, int index);
+
 /* The text for an error value at index: never raises, no addresses. Valid while on the stack. */
 const char *sandbox_error_text(lua_State *L, int index);
 

@@ -361,7 +361,11 @@ static int str_format(lua_State *L)
 		if (kind == 'p') {
 			return luaL_error(L, "invalid conversion '%%p' to 'format'");
 		}
+		if (kind != '\0' && strchr("aAeEfgG", kind) != NULL) {
+			budget_charge(L, 2 * SANDBOX_FLOAT_STEPS);
+		}
 		if (kind == 's' && arg <= argc) {
+			sandbox_charge_float(L, arg);
 			sandbox_tostring(L, arg, NULL);
 			lua_replace(L, arg);
 		}

@@ -75,6 +75,7 @@ static int table_concat(lua_State *L)
 			return luaL_error(L, "invalid value (at index %I) in table for 'concat'",
 					  (LUAI_UACINT)i);
 		}
+		sandbox_charge_float(L, -1);
 		budget_charge_bytes(L, lua_rawlen(L, -1) + gap_len);
 		luaL_addvalue(&out);
 		if (i == to) { /* i + 1 may overflow */

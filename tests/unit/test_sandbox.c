@@ -146,6 +146,20 @@ static void long_texts(void)
 	gives("return '<' .. (''):rep(math.maxinteger) .. '>'", "<>", "nothing, however often, is nothing");
 }
 
+static void numbers_as_texts(void)
+{
+	costs("local a = 1 / 3 for i = 1, 30000 do tostring(a) end", 1500000,
+	      "a number with a point is dear to print");
+	costs("local t = {} for i = 1, 1000 do t[i] = i + 1 / 3 end for i = 1, 30 do table.concat(t) end",
+	      1500000, "so are many in a list");
+	costs("for i = 1, 10000 do string.format('%.0f', 1 / 3) end", 1000000, "and those of a format");
+	costs("local s = '0.' .. ('3'):rep(1900) for i = 1, 3000 do local x = s + 1 end", 1400000,
+	      "many digits are dear to add");
+	costs("local s = '0.' .. ('3'):rep(1900) for i = 1, 3000 do tonumber(s) end", 1400000, "and to read");
+	gives("return tostring('10' * '2' + -'1') .. tostring('0x10' + 0) .. 1 / 4", "19160.25",
+	      "and are what they were");
+}
+
 static void chains(void)
 {
 	costs("local t = {k = 1} for i = 1, 150 do t = setmetatable({}, {__index = t}) end "
@@ -438,6 +452,7 @@ int main(void)
 	comparisons_of_nothing();
 	long_texts();
 	chains();
+	numbers_as_texts();
 	dear_between_two_looks();
 	for (int i = 0; i < 2000; i++) {
 		const char *text;
