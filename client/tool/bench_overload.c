@@ -67,13 +67,23 @@ static uint64_t peak_s(uint64_t seconds)
 	return seconds / 4 > PEAK_S ? seconds / 4 : PEAK_S;
 }
 
-/* kind: of the buyer, so that none comes twice. */
+static void put_digits(uint8_t *at, uint64_t number)
+{
+	for (size_t i = DIGITS; i > 0; i--, number /= 10) {
+		at[i - 1] = (uint8_t)('0' + number % 10);
+	}
+}
+
+/* kind: of the buyer, so that none comes twice. Not by snprintf: that took a quarter of what shops of ten times
+ * too many calls need. */
 static void overload_buy(struct overload *overload, struct tally_call *call, char text[2][64],
 			 const char *kind, uint64_t seq, unsigned timeout_ms, tally_call_cb cb)
 {
-	snprintf(text[0], sizeof(text[0]), "%s-%s%0*llu", overload->run, kind, DIGITS,
-		 (unsigned long long)seq);
-	snprintf(text[1], sizeof(text[1]), "%s%0*llu", kind, DIGITS, (unsigned long long)seq);
+	char *order = stpcpy(stpcpy(stpcpy(text[0], overload->run), "-"), kind);
+	char *customer = stpcpy(text[1], kind);
+	put_digits((uint8_t *)order, seq);
+	put_digits((uint8_t *)customer, seq);
+	order[DIGITS] = customer[DIGITS] = '\0';
 	const struct tally_arg args[] = {
 		tally_str("order_id", text[0]), tally_str("campaign", overload->campaign),
 		tally_str("sku", "phone-x"), tally_str("customer", text[1]), tally_int("qty", 1)};
@@ -111,13 +121,6 @@ static void overload_template(struct overload *overload)
 		size_t behind = out->len - 2 - DIGITS;
 		overload->order_at = words[i] == order_id ? behind : overload->order_at;
 		overload->customer_at = words[i][0] == 'f' ? behind : overload->customer_at;
-	}
-}
-
-static void put_digits(uint8_t *at, uint64_t number)
-{
-	for (size_t i = DIGITS; i > 0; i--, number /= 10) {
-		at[i - 1] = (uint8_t)('0' + number % 10);
 	}
 }
 
