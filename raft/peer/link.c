@@ -308,7 +308,6 @@ static void pong(struct link *link)
 		return;
 	}
 	struct link_batch *batch = link->pong = batch_new(link);
-	link->pong_us = env_now_us(link->env);
 	size_t begin = frame_begin(&batch->bytes, FRAME_PONG, *link->stamp_ms);
 	buf_append_u64(&batch->bytes, env_wall_ms(link->env));
 	frame_end(&batch->bytes, begin, 0);
@@ -335,12 +334,6 @@ static void data_cb(void *owner, struct slice bytes)
 	if (status != 0 && status != ERR_MORE) {
 		link->events->bad_frame(link, status);
 		link_drop(link);
-		return;
-	}
-	/* Its ping comes behind all that it sent before, and on a narrow link that takes long. */
-	bool more_comes = link->reader.partial.len > 0 && link->state == LINK_READY && !link->dialed;
-	if (more_comes && link->last_in_us - link->pong_us >= LINK_PING_MS * 1000) {
-		pong(link);
 	}
 }
 

@@ -98,7 +98,6 @@ struct link {
 	struct list full;        /* put together, and wait for the flush */
 	struct list writing;     /* batches given to env */
 	struct link_batch *pong; /* among those given to env, or NULL */
-	uint64_t pong_us;        /* when the last one was */
 	struct list spare;       /* batches for reuse */
 	unsigned spare_count;
 	size_t open_bytes; /* waiting for the flush, payloads included */

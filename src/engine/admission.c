@@ -3,6 +3,7 @@
  * is still room for the log to live (D14). */
 #include "engine/shard_private.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -92,11 +93,11 @@ static void space_run(struct env_work *work)
 	struct shard *shard = list_entry(work, struct shard, space.work);
 	struct space *space = &shard->space;
 	uint64_t store_free = 0;
-	space->status = env_free_space(shard->env, shard->config.log_dir, &space->free_bytes);
-	if (space->status == 0 && shard->config.disk == NULL) {
-		space->status = env_free_space(shard->env, shard->config.store_dir, &store_free);
-		if (space->status == 0 && store_free < space->free_bytes) {
-			space->free_bytes = store_free;
+	space->asked_status = env_free_space(shard->env, shard->config.log_dir, &space->asked_bytes);
+	if (space->asked_status == 0 && shard->config.disk == NULL) {
+		space->asked_status = env_free_space(shard->env, shard->config.store_dir, &store_free);
+		if (space->asked_status == 0 && store_free < space->asked_bytes) {
+			space->asked_bytes = store_free;
 		}
 	}
 }
@@ -119,17 +120,26 @@ static void space_judge(struct shard *shard)
 	replica_set_room(shard->replica, !low); /* as leader it hands over, if another has room */
 }
 
+static void space_take(struct shard *shard)
+{
+	struct space *space = &shard->space;
+	assert(!space->running);
+	space->status = space->asked_status;
+	space->free_bytes = space->asked_bytes;
+	space_judge(shard);
+}
+
 static void space_done(struct env_work *work)
 {
 	struct shard *shard = list_entry(work, struct shard, space.work);
 	shard->space.running = false;
-	space_judge(shard);
+	space_take(shard);
 }
 
 void admission_space_open(struct shard *shard)
 {
 	space_run(&shard->space.work);
-	space_judge(shard);
+	space_take(shard);
 	shard->space.work.run = space_run;
 	shard->space.work.done = space_done;
 }

@@ -124,8 +124,10 @@ struct yield {
 struct space {
 	struct env_work work;
 	bool running, low;
-	int status;
-	uint64_t free_bytes;
+	int asked_status; /* these two are the lane's while running */
+	uint64_t asked_bytes;
+	int status;          /* of the last time that was asked: 0, or not known */
+	uint64_t free_bytes; /* then */
 	uint64_t checked_us;
 };
 

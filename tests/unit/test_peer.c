@@ -288,6 +288,29 @@ static void test_unreached(void)
 	pair_free(pair);
 }
 
+/* What comes behind it is taken for its body: the pings, too. */
+static void test_damaged_length(void)
+{
+	struct pair *pair = pair_new(13);
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	uint64_t before = pair->ends[0].connected;
+	struct link *link = transport_link(pair->ends[0].transport, 2, FRAME_RAFT);
+	struct buf *out = link_out(link);
+	size_t begin = frame_begin(out, FRAME_PING, 1);
+	frame_end(out, begin, 0);
+	bytes_put_u32(out->data + begin + 16, KIB(512));
+	link_out_done(link);
+	link_flush(link);
+	run_ms(pair, 2500);
+	ok(pair->ends[0].connected == before + 1 &&
+		   transport_link(pair->ends[0].transport, 2, FRAME_RAFT) != NULL,
+	   "a frame whose length was damaged costs the connection, though pings trickle in behind it (%llu, %llu)",
+	   (unsigned long long)before, (unsigned long long)pair->ends[0].connected);
+	pair_free(pair);
+}
+
 /* The last line that has something to correct. */
 static void keep_line(void *owner, enum log_level level, const char *line)
 {
@@ -848,6 +871,7 @@ int main(void)
 	test_connects();
 	test_silence();
 	test_unreached();
+	test_damaged_length();
 	test_who_may_come_in();
 	test_bad_bytes();
 	test_few_words();
