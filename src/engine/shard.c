@@ -412,6 +412,14 @@ void shard_store_sizes(const struct shard *shard, struct store_sizes *sizes)
 	}
 }
 
+void shard_store_backlog(const struct shard *shard, struct store_backlog *backlog)
+{
+	*backlog = (struct store_backlog){0};
+	if (shard->store != NULL) {
+		store_backlog(shard->store, backlog);
+	}
+}
+
 struct shard_position shard_position(const struct shard *shard)
 {
 	return (struct shard_position){replica_position(shard->replica), shard->apply.index};

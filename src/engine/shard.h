@@ -102,6 +102,7 @@ struct shard_stats {
 void shard_stats(const struct shard *shard, struct shard_stats *stats);
 /* The database's; zeros before it is open. Dearer than all of shard_stats. */
 void shard_store_sizes(const struct shard *shard, struct store_sizes *sizes);
+void shard_store_backlog(const struct shard *shard, struct store_backlog *backlog);
 /* The little of it that may be asked all the time. */
 struct shard_position {
 	struct replica_position replica;

@@ -89,8 +89,8 @@ static void put_memory(struct facts *facts)
 
 static void put_persistence(struct facts *facts)
 {
-	struct store_sizes sizes;
-	shard_store_sizes(facts->node->shard, &sizes);
+	struct store_backlog backlog;
+	shard_store_backlog(facts->node->shard, &backlog);
 	put(facts, "loading", 0);
 	put(facts, "aof_enabled", 1);
 	put_text(facts, "aof_last_write_status", facts->stats.space_low ? "err" : "ok");
@@ -99,9 +99,9 @@ static void put_persistence(struct facts *facts)
 	put(facts, "log_syncs", facts->stats.replica.log_syncs);
 	put(facts, "log_sync_us_p50", facts->stats.replica.log_sync_us_p50);
 	put(facts, "log_sync_us_p99", facts->stats.replica.log_sync_us_p99);
-	put(facts, "young_files", sizes.young_files);
-	put(facts, "unmerged_bytes", sizes.unmerged_bytes);
-	put(facts, "apply_stopped", sizes.stopped);
+	put(facts, "young_files", backlog.young_files);
+	put(facts, "unmerged_bytes", backlog.unmerged_bytes);
+	put(facts, "apply_stopped", backlog.stopped);
 	put(facts, "space_low", facts->stats.space_low);
 	put(facts, "space_free_bytes", facts->stats.space_free_bytes);
 	put(facts, "space_needed_bytes", facts->stats.space_needed_bytes);

@@ -337,6 +337,12 @@ void store_sizes(struct store *store, struct store_sizes *sizes)
 		.memtable_all_bytes = property(store, "rocksdb.size-all-mem-tables"),
 		.cache_bytes = property(store, "rocksdb.block-cache-usage"),
 		.reader_bytes = property(store, "rocksdb.estimate-table-readers-mem"),
+	};
+}
+
+void store_backlog(struct store *store, struct store_backlog *backlog)
+{
+	*backlog = (struct store_backlog){
 		.young_files = young_files(store),
 		.unmerged_bytes = property(store, "rocksdb.estimate-pending-compaction-bytes"),
 		.stopped = property(store, "rocksdb.is-write-stopped") != 0,

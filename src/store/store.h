@@ -94,9 +94,14 @@ struct store_sizes {
 	uint64_t memtable_bytes;
 	uint64_t memtable_all_bytes;        /* with those that were written out and are still read */
 	uint64_t cache_bytes, reader_bytes; /* what the cache holds; what open files need beside it */
-	uint64_t young_files, unmerged_bytes; /* what merges have before them; grows where they fall behind */
-	bool stopped;                         /* applying waits for a flush or a merge */
 };
 void store_sizes(struct store *store, struct store_sizes *sizes);
+
+/* What merges have before them; grows where they fall behind. */
+struct store_backlog {
+	uint64_t young_files, unmerged_bytes;
+	bool stopped; /* applying waits for a flush or a merge */
+};
+void store_backlog(struct store *store, struct store_backlog *backlog);
 
 #endif /* STORE_STORE_H */

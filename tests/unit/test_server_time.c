@@ -312,6 +312,7 @@ static void test_usage(void)
 	buf_reset(&client.heard);
 	say(&world, &client, "INFO\r\n");
 	ok(!tells(&client, "cmdstat"), "INFO alone does not list them, as in Redis");
+	ok(tells(&client, "\r\nyoung_files:7\r\n"), "and tells how far merges are behind");
 	buf_fini(&client.heard);
 	world_close(&world);
 }

@@ -290,6 +290,23 @@ static void test_options(void)
 	}
 }
 
+static void test_backlog(void)
+{
+	struct store_backlog backlog;
+	uint64_t durable;
+	char dir[300];
+	snprintf(dir, sizeof(dir), "%s/backlog", tap_dir());
+	struct store *store = open_store(dir, NULL);
+	for (uint64_t index = 1; index <= 3; index++) {
+		apply_one(store, index);
+		store_flush(store, &durable, NULL);
+	}
+	store_backlog(store, &backlog);
+	ok(backlog.young_files == 3 && !backlog.stopped, "each flush makes a young file (%llu)",
+	   (unsigned long long)backlog.young_files);
+	store_close(store, false);
+}
+
 static void test_corruption(void)
 {
 	char dir[300], command[1000];
@@ -574,6 +591,7 @@ int main(void)
 	store_close(NULL, true);
 	test_real_disk();
 	test_options();
+	test_backlog();
 	test_small_memtable();
 	test_corruption();
 	test_rotten_file_among_others();
