@@ -24,8 +24,6 @@ static long long int_of(const struct tally_value *map, const char *key)
 struct status_report {
 	struct tool *tool;
 	struct buf json;
-	int64_t leader_commit; /* as the leader tells, -1 when it did not */
-	unsigned answered, leads;
 	bool refuses; /* some node has scripts that it does not run */
 };
 
@@ -34,8 +32,6 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	struct status_report *report = owner;
 	bool fine = call != NULL && tally_call_outcome(call) == TALLY_DONE;
 	const struct tally_value *status = fine ? tally_call_value(call) : NULL;
-	report->answered += fine;
-	report->leads += fine && strcmp(text_of(status, "role"), "leader") == 0;
 	if (report->tool->json) {
 		if (report->json.len > 1) {
 			buf_append_byte(&report->json, ',');
@@ -59,8 +55,8 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	       print_count((uint64_t)int_of(status, "requests"), requests, sizeof(requests)),
 	       print_duration((uint64_t)int_of(status, "uptime_ms"), uptime, sizeof(uptime)));
 	if (int_of(status, "space_low") != 0) {
-		printf("  disk nearly full: %lld MiB free, writes need %lld", int_of(status, "space_free_bytes") >> 20,
-		       int_of(status, "space_needed_bytes") >> 20);
+		printf("  disk nearly full: %lld MiB free, writes need %lld",
+		       int_of(status, "space_free_bytes") >> 20, int_of(status, "space_needed_bytes") >> 20);
 	}
 	long long refused = int_of(status, "scripts_refused");
 	if (refused > 0) {
@@ -84,6 +80,93 @@ static int find_nodes(struct tool *tool, struct node_list *nodes)
 	return code;
 }
 
+/* ---- what they should all say alike ---- */
+
+static const char *view_members(const struct node_view *view)
+{
+	return view->members;
+}
+static const char *view_cluster(const struct node_view *view)
+{
+	return view->cluster;
+}
+static const char *view_leader(const struct node_view *view)
+{
+	return view->leader;
+}
+
+/* Who says it first: a group is told there. */
+static size_t first_to_say(const struct node_list *nodes, const char *(*said)(const struct node_view *view),
+			   size_t at)
+{
+	size_t first = 0;
+	while (!nodes->nodes[first].answers ||
+	       strcmp(said(&nodes->nodes[first]), said(&nodes->nodes[at])) != 0) {
+		first++;
+	}
+	return first;
+}
+
+/* When not all say the same: a line of what it is about, and one for each thing that is said. For programs
+ * there is room on standard error only. */
+static bool tell_differences(const struct tool *tool, const struct node_list *nodes,
+			     const char *(*said)(const struct node_view *view), const char *about)
+{
+	FILE *out = tool->json ? stderr : stdout;
+	size_t groups = 0;
+	for (size_t i = 0; i < nodes->count; i++) {
+		groups += nodes->nodes[i].answers && first_to_say(nodes, said, i) == i;
+	}
+	if (groups < 2) {
+		return false;
+	}
+	fprintf(out, "%s%s\n", tool->json ? "tally status: " : "", about);
+	for (size_t i = 0; i < nodes->count; i++) {
+		const char *before = "  ";
+		if (!nodes->nodes[i].answers || first_to_say(nodes, said, i) != i) {
+			continue;
+		}
+		for (size_t k = i; k < nodes->count; k++) {
+			if (nodes->nodes[k].answers && first_to_say(nodes, said, k) == i) {
+				fprintf(out, "%s%s", before, nodes->nodes[k].address);
+				before = ", ";
+			}
+		}
+		fprintf(out, ": %s\n", said(&nodes->nodes[i]));
+	}
+	return true;
+}
+
+/* An exit code. */
+static int status_judge(const struct tool *tool, const struct node_list *nodes)
+{
+	size_t answer = 0;
+	size_t lead = 0;
+	for (size_t i = 0; i < nodes->count; i++) {
+		answer += nodes->nodes[i].answers;
+		lead += nodes->nodes[i].answers && nodes->nodes[i].leads;
+	}
+	if (!tool->json) {
+		printf("%zu of %zu nodes answer; ", answer, nodes->count);
+		if (lead > 1) {
+			printf("%zu lead\n", lead);
+		} else {
+			printf(lead == 1 ? "one leads\n" : "none leads\n");
+		}
+	}
+	bool strangers =
+		tell_differences(tool, nodes, view_cluster, "which cluster it is: they do not agree");
+	strangers |= tell_differences(tool, nodes, view_members,
+				      "who the members are: they do not agree, so they are no one cluster "
+				      "(the member lines must be the same on every node)");
+	tell_differences(tool, nodes, view_leader,
+			 strangers
+				 ? "who leads: they do not agree"
+				 : "who leads: they do not agree; leadership is moving, or some do not reach "
+				   "each other (peer_unreached in their logs)");
+	return strangers ? TOOL_FAILED : lead == 1 ? TOOL_DONE : TOOL_RETRY;
+}
+
 int cmd_status(struct tool *tool, int argc, char **argv)
 {
 	int status = options_only(tool, NULL, 0, argc, argv);
@@ -104,21 +187,13 @@ int cmd_status(struct tool *tool, int argc, char **argv)
 		json_out_print(&report.json);
 	} else {
 		buf_fini(&report.json);
-		printf("%u of %zu nodes answer; ", report.answered, nodes.count);
-		if (report.leads > 1) {
-			printf("%u lead: leadership is moving, or they are no one cluster (compare their member "
-			       "lines)\n",
-			       report.leads);
-		} else {
-			printf(report.leads == 1 ? "one leads\n" : "none leads\n");
-		}
-		if (report.refuses) {
-			printf("scripts that did not come back are refused: which is in those nodes' logs "
-			       "(script_refused), "
-			       "how to allow them in tallyd(8), FILES\n");
-		}
 	}
-	return report.leads == 1 ? TOOL_DONE : TOOL_RETRY;
+	status = status_judge(tool, &nodes);
+	if (report.refuses) {
+		printf("scripts that did not come back are refused: which is in those nodes' logs "
+		       "(script_refused), how to allow them in tallyd(8), FILES\n");
+	}
+	return status;
 }
 
 static void print_hash(const char *address, const struct node_hash *hash)
@@ -148,11 +223,11 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 	buf_append_byte(&json, '[');
 	for (size_t i = 0; i < nodes.count; i++) {
 		if (!tool->json) {
-			print_hash(nodes.addresses[i], &hashes[i]);
+			print_hash(nodes.nodes[i].address, &hashes[i]);
 			continue;
 		}
 		buf_append_text(&json, i > 0 ? ",{" : "{");
-		json_out_text(&json, "address", nodes.addresses[i]);
+		json_out_text(&json, "address", nodes.nodes[i].address);
 		json_out_int(&json, "index", (int64_t)hashes[i].index);
 		json_out_text(&json, "hash", hashes[i].text);
 		buf_append_byte(&json, '}');

@@ -7,6 +7,8 @@
 #include "client/tool/commands.h"
 #include "client/tool/options.h"
 
+const char tool_servers_default[] = "127.0.0.1:7401,127.0.0.1:7402,127.0.0.1:7403";
+
 const struct tool_command tool_commands[] = {
 	{"status", "", "Who leads, how far each node is", cmd_status},
 	{"get", "KEY", "Print the value of a key", cmd_get},
@@ -152,8 +154,7 @@ int main(int argc, char **argv)
 	put_words_first(argv, leading, words);
 	const char *servers = getenv("TALLY_SERVERS");
 	struct tool tool = {.name = command->name,
-			    .servers = servers != NULL ? servers
-						       : "127.0.0.1:7401,127.0.0.1:7402,127.0.0.1:7403",
+			    .servers = servers != NULL ? servers : tool_servers_default,
 			    .timeout_ms = 5000};
 	int code = command->run(&tool, argc - 1 - words, argv + 1 + words);
 	tool_close(&tool);

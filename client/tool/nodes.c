@@ -1,5 +1,6 @@
 #include "client/tool/nodes.h"
 
+#include <assert.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,55 +26,159 @@ static void node_ask(const char *address, const char *const *words, size_t count
 	tally_sync_close(sync);
 }
 
-static void find_visit(void *owner, const char *address, const struct tally_call *call)
-{
-	struct node_list *nodes = owner;
-	if (call == NULL || tally_call_outcome(call) != TALLY_DONE) {
-		return;
-	}
-	const struct tally_value *members = tally_value_get(tally_call_value(call), "members");
-	nodes->leader_id = (uint64_t)tally_value_int(tally_value_get(tally_call_value(call), "leader"), 0);
-	for (size_t i = 0; i < tally_value_count(members) && nodes->count < NODES_MAX; i++) {
-		const struct tally_value *member = tally_value_at(members, i);
-		const char *client = tally_value_text(tally_value_get(member, "client"), NULL);
-		if (client != NULL && strlen(client) < sizeof(nodes->addresses[0])) {
-			nodes->ids[nodes->count] =
-				(uint64_t)tally_value_int(tally_value_get(member, "id"), 0);
-			snprintf(nodes->addresses[nodes->count++], sizeof(nodes->addresses[0]), "%s", client);
-		}
-	}
-}
-
 static unsigned node_timeout_ms(const struct tool *tool)
 {
 	return tool->timeout_ms < NODE_MS_MAX ? (unsigned)tool->timeout_ms : NODE_MS_MAX;
 }
 
+/* ---- whom there is ---- */
+
+/* The next of "host:port, host:port"; false behind the last. */
+static bool next_server(const char **servers, char *address, size_t size)
+{
+	*servers += strspn(*servers, " ");
+	size_t len = strcspn(*servers, ",");
+	snprintf(address, size, "%.*s", (int)len, *servers);
+	*servers += len + ((*servers)[len] == ',');
+	return len > 0;
+}
+
+static struct node_view *list_find(struct node_list *nodes, const char *address)
+{
+	for (size_t i = 0; i < nodes->count; i++) {
+		if (strcmp(nodes->nodes[i].address, address) == 0) {
+			return &nodes->nodes[i];
+		}
+	}
+	return NULL;
+}
+
+static void list_add(struct node_list *nodes, const char *address)
+{
+	if (list_find(nodes, address) == NULL && nodes->count < NODES_MAX && *address != '\0' &&
+	    strlen(address) < sizeof(nodes->nodes[0].address)) {
+		struct node_view *view = &nodes->nodes[nodes->count++];
+		*view = (struct node_view){0};
+		strcpy(view->address, address);
+	}
+}
+
+static const char *text_of(const struct tally_value *map, const char *key)
+{
+	const char *text = tally_value_text(tally_value_get(map, key), NULL);
+	return text != NULL ? text : "";
+}
+
+static long long int_of(const struct tally_value *map, const char *key)
+{
+	return (long long)tally_value_int(tally_value_get(map, key), 0);
+}
+
+static void view_fill(struct node_view *view, const struct tally_value *status)
+{
+	view->answers = true;
+	view->leads = strcmp(text_of(status, "role"), "leader") == 0;
+	snprintf(view->incarnation, sizeof(view->incarnation), "%s", text_of(status, "incarnation"));
+	snprintf(view->cluster, sizeof(view->cluster), "%s (%s)", text_of(status, "cluster"),
+		 text_of(status, "cluster_id"));
+	if (int_of(status, "leader") == 0) {
+		snprintf(view->leader, sizeof(view->leader), "nobody in term %lld", int_of(status, "term"));
+	} else {
+		snprintf(view->leader, sizeof(view->leader), "node %lld in term %lld",
+			 int_of(status, "leader"), int_of(status, "term"));
+	}
+}
+
+static const struct tally_value *member_after(const struct tally_value *members,
+					      const struct tally_value *last)
+{
+	const struct tally_value *next = NULL;
+	long long last_id = last != NULL ? int_of(last, "id") : 0;
+	for (size_t i = 0; i < tally_value_count(members); i++) {
+		const struct tally_value *member = tally_value_at(members, i);
+		if (int_of(member, "id") > last_id &&
+		    (next == NULL || int_of(member, "id") < int_of(next, "id"))) {
+			next = member;
+		}
+	}
+	return next;
+}
+
+static void find_visit(void *owner, const char *address, const struct tally_call *call)
+{
+	struct node_list *nodes = owner;
+	struct node_view *view = list_find(nodes, address);
+	assert(view != NULL);
+	if (call == NULL || tally_call_outcome(call) != TALLY_DONE) {
+		return;
+	}
+	const struct tally_value *status = tally_call_value(call);
+	const struct tally_value *members = tally_value_get(status, "members");
+	size_t len = 0;
+	view_fill(view, status);
+	/* By their ids: the order of the member lines may differ. */
+	for (const struct tally_value *member = NULL; (member = member_after(members, member)) != NULL;) {
+		if (len < sizeof(view->members)) {
+			len += (size_t)snprintf(view->members + len, sizeof(view->members) - len,
+						"%s%lld=%s,%s", len > 0 ? " " : "", int_of(member, "id"),
+						text_of(member, "peer"), text_of(member, "client"));
+		}
+		/* Itself it is here, though another may be where it believes to be: those who know tell. */
+		if (int_of(member, "id") != int_of(status, "node")) {
+			list_add(nodes, text_of(member, "client"));
+		}
+	}
+}
+
+/* Asks the one there; takes it away again when an earlier one is the same node. True when it stays. */
+static bool find_at(struct tool *tool, struct node_list *nodes, size_t at)
+{
+	static const char *const words[] = {"TALLY", "STATUS"};
+	struct node_view *view = &nodes->nodes[at];
+	node_ask(view->address, words, 2, node_timeout_ms(tool), find_visit, nodes);
+	for (size_t i = 0; i < at; i++) {
+		if (*view->incarnation != '\0' &&
+		    strcmp(nodes->nodes[i].incarnation, view->incarnation) == 0) {
+			nodes->count--;
+			memmove(view, view + 1, (nodes->count - at) * sizeof(*view));
+			return false;
+		}
+	}
+	return true;
+}
+
 bool nodes_find(struct tool *tool, struct node_list *nodes)
 {
-	const char *const words[] = {"TALLY", "STATUS"};
 	const char *rest = tool->servers;
-	memset(nodes, 0, sizeof(*nodes));
-	while (*rest != '\0' && nodes->count == 0) {
-		char address[128];
-		size_t len = strcspn(rest, ",");
-		snprintf(address, sizeof(address), "%.*s", (int)len, rest);
-		rest += len + (rest[len] == ',');
-		node_ask(address, words, 2, node_timeout_ms(tool), find_visit, nodes);
+	char address[sizeof(nodes->nodes[0].address)];
+	bool guessed = rest == tool_servers_default;
+	bool any = false;
+	size_t at = 0;
+	nodes->count = 0;
+	while (!any && next_server(&rest, address, sizeof(address))) {
+		nodes->count = guessed ? 0 : nodes->count;
+		list_add(nodes, address);
+		if (guessed) {
+			find_at(tool, nodes, 0);
+			any = nodes->nodes[0].answers;
+			at = 1;
+		}
 	}
-	return nodes->count > 0;
+	while (at < nodes->count) {
+		if (find_at(tool, nodes, at)) {
+			any = any || nodes->nodes[at].answers;
+			at++;
+		}
+	}
+	return any;
 }
 
 void nodes_explain(const char *servers)
 {
-	while (*servers != '\0') {
-		char address[256], host[256];
+	char address[256], host[256];
+	while (next_server(&servers, address, sizeof(address))) {
 		unsigned port;
 		struct addrinfo *found = NULL;
-		servers += strspn(servers, " ");
-		size_t len = strcspn(servers, ",");
-		snprintf(address, sizeof(address), "%.*s", (int)len, servers);
-		servers += len + (servers[len] == ',');
 		int status = env_address_split(address, host, sizeof(host), &port)
 				     ? getaddrinfo(host, NULL, NULL, &found)
 				     : 0;
@@ -89,7 +194,12 @@ void nodes_ask(struct tool *tool, const struct node_list *nodes, const char *con
 	       void (*visit)(void *owner, const char *address, const struct tally_call *call), void *owner)
 {
 	for (size_t i = 0; i < nodes->count; i++) {
-		node_ask(nodes->addresses[i], words, count, node_timeout_ms(tool), visit, owner);
+		const struct node_view *view = &nodes->nodes[i];
+		if (view->answers) {
+			node_ask(view->address, words, count, node_timeout_ms(tool), visit, owner);
+		} else {
+			visit(owner, view->address, NULL);
+		}
 	}
 }
 
@@ -130,7 +240,7 @@ bool nodes_hash(const struct node_list *nodes, unsigned timeout_ms, struct node_
 		bool all_answer = true;
 		for (size_t i = 0; i < nodes->count; i++) {
 			hashes[i] = (struct node_hash){0};
-			hash_ask(nodes->addresses[i], timeout_ms, &hashes[i]);
+			hash_ask(nodes->nodes[i].address, timeout_ms, &hashes[i]);
 			all_answer = all_answer && hashes[i].text[0] != '\0';
 			same_index = same_index && hashes[i].index == hashes[0].index;
 			equal = equal && strcmp(hashes[i].text, hashes[0].text) == 0;

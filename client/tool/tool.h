@@ -37,6 +37,7 @@ struct tool_command {
 	const char *summary;
 	int (*run)(struct tool *tool, int argc, char **argv); /* argv without the name's words */
 };
+extern const char tool_servers_default[];
 extern const struct tool_command tool_commands[];
 extern const size_t tool_command_count;
 const struct tool_command *tool_command_find(const char *name);

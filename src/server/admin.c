@@ -67,12 +67,15 @@ static void put_who(struct reply *reply, const struct node *node, const struct s
 	enum shard_role role = shard_role(node->shard, &leader_id);
 	leader_id = role == SHARD_LEADS ? node->config.id : role == SHARD_FOLLOWS ? leader_id : 0;
 	const struct node_member *leader = node_member_find(node, leader_id);
+	char incarnation[24];
 	snprintf(id, sizeof id, "%016" PRIx64, node->config.cluster_id);
+	snprintf(incarnation, sizeof incarnation, "%016" PRIx64, node->identity.incarnation);
 	put_int(reply, "node", node->config.id);
 	put_str(reply, "name", node->config.name);
 	put_str(reply, "version", VERSION_TALLY);
 	put_str(reply, "cluster", node->config.cluster);
 	put_str(reply, "cluster_id", id);
+	put_str(reply, "incarnation", incarnation);
 	put_str(reply, "role", role == SHARD_LEADS ? "leader" : role_word(stats->replica.role));
 	put_int(reply, "open", role != SHARD_UNKNOWN);
 	put_int(reply, "term", stats->replica.term);
@@ -119,7 +122,7 @@ static void put_work(struct reply *reply, const struct node *node, const struct 
 	put_int(reply, "scripts_refused", stats->script.refused);
 }
 
-#define WHO_PAIRS 10
+#define WHO_PAIRS 11
 #define LOG_PAIRS 15
 #define WORK_PAIRS 13
 

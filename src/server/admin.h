@@ -5,7 +5,8 @@
  *
  * Who it is:
  *   - node: its id; name: "n1"; version: "0.1.0"
- *   - cluster: "tally"; cluster_id: sixteen hexadecimal digits
+ *   - cluster: "tally"; cluster_id: sixteen hexadecimal digits, which follow from the name
+ *   - incarnation: sixteen hexadecimal digits of this directory: who has the same is the same node
  *   - role: "leader", "follower" or "candidate"; term
  *   - open: 1 when requests are taken (it leads, or passes them on to a leader it knows), else 0
  *   - leader: its id, 0 when unknown; leader_client: "host:port" of its client port, "" when unknown
