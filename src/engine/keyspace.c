@@ -65,15 +65,14 @@ static void count_begin(struct shard *shard)
 bool shard_keyspace(struct shard *shard, struct census_count counts[CENSUS_DATABASES], uint64_t *age_ms)
 {
 	struct keyspace *keyspace = &shard->keyspace;
-	uint64_t now_us = env_now_us(shard->env);
-	if (keyspace->census == NULL && now_us >= keyspace->next_us && shard->surveys.lane != NULL) {
+	if (keyspace->census == NULL && env_now_us(shard->env) >= keyspace->next_us && shard->surveys.lane != NULL) {
 		count_begin(shard);
 	}
 	if (!keyspace->known) {
 		return false;
 	}
 	memcpy(counts, keyspace->counts, sizeof keyspace->counts);
-	*age_ms = (now_us - keyspace->as_of_us) / 1000;
+	*age_ms = (env_now_us(shard->env) - keyspace->as_of_us) / 1000;
 	return true;
 }
 
