@@ -68,7 +68,7 @@ bool command_in_category(const struct command *command, struct slice category);
 /* The at-th of all categories in Redis' order, NULL behind the last. */
 const char *command_category(size_t at);
 /* What it does to the key at argv[at], as COMMAND GETKEYSANDFLAGS tells: "RW access update". */
-const char *command_key_flags(const struct command *command, size_t at);
+const char *command_key_flags(const struct command *command, const struct slice *argv, size_t argc, size_t at);
 /* Runs it in call->txn. */
 int command_run(struct command_call *call);
 

@@ -298,16 +298,46 @@ static void put_key_specs(struct reply *reply, const char *name)
 	}
 }
 
-const char *command_key_flags(const struct command *command, size_t at)
+static const char *set_flags(const struct slice *argv, size_t argc)
 {
-	const char *flags = NULL;
+	for (size_t i = 3; i < argc; i++) {
+		if (slice_is_word(argv[i], "GET")) {
+			return "RW access update";
+		}
+	}
+	return "OW update";
+}
 
+static const char *bitfield_flags(const struct slice *argv, size_t argc)
+{
+	for (size_t i = 2; i < argc; i++) {
+		if (slice_is_word(argv[i], "GET") && i + 2 < argc) {
+			i += 2;
+		} else if (slice_is_word(argv[i], "OVERFLOW") && i + 1 < argc) {
+			i++;
+		} else {
+			return "RW access update";
+		}
+	}
+	return "RO access";
+}
+
+const char *command_key_flags(const struct command *command, const struct slice *argv, size_t argc, size_t at)
+{
+	const char *flags = "RO"; /* OBJECT, and what is ours */
+
+	if (strcmp(command->name, "SET") == 0) {
+		return set_flags(argv, argc);
+	}
+	if (strcmp(command->name, "BITFIELD") == 0) {
+		return bitfield_flags(argv, argc);
+	}
 	for (size_t i = 0; i < COUNT(key_specs); i++) {
 		if (strcmp(key_specs[i].command, command->name) == 0 && (size_t)key_specs[i].index <= at) {
 			flags = key_specs[i].flags;
 		}
 	}
-	return flags == NULL ? "RO" : flags; /* OBJECT, and what is ours */
+	return flags;
 }
 
 /* ---- the whole ---- */

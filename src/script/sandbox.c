@@ -116,7 +116,8 @@ const char *sandbox_tostring(lua_State *L, int index, size_t *len)
 		lua_pop(L, 1);
 		return luaL_tolstring(L, index, len);
 	}
-	lua_pushstring(L, luaL_typename(L, index));
+	bool null = type == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == NULL; /* cjson.null */
+	lua_pushstring(L, null ? "userdata: (nil)" : luaL_typename(L, index));
 	return lua_tolstring(L, -1, len);
 }
 

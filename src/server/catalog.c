@@ -244,7 +244,8 @@ static void getkeys(struct local_call *call, bool flags)
 		}
 		reply_bulk(call->reply, argv[keys.first + i * keys.step]);
 		if (flags) {
-			put_key_flags(call->reply, command_key_flags(command, keys.first + i * keys.step));
+			put_key_flags(call->reply,
+				      command_key_flags(command, argv, argc, keys.first + i * keys.step));
 		}
 	}
 }
