@@ -35,13 +35,13 @@ static void call_note_doubt(struct call *call)
 	}
 }
 
-static void call_end(struct call *call, enum outcome outcome)
+static void call_end_at(struct call *call, enum outcome outcome, uint64_t now_us)
 {
 	assert(call->state != CALL_ENDED);
 	struct tally *tally = call->tally;
 	call->outcome = (uint8_t)outcome;
 	call->state = CALL_ENDED;
-	call->ended_us = env_now_us(tally->env);
+	call->ended_us = now_us;
 	call->arena = &tally->arena;
 	wheel_remove(&call->due);
 	call_unqueue(call);
@@ -57,6 +57,11 @@ static void call_end(struct call *call, enum outcome outcome)
 	call->cb((struct tally_call *)call);
 	/* The struct is the caller's again and may already hold another call. */
 	arena_reset(&tally->arena);
+}
+
+static void call_end(struct call *call, enum outcome outcome)
+{
+	call_end_at(call, outcome, env_now_us(call->tally->env));
 }
 
 /* No answer that could be told: the deadline came, or the client closes. */
@@ -282,10 +287,16 @@ void call_lost(struct call *call)
 	call_end_unanswered(call, "the connection was lost before the answer came");
 }
 
+void call_end_unsent(struct call *call, uint64_t now_us)
+{
+	assert(call->unsent);
+	call_end_at(call, (enum outcome)call->outcome, now_us);
+}
+
 void call_cancel(struct call *call)
 {
 	if (call->unsent) {
-		call_end(call, (enum outcome)call->outcome);
+		call_end_unsent(call, env_now_us(call->tally->env));
 		return;
 	}
 	call_end_unanswered(call, "the client was closed");

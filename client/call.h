@@ -94,6 +94,8 @@ void call_answered(struct call *call, struct slice attribute, struct slice reply
 void call_lost(struct call *call);
 /* The time in its wheel node has come: end of a rest, or the deadline. */
 void call_due(struct call *call, uint64_t now_us);
+/* The moment of one that is not sent has come. */
+void call_end_unsent(struct call *call, uint64_t now_us);
 /* The client closes. */
 void call_cancel(struct call *call);
 

@@ -9,6 +9,9 @@
 
 /* Room for the values of an ordinary reply. */
 #define ARENA_BYTES KIB(16)
+/* A crowd that is told "later" in one go has its latencies from one look at the clock for so many calls: that look
+ * costs as much as the rest. */
+#define CALLS_A_CLOCK 16
 
 uint64_t client_jitter_ms(struct tally *tally, uint64_t ms)
 {
@@ -52,8 +55,11 @@ static void client_soon_cb(struct env_timer *timer)
 	struct list now;
 	list_init(&now);
 	list_splice(&now, &tally->unsent);
+	uint64_t now_us = 0;
+	size_t ended = 0;
 	for (struct list *link = list_pop(&now); link != NULL; link = list_pop(&now)) {
-		call_cancel(list_entry(link, struct call, link));
+		now_us = ended++ % CALLS_A_CLOCK == 0 ? env_now_us(tally->env) : now_us;
+		call_end_unsent(list_entry(link, struct call, link), now_us);
 	}
 	if (tally->closing) {
 		client_wake(tally);

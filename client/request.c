@@ -123,6 +123,9 @@ bool request_counts(struct call *call, const void *words, size_t count, size_t e
 
 void request_make(struct call *call, struct slice id, const struct slice *words, size_t count)
 {
+	if (call->unsent) {
+		return;
+	}
 	struct extent extent = {0};
 	for (size_t i = 0; i < count; i++) {
 		extent_add(&extent, words[i].data, words[i].len);
@@ -169,6 +172,9 @@ static void extent_add_argument(struct extent *extent, const struct tally_arg *a
 void request_make_call(struct call *call, struct slice id, const char *procedure,
 		       const struct tally_arg *args, size_t arg_count)
 {
+	if (call->unsent) {
+		return;
+	}
 	struct extent extent = {0};
 	size_t procedure_len = procedure != NULL ? strlen(procedure) : 1;
 	extent_add(&extent, "CALL", 4);

@@ -21,8 +21,7 @@ struct openloop {
 	uint64_t rate;          /* a second; 0: silence */
 	uint64_t since_us, due; /* since the rate was set */
 	uint64_t seq, held;
-	uint64_t ticked_us;
-	struct histogram late; /* how much later than it should each tick came: no latency is known better */
+	struct histogram late; /* at each tick, how long ago what is asked first was due: no latency is known better */
 	struct env_timer tick;
 };
 

@@ -13,7 +13,6 @@ struct shops_slot {
 	struct tally_call call;
 	struct shops *shops;
 	struct shops_slot *next; /* while free */
-	char text[2][64];        /* room for ids of the request */
 };
 struct shops {
 	struct openloop loop; /* env, answered, owner are set */
