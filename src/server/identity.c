@@ -299,3 +299,17 @@ void identity_close(struct identity *identity)
 		identity->lock = NULL;
 	}
 }
+
+bool identity_is_gone(struct env *env, const char *dir)
+{
+	char path[PATH_BYTES];
+	struct env_file *file;
+	if (name_path(path, dir, "identity", NULL) != 0) {
+		return false;
+	}
+	int status = env_file_open(env, path, ENV_FILE_READ, &file);
+	if (status == 0) {
+		env_file_close(file);
+	}
+	return status == ERR_NOT_FOUND;
+}

@@ -29,5 +29,8 @@ struct identity {
 int identity_open(struct env *env, const char *dir, uint64_t cluster_id, uint64_t node_id, bool bootstrap,
 		  struct identity *identity, struct err *err);
 void identity_close(struct identity *identity);
+/* Whether it was there and is not any more: the directory was removed or emptied, or what was mounted there is not.
+ * Blocking; for the last line of a node. */
+bool identity_is_gone(struct env *env, const char *dir);
 
 #endif /* SERVER_IDENTITY_H */

@@ -59,6 +59,15 @@ static void node_forwarded_cb(void *owner, uint64_t from_id, uint64_t token, str
 static void node_truth_lost_cb(void *owner, const char *line)
 {
 	struct node *node = owner;
+	struct err gone = {0};
+	if (identity_is_gone(node->env, node->config.dir)) {
+		log_event(node->log, LOG_ERROR, "dir_gone", "reason=\"%s\"", line);
+		err_set(&gone, ERR_NOT_FOUND,
+			"%s is gone: it was removed, or its disk unmounted, while the node ran; mount it and start "
+			"again; if it was removed, this member has lost its memory",
+			node->config.dir);
+		line = gone.text;
+	}
 	if (node->on_stopped == NULL) {
 		fatal("%s", line);
 	}

@@ -1,6 +1,6 @@
 #!/usr/bin/env perl
 # One node on a disk that is too small, whose reserve is smaller than what the database writes at once:
-# the log still finds room, the database does not.
+# the log still finds room, the database does not. In the end the disk is taken away under it.
 use strict;
 use warnings;
 use FindBin;
@@ -34,4 +34,12 @@ is(scalar(() = Cluster::read_from($c->logfile(1), 0) =~ /apply_waits/g), 1, 'the
 is(system('nsenter', '-t', $c->pid(1), '-m', '-r', 'mount', '-o', 'remount,size=300m', $c->{dir}), 0, 'the disk grows');
 ok(Cluster::wait_for(sub { $c->client(1)->cmd('SET', 'back', 'v') eq 'OK' }), 'and writes are taken again');
 is($c->client(1)->cmd('GET', "k$written"), $value, 'what was acknowledged last is there');
+is(system('nsenter', '-t', $c->pid(1), '-m', '-r', 'umount', '-l', $c->{dir}), 0, 'the disk is taken away');
+my $ended = Cluster::wait_for(sub {
+	eval { $c->client(1, timeout => 5)->cmd('SET', 'gone', $value) };
+	return $c->reap(1);
+});
+like(Cluster::read_from($c->logfile(1), 0), qr/^fatal: \Q@{[$c->dir(1)]}\E is gone: it was removed, or its disk unmounted, while the node ran; mount it /m,
+	'the node ends, and says that its directory is gone');
+is($ended && $c->{status}{1} >> 8, 1, 'with status 1');
 done_testing;
