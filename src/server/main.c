@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@ enum { EXIT_START = 1, EXIT_SETTINGS = 2 };
 /* Descriptors beside those of clients: log, database, peers, and what libraries open. */
 #define OTHER_FILES 512
 #define FEWEST_FILES 128
+/* Lanes, alarm, RocksDB's, the resolver's four; these and some in reserve. */
+#define FEWEST_THREADS 24
 
 struct daemon {
 	struct env *env;
@@ -130,6 +133,38 @@ static bool make_room_for_files(struct node_config *config)
 			(unsigned long long)files.rlim_cur, (unsigned long long)config->max_clients);
 	}
 	return true;
+}
+
+static void *wait_for_others(void *gate)
+{
+	pthread_mutex_lock(gate);
+	pthread_mutex_unlock(gate);
+	return NULL;
+}
+
+/* The libraries end the process where they cannot make one, at the start or, resolving a name, later: nobody
+ * is told what to raise. So as many as are needed are made once, all at a time. */
+static bool make_room_for_threads(void)
+{
+	pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t threads[FEWEST_THREADS];
+	int made = 0;
+	pthread_mutex_lock(&gate);
+	while (made < FEWEST_THREADS && pthread_create(&threads[made], NULL, wait_for_others, &gate) == 0) {
+		made++;
+	}
+	pthread_mutex_unlock(&gate);
+	for (int i = 0; i < made; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	if (made < FEWEST_THREADS) {
+		fprintf(stderr,
+			"tallyd: only %d threads can be made (ulimit -u, TasksMax of systemd, pids.max of a "
+			"container); "
+			"at least %d are needed\n",
+			made, FEWEST_THREADS);
+	}
+	return made == FEWEST_THREADS;
 }
 
 /* An existing data directory must be ours; others are kept out of it. */
@@ -247,7 +282,7 @@ int main(int argc, char **argv)
 	}
 	harden(&config);
 	keep_memory();
-	if (!make_room_for_files(&config) || !close_directory(config.dir)) {
+	if (!make_room_for_files(&config) || !make_room_for_threads() || !close_directory(config.dir)) {
 		return EXIT_START;
 	}
 	config.process_id = (uint64_t)getpid();

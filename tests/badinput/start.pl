@@ -207,6 +207,17 @@ SKIP: {
 # ---- surroundings (row 108) ----
 
 refused('surroundings: 16 descriptors', 1, qr/ulimit -n/, 'sh', '-c', 'ulimit -n 16; exec "$@"', 'sh', $tallyd, alone(dir()));
+SKIP: {
+	# Root has no such limit; a user of whom nothing else runs has it to itself.
+	my $own = tempdir('tally-start-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+	my @user = ('setpriv', '--reuid', 64321, '--clear-groups');
+	skip 'only root can be another user', 4 if !$root || !chown(64321, -1, $own) || system(@user, 'test', '-x', $tallyd) != 0;
+	for my $threads (1, 5, 12) {
+		refused("surroundings: $threads threads", 1, qr/only \d+ threads can be made \(ulimit -u, .*\); at least 24 are needed$/, @user,
+			'prlimit', "--nproc=$threads", $tallyd, alone("$own/d"));
+	}
+	starts('surroundings: 25 threads', @user, 'prlimit', '--nproc=25', $tallyd, alone("$own/d"));
+}
 starts('surroundings: an odd LANG and no HOME', 'env', '-i', 'LANG=xx_YY.NOPE', 'LC_ALL=C.UTF-8', $tallyd, alone(dir()));
 starts('surroundings: TZ of nowhere', 'env', 'TZ=Nowhere/Land', $tallyd, alone(dir()));
 starts('surroundings: standard input and output closed', 'sh', '-c', 'exec "$@" <&- >&-', 'sh', $tallyd, alone(dir()));
