@@ -75,7 +75,7 @@ static int script_told(struct tool *tool, const struct tally_call *call, const c
 		if (tool->json || reason == NULL) {
 			return tool_refused(tool, call);
 		}
-		printf("%s: %s\n", tally_call_code(call), reason);
+		fprintf(stderr, "%s: %s\n", tally_call_code(call), reason);
 		return tool_exit_of(tally_call_outcome(call));
 	}
 	const struct tally_value *value = tally_call_value(call);

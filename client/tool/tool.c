@@ -75,7 +75,7 @@ static void print_last_answer(const char *name)
 {
 	enum code code = code_find(slice_str(name));
 	if (code != CODE_NONE && code != CODE_DEADLINE_PASSED && code != CODE_OUTCOME_UNKNOWN) {
-		printf(" · the last one was %s: %s", name, code_text(code));
+		fprintf(stderr, " · the last one was %s: %s", name, code_text(code));
 	}
 }
 
@@ -98,17 +98,17 @@ int tool_refused(const struct tool *tool, const struct tally_call *call)
 	}
 	if (details == NULL) {
 		const char *message = tally_call_message(call);
-		printf("%s: %s", tally_outcome_name(outcome), message);
+		fprintf(stderr, "%s: %s", tally_outcome_name(outcome), message);
 		print_last_answer(tally_call_code(call));
-		printf(" · %s\n", tool_effect(outcome));
+		fprintf(stderr, " · %s\n", tool_effect(outcome));
 		if (strstr(message, "no node was reached") != NULL) {
-			printf("asked: %s (--servers, $TALLY_SERVERS)\n", tool->servers);
+			fprintf(stderr, "asked: %s (--servers, $TALLY_SERVERS)\n", tool->servers);
 			nodes_explain(tool->servers);
 		}
 	} else {
-		printf("%s: %s", tally_outcome_name(outcome), tally_call_code(call));
-		print_details(stdout, details);
-		printf(" · %s\n", tool_effect(outcome));
+		fprintf(stderr, "%s: %s", tally_outcome_name(outcome), tally_call_code(call));
+		print_details(stderr, details);
+		fprintf(stderr, " · %s\n", tool_effect(outcome));
 	}
 	return tool_exit_of(outcome);
 }

@@ -31,9 +31,10 @@ sub run {
 	return ($? >> 8, $text);
 }
 sub tally { return run("$build/tally", @_, '--timeout', '30s') }
+# What it prints, and what it says on standard error.
 sub like_tally {
 	my ($code, $pattern, $name, @words) = @_;
-	my ($got, $text) = tally(@words);
+	my ($got, $text) = run('sh', '-c', 'exec "$0" "$@" 2>&1', "$build/tally", @words, '--timeout', '30s');
 	ok($got == $code && $text =~ $pattern, $name) or diag("exit $got: $text");
 }
 
@@ -67,6 +68,8 @@ open my $capacity, '-|', "$build/tally", 'bench', 'flash', '--local', '1', '--se
 like_tally(0, qr/^done in /, 'set says how long it took', 'set', 'word', 'hello world');
 like_tally(0, qr/^hello world$/, 'get prints the bytes as they are', 'get', 'word');
 like_tally(0, qr/^word\thello world$/m, 'range prints keys and values', 'range', 'w');
+is_deeply([run('sh', '-c', "'$build/tally' get word --servers 127.0.0.1:1 --timeout 100ms 2>/dev/null")], [5, ''],
+	'what failed is no value: it is told on standard error');
 like_tally(0, qr/^1 removed$/, 'del counts', 'del', 'word', 'nothing');
 my ($code, $text) = run('sh', '-c', "'$build/tally' set kept value && '$build/tally' set kept - 2>&1 < /; '$build/tally' get kept");
 like($text, qr/^tally set: cannot read standard input: .*\nvalue\z/m, 'standard input that cannot be read is no empty value');
@@ -114,7 +117,7 @@ for my $command ('get x', 'status', 'hash') {
 	is_deeply([$? >> 8, $said], [2, qq(tally $name: --servers: "foo" is not host:port\n)], "addresses that make no sense are exit 2: $name");
 }
 my ($mute, $address) = mute_leader();
-($code, $text) = run("$build/tally", 'set', 'x', 'y', '--servers', $address, '--timeout', '500ms');
+($code, $text) = run('sh', '-c', "'$build/tally' set x y --servers $address --timeout 500ms 2>&1");
 ok($code == 6 && $text =~ /^unknown: .* it may have happened; ask again with the same id$/, 'a write that is never answered is exit 6')
 	or diag("exit $code: $text");
 kill 'KILL', $mute;
@@ -125,7 +128,7 @@ like(`$build/tally --nodes n1:7401 status 2>&1`, qr/^tally: --nodes is no flag o
 like(`$build/tally --json foo 2>&1`, qr/^tally: "foo" is no command; /, 'one that all know is not');
 like(`$build/tally -h`, qr/^usage: tally COMMAND/, '-h helps');
 like(`$build/tally help bench kv`, qr/^usage: tally bench kv /, 'and so does help in front of a command');
-like(`$build/tally get k --servers 127.0.0.1:1 --timeout 200ms`, qr/^retry: .* no node was reached .*\nasked: 127\.0\.0\.1:1 /,
+like(`$build/tally get k --servers 127.0.0.1:1 --timeout 200ms 2>&1`, qr/^retry: .* no node was reached .*\nasked: 127\.0\.0\.1:1 /,
 	'when nobody answers it says whom it asked');
 like(`$build/tally get k --servers 127.0.0.1:1,two..dots:1 --timeout 200ms 2>&1`, qr/^the name "two\.\.dots" leads nowhere: \w.*\n(?!the name)/m,
 	'and which of the names is none');
@@ -143,24 +146,29 @@ like((run("$build/tally", 'hash', '--help'))[1], qr/--timeout TIME .*\(60s\)$/m,
 like((run("$build/tally", 'bench', 'overload', '--help'))[1], qr/--connections N +to the leader \(64\)$/m, 'help tells the defaults that hold');
 
 # ---- the completion of bash knows every command and every flag of its help ----
+sub offered {
+	my (@typed) = @_;
+	local $ENV{PATH} = "$build:$ENV{PATH}";
+	return run('bash', '-c',
+		'. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; _tally; printf "%s\n" "${COMPREPLY[@]}"',
+		"$src/client/tool/completion/tally", @typed);
+}
 my ($known, $help) = ('', '');
 for my $line (split /\n/, (run("$build/tally", '--help'))[1]) {
 	my ($command) = $line =~ /^  ([a-z]+(?: [a-z]+)?)(?: | {2,}|$)/ or next;
 	my @words = split ' ', $command;
 	pop @words if @words == 2 && $words[0] !~ /^(?:script|bench)$/;
-	my $offered = sub {
-		my (@typed) = @_;
-		my $at = $#typed + 1;
-		return run('bash', '-c', '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tally; printf "%s\n" "${COMPREPLY[@]}"',
-			"$src/client/tool/completion/tally", @typed);
-	};
-	my @first = $offered->('tally', (@words == 2 ? $words[0] : ()), '');
+	my @first = offered('tally', (@words == 2 ? $words[0] : ()), '');
 	$known .= " $command" if $first[1] !~ /^\Q$words[-1]\E$/m;
-	my %flags = map { $_ => 1 } split /\n/, ($offered->('tally', @words, '--'))[1];
+	my %flags = map { $_ => 1 } split /\n/, (offered('tally', @words, '--'))[1];
 	$help .= join '', map { " @words $_" } grep { !$flags{$_} } (run("$build/tally", @words, '--help'))[1] =~ /^  (--[a-z-]+)/mg;
 }
 is($known, '', 'the completion offers each command');
 is($help, '', 'and each flag of each');
+is((offered(qw(tally --json --servers 127.0.0.1:1 scr)))[1], "script\n", 'and what comes behind flags');
+is((offered(qw(tally --servers 127.0.0.1:1 bench fl)))[1], "flash\n", 'the second word, too');
+is((offered('tally', '--servers', $ENV{TALLY_SERVERS}, 'call', 'order.'))[1], "order.flash_buy\norder.get\n", "the cluster's procedures");
+is((offered('tally', '--servers', '127.0.0.1:1', 'call', ''))[1], "\n", 'and nothing when no cluster answers');
 
 # ---- examples ----
 my $servers = $ENV{TALLY_SERVERS};
@@ -218,7 +226,7 @@ like_tally(3, qr/^refused: ERR member $away is not connected: node \d leads on/,
 	my $pid = Cluster::spawn("$dir/log", "$build/tallyd", '--id', 1, '--dir', "$dir/d", '--listen', "127.0.0.1:$client",
 		'--peer-listen', "127.0.0.1:$peer", '--space-reserve', '60000GiB');
 	Cluster::wait_for(sub { Cluster::read_from("$dir/log", 0) =~ / leading / });
-	like(`$build/tally set k v --servers 127.0.0.1:$client --timeout 1s`, qr/^retry: .* the last one was NO_SPACE: the disk is nearly full/,
+	like(`$build/tally set k v --servers 127.0.0.1:$client --timeout 1s 2>&1`, qr/^retry: .* the last one was NO_SPACE: the disk is nearly full/,
 		'when the time is up it says why a node said later');
 	like(`$build/tally status --servers 127.0.0.1:$client`, qr/^n1 .* disk nearly full: \d+ MiB free, writes need 92160000$/m,
 		'status says whose disk it is, and how much must be free');
