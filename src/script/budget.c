@@ -23,14 +23,19 @@
 #define COMPILE_BYTE 5
 #define COMPILE_JUMP 2
 
-/* Empty places of a table that are passed over in the time of a step. */
+/* Empty places of a table that are passed over in the time of a step; nodes in one that grows; and nodes that
+ * are looked at beforehand. */
 #define PLACES_A_STEP 8
+#define PASSED_A_STEP 6
+#define LOOKED_A_STEP 4
 /* Strings from here on make VM instructions slow (comparison is linear): they are counted, and dearer. */
 #define LONG_STRING KIB(2)
 /* An instruction may copy all that stands behind `...`: looked for in pieces of so many values, and so many
  * are copied in the time of a step. */
 #define VARARGS_STEP 64
 #define VARARGS_A_STEP 16
+/* Of a block that moves Lua does not tell what it is for. */
+#define KIND_MOVED SIZE_MAX
 /* A refused allocation makes Lua collect everything before it tries again. */
 #define REFUSAL_STEPS 1000000
 
@@ -150,10 +155,28 @@ static void *take_small(struct budget *b, size_t bytes)
 	return take_from_slab(b, (size_t) class * 16);
 }
 
+/* Before a table grows into a vector of so many bytes. False: the call has ended, and it must not. */
+static bool charge_rehash(struct budget *b, size_t bytes)
+{
+	if (!b->active) {
+		return true;
+	}
+	if (b->left >= 0) {
+		size_t looked_at;
+		uint64_t passed = nodes_passed(&b->nodes, bytes, &looked_at);
+		b->left -= (int64_t)(passed / PASSED_A_STEP + looked_at / LOOKED_A_STEP);
+	}
+	if (b->left < 0 && b->end == BUDGET_OPEN) {
+		b->end = BUDGET_STEPS; /* Lua knows of memory only */
+	}
+	return b->left >= 0;
+}
+
 /* kind is what Lua says it allocates for. */
 static void *take_large(struct budget *b, size_t bytes, size_t kind)
 {
-	if (!grow(b, bytes)) {
+	bool vector = kind == 0 && nodes_match(bytes);
+	if ((vector && !charge_rehash(b, bytes)) || !grow(b, bytes)) {
 		return NULL;
 	}
 	if (kind == LUA_TSTRING && bytes > LONG_STRING && bytes > b->longest) {
@@ -165,6 +188,9 @@ static void *take_large(struct budget *b, size_t bytes, size_t kind)
 	void *block = malloc(bytes);
 	if (block == NULL) {
 		fatal("out of memory: %zu bytes for a script", bytes);
+	}
+	if (vector) {
+		nodes_add(&b->nodes, block, bytes);
 	}
 	return block;
 }
@@ -191,6 +217,7 @@ static void give(struct budget *b, void *memory, size_t bytes)
 		block->next = b->free_blocks[class];
 		b->free_blocks[class] = block;
 	} else {
+		nodes_remove(&b->nodes, memory, bytes);
 		b->footprint -= bytes;
 		free(memory);
 	}
@@ -213,7 +240,7 @@ static void *allocate(void *owner, void *old, size_t old_bytes, size_t bytes)
 		b->live += bytes - old_bytes;
 		return old;
 	}
-	void *fresh = take(b, bytes, 0);
+	void *fresh = take(b, bytes, KIND_MOVED);
 	if (fresh == NULL) {
 		/* Lua counts on shrinking never to fail. */
 		return bytes <= old_bytes ? old : NULL;
@@ -221,33 +248,6 @@ static void *allocate(void *owner, void *old, size_t old_bytes, size_t bytes)
 	memcpy(fresh, old, bytes < old_bytes ? bytes : old_bytes);
 	give(b, old, old_bytes);
 	return fresh;
-}
-
-/* ---- the room of tables ---- */
-
-/* How a table begins, in every Lua 5.4: its room is in no interface. */
-struct table_head {
-	void *next;
-	uint8_t kind, marked, flags;
-	uint8_t nodes_log2; /* of places for keys that are not in the list */
-	unsigned list;      /* places of the list, or over half of them */
-};
-
-static size_t count_places(lua_State *L, int index)
-{
-	assert(lua_istable(L, index));
-	const struct table_head *head = lua_topointer(L, index);
-	return ((size_t)1 << head->nodes_log2) + head->list;
-}
-
-/* Should another Lua lay it out otherwise, nothing begins. */
-static void check_layout(lua_State *L)
-{
-	lua_createtable(L, 5, 64);
-	assert(count_places(L, -1) == 69);
-	lua_createtable(L, 300, 0);
-	assert(count_places(L, -1) == 301);
-	lua_settop(L, 0);
 }
 
 /* ---- life ---- */
@@ -260,6 +260,7 @@ static int panic(lua_State *L)
 
 lua_State *budget_open(struct budget *b, size_t memory_max)
 {
+	assert(memory_max <= LIMIT_SCRIPT_MEMORY);
 	*b = (struct budget){.footprint_max = memory_max};
 	prng_init(&b->shifts, 1);
 	lua_State *L = lua_newstate(allocate, b);
@@ -272,7 +273,7 @@ lua_State *budget_open(struct budget *b, size_t memory_max)
 	lua_atpanic(L, panic);
 	lua_gc(L, LUA_GCGEN, 0, 1000); /* old things are not looked at again for a call's garbage */
 	lua_gc(L, LUA_GCSTOP);
-	check_layout(L);
+	nodes_check_layout(L);
 	return L;
 }
 
@@ -370,7 +371,7 @@ void budget_spent(lua_State *L)
 
 void budget_charge_walk(lua_State *L, int index)
 {
-	budget_charge(L, count_places(L, index) / PLACES_A_STEP);
+	budget_charge(L, nodes_places(L, index) / PLACES_A_STEP);
 }
 
 static bool is_word_byte(uint8_t c)

@@ -23,6 +23,7 @@
 
 #include "base/prng.h"
 #include "base/slice.h"
+#include "script/nodes.h"
 
 enum budget_end {
 	BUDGET_OPEN,   /* not ended */
@@ -56,6 +57,7 @@ struct budget {
 	struct budget_block *free_blocks[BUDGET_CLASSES];
 	struct budget_slab *slabs;
 	uint8_t *slab_next, *slab_end;
+	struct nodes nodes;
 };
 
 /* A new state without any library; NULL when there is no memory. Its panic handler is fatal():

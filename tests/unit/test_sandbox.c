@@ -339,6 +339,28 @@ static void budgets(void)
 	     BUDGET_STEPS, "comparing long strings is dear");
 }
 
+/* Each of the first four held the loop for a second or more, in one instruction, when all keys met. */
+#define FILLED(keys, step) "local t = {} for i = 1, " #keys " do t[" step "] = i end t.x = 1 return #t"
+
+static void keys_that_meet(void)
+{
+	ends(FILLED(32768, "i * 65535"), BUDGET_STEPS, "a table does not grow when its keys would meet");
+	ends(FILLED(32768, "i * -65535"), BUDGET_STEPS, "nor when they are below zero");
+	ends(FILLED(20000, "1 + i * 2.0 ^ -52"), BUDGET_STEPS, "nor when they have a point");
+	ends("local t = {} for i = 1, 16384 do t[i * 8191] = 1 end for i = 1, 16384 do t[i * 32767] = 1 end "
+	     "t.x = 1",
+	     BUDGET_STEPS, "nor when some of them would");
+	ends("while true do pcall(function() " FILLED(32768, "i * 65535") " end) end", BUDGET_STEPS,
+	     "pcall does not hold it");
+	gives(FILLED(100000, "i * 65536"), "0", "keys that do not meet are as many as fit");
+	gives(FILLED(100000, "i + 0.5"), "0", "with a point, too");
+	gives(FILLED(100000, "-i"), "0", "below zero as well");
+	gives(FILLED(50000, "'a' .. i"), "0", "and texts");
+	gives("local t = {} for n = 1, 6 do t[n] = {} for i = 1, 9000 do t[n][i * 1000] = i end end return "
+	      "#t",
+	      "6", "several tables are no harm");
+}
+
 static void library_bounds(void)
 {
 	ends("local function f() return f() + 1 end return f()", BUDGET_MEMORY,
@@ -447,6 +469,7 @@ int main(void)
 	library_bounds();
 	order();
 	patterns();
+	keys_that_meet();
 	budgets();
 	walks_over_nothing();
 	comparisons_of_nothing();
