@@ -11,26 +11,31 @@
  *   TALLY_CONFLICT  it did not; read again and ask under a new id
  *   TALLY_RETRY     it did not (the deadline came first); ask again, same id
  *   TALLY_UNKNOWN   it may have; ask again under the same id
- * They speak of all attempts of the call, and of an earlier call of this client under the same id (given by the caller, or
- * among the arguments of tally_call_start, when all of them are the same) that ended UNKNOWN: of nearly all of the newest
- * thousand. Of calls of other programs, perhaps one that is no more, the client knows nothing, and a copy may still come: with SETTLE as the first of the words (tally_command_start with the id) a refusal is
- * kept and stands.
+ * They speak of all attempts of the call, and of an earlier call of this client under the same id (given by
+ * the caller, or among the arguments of tally_call_start, when all of them are the same) that ended UNKNOWN: of
+ * nearly all of the newest thousand. Of calls of other programs, perhaps one that is no more, the client knows
+ * nothing, and a copy may still come: with SETTLE as the first of the words (tally_command_start with the id) a
+ * refusal is kept and stands.
  *
- * Threads: a client belongs to its loop's thread. Requests are structs of the
- * caller, embedded where he likes, untouched until the callback, which comes
- * exactly once and never before the starting function has returned, also when the client closes.
+ * Threads: a client belongs to its loop's thread. Requests are structs of the caller, embedded where he likes,
+ * untouched until the callback, which comes exactly once and never before the starting function has returned,
+ * also when the client closes. A callback may start calls, also with the same struct, and may close the client.
  * Text given to a start function is copied.
  *
  * More than the cluster answers. Calls wait in the client while its connections are full (pipeline_max). When so
- * many wait that one would not be answered before its deadline, it ends in a millisecond: TALLY_RETRY, OVERLOADED, attempts 0.
- * So timeout_ms also says how long a call may wait for its turn: 250 for a buyer who watches, 60,000 for an import.
+ * many wait that one would not be answered before its deadline, it ends in a millisecond: TALLY_RETRY,
+ * OVERLOADED, attempts 0. So timeout_ms also says how long a call may wait for its turn: 250 for a buyer who
+ * watches, 60,000 for an import; and who asks again by himself after RETRY rests in between.
  *
- * What cannot be sent is not: the callback tells TALLY_REFUSED, with attempts 0. The code is TOO_LARGE for
- * more than 1,310,720 bytes of text (158 of which may go to the id and what is put in front) or for a million
- * words; VALIDATION for a NULL where a text or a list is wanted (bytes may be NULL when their length is 0),
- * an id that is empty or longer than 128 bytes, no words, a limit or a timeout out of its range. Where an earlier call under
- * the id ended UNKNOWN this one does, too, with that code. Only tally,
- * call and cb must not be NULL: there would be nobody to tell. */
+ * What cannot be sent is not: the callback tells TALLY_REFUSED, with attempts 0. The code is TOO_LARGE for more
+ * than 1,310,720 bytes of text (158 of which may go to the id and what is put in front) or for a million words;
+ * VALIDATION for a NULL where a text or a list is wanted (bytes may be NULL when their length is 0), an id that
+ * is empty or longer than 128 bytes, no words, a limit or a timeout out of its range. Where an earlier call under
+ * the id ended UNKNOWN this one does, too, with that code. Only tally, call and cb must not be NULL: there would
+ * be nobody to tell.
+ *
+ * To build: cc shop.c $(pkg-config --cflags --libs tally), and libuv behind tally for a program with a loop of
+ * its own. */
 #ifndef TALLY_H
 #define TALLY_H
 
@@ -60,7 +65,8 @@ struct tally_options {
 /* NULL when servers cannot be parsed or loop or options is NULL; nothing is waited for. Why goes to error
  * (size bytes), if not NULL. */
 struct tally *tally_open(struct uv_loop_s *loop, const struct tally_options *options, char *error, size_t size);
-/* Ends every request under way (RETRY or UNKNOWN), then calls closed, after which the memory is gone. */
+/* Ends every request under way (RETRY or UNKNOWN), then calls closed, after which the memory is gone. What is
+ * started in between ends at once, unsent. */
 void tally_close(struct tally *tally, void (*closed)(void *data), void *data);
 
 /* A UUIDv7 as 36 characters and a NUL. */
@@ -124,9 +130,12 @@ void tally_call_start_once(struct tally *tally, struct tally_call *call, const c
 enum tally_flags { TALLY_READ = 1, TALLY_DRYRUN = 2 };
 void tally_command_start(struct tally *tally, struct tally_call *call, const char *id, const char *const *words,
                          const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms, tally_call_cb cb);
+/* The key's value, or NIL. */
 void tally_get_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, unsigned timeout_ms, tally_call_cb cb);
+/* Under a fresh id, so that a repeat happens once; so is tally_del_start. */
 void tally_set_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, const void *value,
                      size_t value_len, unsigned timeout_ms, tally_call_cb cb);
+/* An INT: 1, or 0 when there was no such key. */
 void tally_del_start(struct tally *tally, struct tally_call *call, const char *key, size_t key_len, unsigned timeout_ms, tally_call_cb cb);
 /* Keys in [from, to), at most limit (1 to 10,000): a MAP of key to value, in the order of keys. */
 void tally_range_start(struct tally *tally, struct tally_call *call, const char *from, const char *to, unsigned limit,

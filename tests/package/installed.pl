@@ -83,6 +83,12 @@ for my $kind ( sort keys %flags ) {
 	my $greeting = run( "$dir/$kind", "127.0.0.1:$cluster->{client_port}{$leader}" );
 	ok( $? == 0 && $greeting eq "hello\n", "the $kind one sets and gets", "status $?", $greeting );
 }
+# The others need libuv's header, too, as their heads say.
+my @loop = ( split ' ', run(qw(pkg-config --cflags --libs tally libuv)) );
+for my $example (qw(flash_buy order outcomes)) {
+	my $said = run( @cc, '-Wall', '-Wextra', '-Werror', "$ENV{TALLY_SRC}/client/examples/$example.c", '-o', "$dir/$example", @loop );
+	ok( $? == 0, "the example $example compiles against the installed tree", $said );
+}
 my $tool = run( "$at{bin}/tally", 'get', 'greeting', '--servers', "127.0.0.1:$cluster->{client_port}{$leader}" );
 ok( $tool =~ /hello/, 'the installed tool reads what it wrote', $tool );
 my ($code) = $cluster->term(1);
