@@ -191,6 +191,7 @@ full_lanes() {
 		nice_from_here 10
 		item harness harness
 		item teeth perl tests/sim/teeth.pl
+		item lineage perl tests/scenario/lineage.pl
 	) &
 	(
 		nice_from_here 10
@@ -207,7 +208,6 @@ full_lanes() {
 
 # What a release wants besides: hours are there.
 full_release() {
-	item lineage perl tests/scenario/lineage.pl
 	item build-clang build_clang
 	item valgrind make -j"$(nproc)" -C build check-valgrind
 	item distcheck make -C build distcheck

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Puts the causes of old bugs back, one line at a time, in a copy of the tree and its build, and sees the
 # named test of each fail (docs/lineage.md); the same for the musts of the raft driver (docs/musts.md).
-# Rows to try as arguments; none: all. ./check soak runs it.
+# Rows to try as arguments; none: all. ./check full runs it.
 use strict;
 use warnings;
 
