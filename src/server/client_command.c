@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#define LIST_MAX MIB(16) /* 10,000 lines and room to spare */
+#define LIST_MAX MIB(16) /* longer than any reply: a list that is cut here is refused as too large */
 
 void client_id(struct local_call *call)
 {

@@ -146,6 +146,26 @@ const struct local *local_find(const struct command *command, const struct slice
 	return NULL;
 }
 
+_Static_assert(LIMIT_REPLY == MIB(8), "the text says so");
+
+void local_run(const struct local *local, struct local_call *call)
+{
+	struct buf *out = call->reply->out;
+	size_t begin = out->len, max = out->max;
+	bool failed = buf_failed(out);
+	if (max - begin > LIMIT_REPLY) {
+		out->max = begin + LIMIT_REPLY;
+	}
+	local->run(call);
+	out->max = max;
+	if (buf_failed(out) && !failed) {
+		out->len = begin;
+		out->failed = false;
+		reply_code(call->reply, CODE_TOO_LARGE,
+			   "\"reason\":\"the reply is over 8 MiB: ask for less at once\"");
+	}
+}
+
 bool local_integer(struct slice word, int64_t *value, struct reply *reply)
 {
 	if (slice_to_int64(word, value)) {

@@ -110,7 +110,7 @@ static void session_local(struct conn *conn, const struct command *command, cons
 	const struct buf *out = answer.reply.out;
 	size_t at = out->len;
 	run.reply = &answer.reply;
-	local->run(&run);
+	local_run(local, &run);
 	struct usage_count *count =
 		usage_of(&conn->node->usage, command); /* behind RESETSTAT itself, as in Redis */
 	count->calls++;

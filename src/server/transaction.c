@@ -156,7 +156,7 @@ void transaction_queue(struct conn *conn, const struct command *command, const s
 static void run_local(struct conn *conn, const struct queued *queued, struct reply *reply)
 {
 	struct local_call call = {conn, queued->command.argv, queued->command.argc, reply, NULL};
-	queued->local->run(&call);
+	local_run(queued->local, &call);
 }
 
 bool transaction_array(struct slice *bytes, int64_t *count)

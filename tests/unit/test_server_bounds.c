@@ -385,6 +385,47 @@ static void test_node_input(void)
 	house_close(&house);
 }
 
+/* So many times a word behind the others. */
+static void say_repeated(struct house *house, int fd, const char *begin, size_t words, const char *word,
+			 size_t count)
+{
+	struct buf all;
+	buf_init(&all, MIB(2));
+	buf_appendf(&all, "*%zu\r\n%s", words + count, begin);
+	for (size_t i = 0; i < count; i++) {
+		buf_append_text(&all, word);
+	}
+	say_long(house, fd, &all);
+	buf_fini(&all);
+}
+
+#define REPLY_TOO_LARGE                                                                                      \
+	"-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"the reply is over 8 MiB: ask for less at "         \
+	"once\"}\r\n"
+
+static void test_long_answers_of_the_node(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "PING\r\n");
+	say_repeated(&house, fd, "$7\r\nCOMMAND\r\n$4\r\nINFO\r\n", 2, "$3\r\nget\r\n", 100000);
+	say(&house, fd, "PING\r\n");
+	hear(&house, fd, "+PONG\r\n" REPLY_TOO_LARGE "+PONG\r\n",
+	     "COMMAND INFO of 100,000 words is refused, and the connection goes on");
+	say_repeated(&house, fd, "$6\r\nCLIENT\r\n$4\r\nLIST\r\n$2\r\nID\r\n", 3, "$1\r\n1\r\n", 100000);
+	hear(&house, fd, REPLY_TOO_LARGE, "a list of clients is told whole or not at all");
+	say(&house, fd, "MULTI\r\n");
+	say_repeated(&house, fd, "$7\r\nCOMMAND\r\n$4\r\nDOCS\r\n", 2, "$3\r\nget\r\n", 100000);
+	say(&house, fd, "PING\r\nEXEC\r\n");
+	hear(&house, fd, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n" REPLY_TOO_LARGE "+PONG\r\n",
+	     "so it is in a transaction");
+	is_int(house.node->counters.output_closed, 0, "no connection was closed for it");
+	close(fd);
+	await_clients(&house, 0);
+	house_close(&house);
+}
+
 int main(void)
 {
 	test_long_answers();
@@ -397,5 +438,6 @@ int main(void)
 	test_watched_keys_are_counted();
 	test_queues_take_memory();
 	test_too_long_to_pass_on();
+	test_long_answers_of_the_node();
 	return tap_done();
 }
