@@ -9,6 +9,7 @@
 struct watchdog {
 	struct env_alarm alarm; /* first: rang_cb finds the rest */
 	struct env *env;
+	struct log *log;
 	const struct script_identity *running; /* written outside of a set alarm only */
 	struct refused refused;                /* the loop's, and never changed; once it rings, the alarm's */
 	char dir[PATH_BYTES], path[PATH_BYTES], fresh[PATH_BYTES], damaged[PATH_BYTES];
@@ -129,14 +130,20 @@ static void begin(void *owner, const struct script_identity *running)
 static void end(void *owner)
 {
 	struct watchdog *w = owner;
-	assert(w->running != NULL);
+	const struct script_identity *script = w->running;
+	assert(script != NULL);
+	bool late = env_alarm_asks(&w->alarm);
 	env_alarm_clear(&w->alarm);
 	w->running = NULL;
+	if (late) {
+		log_event(w->log, LOG_WARN, "script_late", "%s=%.*s hash=%s", script_kind_name(script->kind),
+			  (int)script->name.len, (const char *)script->name.data, script->hash);
+	}
 }
 
 struct script_watch watchdog_watch(struct watchdog *w)
 {
-	return (struct script_watch){&w->refused, begin, end, w};
+	return (struct script_watch){&w->refused, &w->alarm.word, ENV_ALARM_ASKED, begin, end, w};
 }
 
 /* ---- life ---- */
@@ -150,6 +157,7 @@ int watchdog_open(struct env *env, struct log *log, const char *dir, uint64_t li
 		fatal("out of memory: a watchdog");
 	}
 	w->env = env;
+	w->log = log;
 	w->alarm = (struct env_alarm){.env = env, .limit_us = limit_ms * 1000, .rang = rang_cb};
 	int len = snprintf(w->damaged, PATH_BYTES, "%s/refused.damaged", dir);
 	assert(len > 0 && len < PATH_BYTES); /* identity.c has looked */

@@ -1,7 +1,12 @@
-/* What ends the process when a script's call does not come back: the last resort behind the budgets, for
- * whatever they do not see. A call that used limit_ms of the loop's processor time is written to the file
+/* What ends a script's call that takes long, and the process when the call does not come back: the last
+ * resort behind the budgets, for whatever they do not see. A call that used a quarter of limit_ms of the
+ * loop's processor time is asked to end: where the budget is looked at it does, with BUDGET_EXCEEDED, writes
+ * nothing, and a line in the log names the script. One that used limit_ms all the same is written to the file
  * `refused` (script/refused.h), and the process ends with status 1 and a line that names it. The other
  * members elect a leader, and this one refuses the script from its next start on.
+ *
+ * Only calls are watched. They run at the leader alone, once, and what they wrote is what the others get; a
+ * bundle is compiled by each member, which must come to the same end at any speed.
  *
  * Each member learns for itself: a client that repeats an unknown outcome brings the call to the next leader,
  * which ends as well. So the worst that one script can do is to end each member once. */

@@ -204,23 +204,28 @@ void env_lane_close(struct env_lane *lane);
 
 /* ---- an alarm over the loop's thread ---- */
 
-/* For a piece of work on the loop that must not take longer: rings when the loop's thread has used limit_us of
- * processor time since the alarm was set. Time in which the process is stopped, waits for a disk or gets no
- * processor is not used. Where processor time is not real (the simulator) an alarm never rings.
+/* For a piece of work on the loop that must not take longer: asked to end when the loop's thread has used a quarter
+ * of limit_us of processor time since the alarm was set, and it rings when it has used all of that. Time in which the
+ * process is stopped, waits for a disk or gets no processor is not used. Where processor time is not real (the
+ * simulator) nobody is asked, and an alarm never rings.
  *
- *   CLEAR ── set ──> SET ── clear ──> CLEAR
- *                     └── too much was used: rang() on the alarm's thread ──> RINGING: clear does not return
+ *   CLEAR ── set ──> SET ────────────────────────> ASKED ── clear ──> CLEAR
+ *                     │ a quarter was used           └── all was used: rang() on the alarm's thread ──> RINGING:
+ *                     └── clear ──> CLEAR                                          clear does not return
  *
- * So whoever rings finds what was written before the set as it was, and nothing of that work gets out. */
+ * So whoever rings finds what was written before the set as it was, and nothing of that work gets out; and no
+ * work is asked for the sake of another. */
 struct env_alarm {
 	struct env *env;
 	uint64_t limit_us;
 	/* On the alarm's own thread, once: may use files, and must end the process. */
 	void (*rang)(struct env_alarm *alarm);
-	uint64_t word;  /* private to env: 0, which set this is (odd), or ENV_ALARM_RINGING */
+	/* 0, or which set this is (odd) with ENV_ALARM_ASKED in it, or ENV_ALARM_RINGING. Private to env, but the
+	 * work may look at ENV_ALARM_ASKED by itself, with a relaxed load. */
+	uint64_t word;
 	uint64_t count; /* private to env, the loop's */
 };
-enum { ENV_ALARM_RINGING = 2 };
+enum { ENV_ALARM_ASKED = 2, ENV_ALARM_RINGING = 2 };
 /* env, limit_us (at least a millisecond) and rang are filled, the rest is zero. */
 void env_alarm_open(struct env_alarm *alarm);
 /* Not while it is set. */
@@ -229,8 +234,14 @@ void env_alarm_hold(struct env_alarm *alarm); /* private to env; does not return
 
 static inline void env_alarm_set(struct env_alarm *alarm)
 {
-	alarm->count += 2;
+	alarm->count += 4;
 	__atomic_store_n(&alarm->word, alarm->count | 1, __ATOMIC_RELEASE);
+}
+
+/* Whether the work is asked to end: it had better. */
+static inline bool env_alarm_asks(const struct env_alarm *alarm)
+{
+	return (__atomic_load_n(&alarm->word, __ATOMIC_RELAXED) & ENV_ALARM_ASKED) != 0;
 }
 
 static inline void env_alarm_clear(struct env_alarm *alarm)

@@ -1,9 +1,9 @@
-/* Alarms: one thread each, which looks four times a limit at the processor time of the loop's thread.
+/* Alarms: one thread each, which looks sixteen times a limit at the processor time of the loop's thread.
  *
  * A look finds the word of the look before: the same piece of work runs on, and what the thread used since is
  * its. Between two looks no more is counted than the time between them: the clock of a guest that was
- * suspended may jump. So what is counted is never more than what was used, an alarm rings after at least five
- * looks, and one that comes late rings late. */
+ * suspended may jump. So what is counted is never more than what was used, work is asked to end after at
+ * least five looks and has twelve more before the alarm rings, and one that comes late rings late. */
 #include "env/uv_body.h"
 
 #include <assert.h>
@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOKS 4 /* a limit */
+#define LOOKS 16   /* a limit */
+#define ASKED_AT 4 /* a part of the limit */
 #define ALARM_STACK_BYTES (256 * 1024)
 
 /* Found through the list of its env. */
@@ -39,6 +40,13 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* False: the work has ended meanwhile. */
+static bool change(struct uv_alarm *a, uint64_t from, uint64_t to)
+{
+	return __atomic_compare_exchange_n(&a->alarm->word, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
 /* True when it is to ring: then the loop cannot go past the work's end any more. */
 static bool look(struct uv_alarm *a)
 {
@@ -51,9 +59,13 @@ static bool look(struct uv_alarm *a)
 		return false;
 	}
 	a->used_us += used_us < a->look_us ? used_us : a->look_us;
-	return a->used_us >= a->alarm->limit_us &&
-	       __atomic_compare_exchange_n(&a->alarm->word, &word, ENV_ALARM_RINGING, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
+	if (a->used_us >= a->alarm->limit_us) {
+		return change(a, word, ENV_ALARM_RINGING);
+	}
+	if (a->used_us >= a->alarm->limit_us / ASKED_AT && change(a, word, word | ENV_ALARM_ASKED)) {
+		a->seen = word | ENV_ALARM_ASKED;
+	}
+	return false;
 }
 
 static void *alarm_main(void *arg)

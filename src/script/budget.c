@@ -19,10 +19,6 @@
 #define SMALL_MAX (16 * (BUDGET_CLASSES - 1))
 /* Garbage that gathers before a collection between calls: about what the second-level cache holds. */
 #define GARBAGE_BYTES KIB(256)
-/* Tenths of a step (1 ns) that compiling takes: a byte of source, and a jump for each jump before it. */
-#define COMPILE_BYTE 5
-#define COMPILE_JUMP 2
-
 /* Empty places of a table that are passed over in the time of a step; nodes in one that grows; and nodes that
  * are looked at beforehand. */
 #define PLACES_A_STEP 8
@@ -30,6 +26,8 @@
 #define LOOKED_A_STEP 4
 /* Strings from here on make VM instructions slow (comparison is linear): they are counted, and dearer. */
 #define LONG_STRING KIB(2)
+/* From here on an instruction takes so long that the hook looks more often. */
+#define SLOW_STRING MIB(1)
 /* An instruction may copy all that stands behind `...`: looked for in pieces of so many values, and so many
  * are copied in the time of a step. */
 #define VARARGS_STEP 64
@@ -62,7 +60,8 @@ static size_t count_varargs(lua_State *L, const lua_Debug *where)
 
 static int hook_distance(struct budget *b)
 {
-	return HOOK_STEPS / 2 + (int)prng_below(&b->shifts, HOOK_STEPS);
+	uint64_t steps = HOOK_STEPS / (1 + b->longest / SLOW_STRING);
+	return (int)(steps / 2 + prng_below(&b->shifts, steps));
 }
 
 static void count_hook(lua_State *L, lua_Debug *where)
@@ -73,8 +72,9 @@ static void count_hook(lua_State *L, lua_Debug *where)
 	if (b->left < 0 && b->active) {
 		budget_spent(L);
 	}
+	budget_look(L);
 	/* Armed for the very next instruction by an allocation that fitted after all. */
-	if (lua_gethookcount(L) < HOOK_STEPS / 2 || ++b->looks % HOOK_LOOKS == 0) {
+	if (lua_gethookcount(L) == 1 || ++b->looks % HOOK_LOOKS == 0) {
 		lua_sethook(L, count_hook, LUA_MASKCOUNT, hook_distance(b));
 	}
 }
@@ -180,8 +180,9 @@ static void *take_large(struct budget *b, size_t bytes, size_t kind)
 		return NULL;
 	}
 	if (kind == LUA_TSTRING && bytes > LONG_STRING && bytes > b->longest) {
+		bool slower = bytes / SLOW_STRING > b->longest / SLOW_STRING;
 		b->longest = bytes;
-		if (!b->counting) {
+		if (!b->counting || slower) {
 			count_from_now(b, hook_distance(b));
 		}
 	}
@@ -258,10 +259,13 @@ static int panic(lua_State *L)
 	fatal("a script raised outside of any protected call: %s", text == NULL ? "(no text)" : text);
 }
 
+/* Nobody watches. */
+static const uint64_t never;
+
 lua_State *budget_open(struct budget *b, size_t memory_max)
 {
 	assert(memory_max <= LIMIT_SCRIPT_MEMORY);
-	*b = (struct budget){.footprint_max = memory_max};
+	*b = (struct budget){.footprint_max = memory_max, .late = &never};
 	prng_init(&b->shifts, 1);
 	lua_State *L = lua_newstate(allocate, b);
 	if (L == NULL) {
@@ -310,6 +314,13 @@ void budget_start(struct budget *b, int64_t steps, bool counted)
 	if (counted) {
 		count_from_now(b, hook_distance(b));
 	}
+}
+
+void budget_watch(struct budget *b, const uint64_t *late, uint64_t bits)
+{
+	assert(!b->active && late != NULL);
+	b->late = late;
+	b->late_bits = bits;
 }
 
 void budget_count(lua_State *L)
@@ -369,36 +380,16 @@ void budget_spent(lua_State *L)
 	budget_raise(L, BUDGET_STEPS);
 }
 
+void budget_ask(lua_State *L)
+{
+	if (budget_of(L)->active) {
+		budget_raise(L, BUDGET_TIME);
+	}
+}
+
 void budget_charge_walk(lua_State *L, int index)
 {
 	budget_charge(L, nodes_places(L, index) / PLACES_A_STEP);
-}
-
-static bool is_word_byte(uint8_t c)
-{
-	return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Those in comments and strings too: as many as matter stand in none. */
-static size_t count_jumps(struct slice text)
-{
-	size_t count = 0;
-	for (size_t i = 0, from = 0; i <= text.len; i++) {
-		if (i < text.len && is_word_byte(text.data[i])) {
-			continue;
-		}
-		struct slice word = slice_of(text.data + from, i - from);
-		count += slice_equal(word, SLICE_LIT("and")) || slice_equal(word, SLICE_LIT("or")) ||
-			 slice_equal(word, SLICE_LIT("elseif"));
-		from = i + 1;
-	}
-	return count;
-}
-
-void budget_charge_compile(lua_State *L, struct slice text)
-{
-	size_t jumps = count_jumps(text);
-	budget_charge(L, 1 + text.len * COMPILE_BYTE / 10 + jumps * jumps * COMPILE_JUMP / 10);
 }
 
 bool budget_ended(lua_State *L, int status)

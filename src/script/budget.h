@@ -10,6 +10,11 @@
  * xpcall and coroutines of the sandbox raise again whatever they catch, so no script can
  * go on. The state's extra space holds the budget: budget_of(L) works on every thread.
  *
+ * Steps are counted, not timed: what takes long in few of them is asked to end by whoever watches the time
+ * (budget_watch), at the next look of the counter, charge, or piece of a text that is compiled. Only where
+ * one run decides for all, as a call does at the leader; a bundle, which each member compiles, is watched by
+ * nobody.
+ *
  * The last resort is not here, and trusts nothing that is: engine/watchdog.h ends the process when a call has
  * used a second of processor time all the same, and the script is refused afterwards (script/refused.h). */
 #ifndef SCRIPT_BUDGET_H
@@ -29,6 +34,7 @@ enum budget_end {
 	BUDGET_OPEN,   /* not ended */
 	BUDGET_STEPS,  /* its steps are used up */
 	BUDGET_MEMORY, /* its memory is used up */
+	BUDGET_TIME,   /* who watches asked it to end */
 	BUDGET_RAISED  /* the host ended it: fail(), a store error; the host knows more */
 };
 
@@ -45,6 +51,8 @@ struct budget {
 	bool active;   /* between budget_start and budget_stop */
 	bool counting; /* the count hook is armed */
 	enum budget_end end;
+	const uint64_t *late; /* of whoever watches: the call is to end when one of these bits is set */
+	uint64_t late_bits;
 	size_t footprint; /* bytes taken from the system */
 	size_t footprint_max;
 	size_t live;         /* bytes in use by Lua */
@@ -68,6 +76,9 @@ void budget_close(struct budget *b);
 /* All that lives as long as the state has been made: collects once, and takes what is left as the measure. */
 void budget_settle(struct budget *b);
 
+/* From here on a call ends when another thread has set one of these bits in *late, borrowed. Until then, and
+ * after budget_open, nobody watches. */
+void budget_watch(struct budget *b, const uint64_t *late, uint64_t bits);
 /* A call begins. counted: arm the count hook; without it only allocations and
  * library calls are charged, for code that cannot loop. */
 void budget_start(struct budget *b, int64_t steps, bool counted);
@@ -87,6 +98,15 @@ static inline struct budget *budget_of(lua_State *L)
 /* Ends the call: does not return. The message is what lua_pcall's caller finds on the stack. */
 _Noreturn void budget_raise(lua_State *L, enum budget_end end);
 _Noreturn void budget_spent(lua_State *L); /* budget_raise(BUDGET_STEPS) */
+void budget_ask(lua_State *L);             /* budget_raise(BUDGET_TIME), inside of a call */
+/* For whatever takes long: ends the call when that is asked for. */
+static inline void budget_look(lua_State *L)
+{
+	const struct budget *b = budget_of(L);
+	if ((__atomic_load_n(b->late, __ATOMIC_RELAXED) & b->late_bits) != 0) {
+		budget_ask(L);
+	}
+}
 static inline void budget_charge(lua_State *L, size_t steps)
 {
 	struct budget *b = budget_of(L);
@@ -94,6 +114,7 @@ static inline void budget_charge(lua_State *L, size_t steps)
 	if (b->left < 0 && b->active) {
 		budget_spent(L);
 	}
+	budget_look(L);
 }
 /* Charges for work linear in bytes. */
 static inline void budget_charge_bytes(lua_State *L, size_t bytes)
@@ -104,10 +125,6 @@ static inline void budget_charge_bytes(lua_State *L, size_t bytes)
 /* Charges for a walk over the table at index, also over what is empty in it: keys that were set to nil leave
  * their places behind, and lua_next steps over 130,000 of them in one call. */
 void budget_charge_walk(lua_State *L, int index);
-
-/* Before Lua compiles a text, which no hook sees. Each `and`, `or` and `elseif` is a jump, and the compiler
- * walks the list of those before it in its chain: 13,000 in one expression took 0.3 s. */
-void budget_charge_compile(lua_State *L, struct slice text);
 
 /* After a lua_pcall or lua_resume returned status: notes memory as the end, and tells whether the call is
  * over. */

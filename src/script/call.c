@@ -327,6 +327,10 @@ static int end_badly(struct script_call *call, struct reply *reply, enum outcome
 		stats->budget_exceeded++;
 		reply_code(reply, CODE_BUDGET_EXCEEDED, NULL);
 		return ERR_DENIED;
+	case BUDGET_TIME:
+		stats->budget_exceeded++;
+		host_write_late(reply);
+		return ERR_DENIED;
 	case BUDGET_MEMORY:
 		stats->memory_exceeded++;
 		bundle->spoiled = true;
@@ -355,7 +359,7 @@ int script_run(struct script_call *call, struct reply *reply, enum outcome *outc
 
 	const struct script_identity running = {SCRIPT_PROCEDURE, call->procedure->name,
 						call->procedure->hash};
-	if (!host_begin(call->host, &running, call->arena, reply)) {
+	if (!host_begin(call->host, &bundle->budget, &running, call->arena, reply)) {
 		*outcome = OUTCOME_REFUSED;
 		return ERR_DENIED;
 	}

@@ -9,6 +9,7 @@
 
 #include <lauxlib.h>
 
+#include "script/compile.h"
 #include "script/sandbox.h"
 
 const char *const chunk_names[] = {"assert",   "error",    "getmetatable", "ipairs",   "math",
@@ -172,8 +173,8 @@ static int load_text(lua_State *L, struct script_bundle *bundle, const struct so
 	struct slice text = chunk_text(bundle, source, file);
 	const char *name =
 		arena_printf(&bundle->arena, "=%.*s", (int)source->name.len, (const char *)source->name.data);
-	budget_charge_compile(L, text);
-	return luaL_loadbufferx(L, text.len == 0 ? "" : (const char *)text.data, text.len, name, "t");
+	compile_charge(L, text);
+	return compile_load(L, text, name);
 }
 
 /* What does not compile with sites is tried as written: their locals may be too many for

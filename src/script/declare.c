@@ -9,6 +9,8 @@
 
 #include <lauxlib.h>
 
+#include "script/compile.h"
+
 #define TYPE_META "type"
 
 struct type_box {
@@ -155,9 +157,8 @@ void declare_run(lua_State *L, int environment, const struct source *file, struc
 	lua_setfield(L, environment, word);
 	const char *name = arena_printf(&bundle_of(L)->arena, "=%.*s", (int)file->name.len,
 					(const char *)file->name.data);
-	budget_charge_compile(L, text);
-	if (luaL_loadbufferx(L, text.len == 0 ? "" : (const char *)text.data, text.len, name, "t") !=
-	    LUA_OK) {
+	compile_charge(L, text);
+	if (compile_load(L, text, name) != LUA_OK) {
 		lua_error(L);
 	}
 	lua_pushvalue(L, environment);

@@ -44,9 +44,12 @@ struct script_bundle *host_find(struct script_host *host, struct chain hash);
  */
 int host_active(struct script_host *host, struct txn *txn, struct script_bundle **bundle, uint64_t *version);
 
-/* Around what runs a script. False: this node refuses it, the reply is written, and there is no end. */
-bool host_begin(struct script_host *host, const struct script_identity *running, struct arena *arena,
-		struct reply *reply);
+/* Around what runs a script within this budget, which is watched from here on. False: this node refuses it,
+ * the reply is written, and there is no end. */
+bool host_begin(struct script_host *host, struct budget *budget, const struct script_identity *running,
+		struct arena *arena, struct reply *reply);
 void host_end(struct script_host *host);
+/* That a call ended with BUDGET_TIME. */
+void host_write_late(struct reply *reply);
 
 #endif /* SCRIPT_HOST_H */

@@ -6,6 +6,7 @@
 
 #include <lauxlib.h>
 
+#include "script/compile.h"
 #include "script/sandbox.h"
 
 #define READONLY "Attempt to modify a readonly table"
@@ -121,7 +122,7 @@ static void open_operator(lua_State *L)
 int lua51_load(lua_State *L, struct slice translated, const char *chunk_name, int env)
 {
 	env = lua_absindex(L, env);
-	int status = luaL_loadbufferx(L, (const char *)translated.data, translated.len, chunk_name, "t");
+	int status = compile_load(L, translated, chunk_name);
 	if (status == LUA_OK) {
 		lua_pushvalue(L, env);
 		const char *name = lua_setupvalue(L, -2, 1);

@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 
 #include "base/limits.h"
+#include "script/compile.h"
 #include "script/host.h"
 #include "script/lua51.h"
 #include "script/sandbox.h"
@@ -242,6 +243,10 @@ static int fail(struct redis_machine *m, int lua_status)
 		m->stats->budget_exceeded++;
 		reply_code(reply, CODE_BUDGET_EXCEEDED, NULL);
 		return ERR_DENIED;
+	case BUDGET_TIME:
+		m->stats->budget_exceeded++;
+		host_write_late(reply);
+		return ERR_DENIED;
 	case BUDGET_RAISED:
 		assert(m->status != 0);
 		return m->status;
@@ -269,7 +274,7 @@ int machine_protect(struct redis_machine *m, struct script_redis *call, const st
 		reply_code(call->reply, CODE_MEMORY_EXCEEDED, NULL);
 		return ERR_DENIED;
 	}
-	if (!host_begin(m->host, script, call->arena, call->reply)) {
+	if (!host_begin(m->host, &m->budget, script, call->arena, call->reply)) {
 		return ERR_DENIED;
 	}
 	lua_State *L = m->budget.state;
@@ -312,7 +317,7 @@ bool machine_compile(struct redis_machine *m, struct slice source, int *ref)
 		lua_rawgeti(L, LUA_REGISTRYINDEX, *ref);
 		return true;
 	}
-	budget_charge_compile(L, source);
+	compile_charge(L, source);
 	struct buf translated;
 	buf_init(&translated, 16 * LIMIT_SCRIPT_SOURCE);
 	lua51_translate(source, &translated);
@@ -320,8 +325,8 @@ bool machine_compile(struct redis_machine *m, struct slice source, int *ref)
 	int status = lua51_load(L, buf_slice(&translated), m->chunk_name, -1);
 	buf_fini(&translated);
 	lua_remove(L, -2);
-	if (status == LUA_ERRMEM) {
-		budget_raise(L, BUDGET_MEMORY);
+	if (budget_ended(L, status)) {
+		budget_raise(L, m->budget.end);
 	}
 	if (status != LUA_OK) {
 		lua51_push_message(L, lua_tostring(L, -1));

@@ -27,9 +27,12 @@ struct script_host *script_host_new(struct log *log);
 void script_host_free(struct script_host *host);
 
 /* Who watches over the calls: is told of each, what is refused aside, right before its script runs and right
- * behind. What `running` points to stays as it is in between. */
+ * behind. What `running` points to stays as it is in between. Another thread
+ * sets one of these bits when the call is late; it ends at the next look, with BUDGET_EXCEEDED. */
 struct script_watch {
 	const struct refused *refused; /* answered with SCRIPT_REFUSED. Borrowed, as owner, by the host */
+	const uint64_t *late;          /* borrowed as well */
+	uint64_t late_bits;
 	void (*begin)(void *owner, const struct script_identity *running);
 	void (*end)(void *owner);
 	void *owner;

@@ -6,12 +6,13 @@
 void script_host_watch(struct script_host *host, const struct script_watch *watch)
 {
 	assert(watch->refused != NULL && watch->begin != NULL && watch->end != NULL);
+	assert(watch->late != NULL);
 	assert(host->stats.calls == 0);
 	host->watch = *watch;
 }
 
-bool host_begin(struct script_host *host, const struct script_identity *running, struct arena *arena,
-		struct reply *reply)
+bool host_begin(struct script_host *host, struct budget *budget, const struct script_identity *running,
+		struct arena *arena, struct reply *reply)
 {
 	const struct script_watch *watch = &host->watch;
 	if (watch->begin == NULL) {
@@ -26,6 +27,7 @@ bool host_begin(struct script_host *host, const struct script_identity *running,
 					code_text(CODE_SCRIPT_REFUSED)));
 		return false;
 	}
+	budget_watch(budget, watch->late, watch->late_bits);
 	watch->begin(watch->owner, running);
 	return true;
 }
@@ -35,4 +37,12 @@ void host_end(struct script_host *host)
 	if (host->watch.end != NULL) {
 		host->watch.end(host->watch.owner);
 	}
+}
+
+void host_write_late(struct reply *reply)
+{
+	reply_code(
+		reply, CODE_BUDGET_EXCEEDED,
+		"\"reason\":\"the script used up its processor time, nothing was written: let it do less in "
+		"one call\"");
 }

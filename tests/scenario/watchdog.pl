@@ -1,6 +1,6 @@
 #!/usr/bin/env perl
-# A script that does not come back within its limit (here one that its budget of steps would end later): the node
-# that ran it ends, the others go on, and it refuses the script when it is there again.
+# A script that takes long is asked to end, and does. One that does not come back within its limit (here one that is
+# busy with a pattern): the node that ran it ends, the others go on, and it refuses the script when it is there again.
 use strict;
 use warnings;
 use FindBin;
@@ -8,8 +8,25 @@ use lib "$FindBin::Bin/lib";
 use Cluster;
 use Test::More;
 
-my $spin = 'local n = 1 while true do n = n % 7 + n % 5 end';
+# Ten seconds, of few instructions: each key is put behind all others that begin at its place.
+my $crowd = q(redis.call('SET', 'crowd', '1') local keys = {} for i = 1, 131073 do keys[-i] = i end)
+	. q( for i = 1, 100000 do keys[i * 262143] = i end return 1);
+my $spin = q(return (('ab'):rep(2000)):find('.-.-.-c'));
 my $build = $ENV{TALLY_BUILD} // 'build';
+
+{
+	my $c = Cluster->new(nodes => 1);
+	$c->start(1);
+	$c->leader;
+	my $late = qr/^-BUDGET_EXCEEDED \{"outcome":"refused","reason":"the script used up its processor time, /;
+	like(eval { $c->client(1, timeout => 60)->cmd('EVAL', $crowd, 0) } // $@, $late, 'a script whose instructions are slow ends when it is asked to');
+	like(Cluster::read_from($c->logfile(1), 0), qr/ warn script_late eval=- hash=[0-9a-f]{40}$/m, 'the log tells which');
+	ok($c->runs(1), 'the node lives');
+	is($c->client(1)->cmd('GET', 'crowd'), undef, 'and nothing was written');
+	is($c->client(1)->cmd('EVAL', 'return 2', 0), 2, 'the next script runs');
+	like($c->client(1, timeout => 60)->cmd('EVAL', $crowd, 0), $late, 'the same is not refused, and ends the same way');
+}
+
 my $c = Cluster->new(nodes => 3);
 $c->start($_, '--script-limit', '8ms') for $c->ids;
 my $first = $c->leader;

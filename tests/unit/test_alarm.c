@@ -87,6 +87,27 @@ static void play_endless(struct story *story)
 	}
 }
 
+/* Asked, and gone on with other work, which is not. */
+static void play_asked(struct story *story)
+{
+	story->note = RANG;
+	env_alarm_open(&story->alarm);
+	env_alarm_set(&story->alarm);
+	while (!env_alarm_asks(&story->alarm)) {
+		burn(1000);
+	}
+	env_alarm_clear(&story->alarm);
+	bool clear = !env_alarm_asks(&story->alarm);
+	for (int i = 0; i < 200; i++) {
+		env_alarm_set(&story->alarm);
+		burn(LIMIT_US / 40);
+		clear = clear && !env_alarm_asks(&story->alarm);
+		env_alarm_clear(&story->alarm);
+	}
+	end(story);
+	_exit(clear ? PASSED : 1);
+}
+
 static void play_late_end(struct story *story)
 {
 	bool piped = pipe(story->pipe) == 0;
@@ -170,6 +191,8 @@ int main(void)
 {
 	is_int(played(play_endless, NULL), RANG,
 	       "work that does not end rings, and who rings sees what was written before it began");
+	is_int(played(play_asked, NULL), PASSED,
+	       "it is asked to end before; when it does, nothing rings, and what comes next is not asked");
 	is_int(played(play_late_end, NULL), RANG,
 	       "work that ends after all, too late, does not get past its end");
 	is_int(played(play_waiting, NULL), 0, "time in which the thread waits is not counted");

@@ -299,7 +299,8 @@ static void watching(void)
 {
 	struct watcher first = {.begun = 0}, second = {.begun = 0};
 	struct refused refused = {.count = 0};
-	struct script_watch watch = {&refused, watch_begin, watch_end, &first};
+	uint64_t late = 0;
+	struct script_watch watch = {&refused, &late, 2, watch_begin, watch_end, &first};
 	script_host_watch(w.host, &watch);
 	hash_of_p(&first, P, A(1), Q(1));
 	ok(first.begun == 1 && first.ended == 1 && strcmp(first.name, "p") == 0 && strlen(first.hash) == 32,
@@ -311,6 +312,30 @@ static void watching(void)
 	ok(strcmp(first.hash, second.hash) != 0, "one of its own source does not");
 	hash_of_p(&first, P, A(2), Q(2));
 	ok(strcmp(first.hash, second.hash) != 0, "nor one of a library's");
+
+	hash_of_p(&first, P,
+		  "return { one = function() while true do pcall(function() while true do end end) end end }",
+		  Q(1));
+	ok(strstr(world_reply(&w),
+		  "-BUDGET_EXCEEDED {\"outcome\":\"refused\",\"reason\":\"the script used up its steps") !=
+		   NULL,
+	   "a call that nobody asks to end ends by its steps");
+	late = 1;
+	world_call(&w, "p", NULL);
+	ok(strstr(world_reply(&w), "its steps") != NULL, "also when something else is said there");
+	late = 3;
+	unsigned ended = first.ended;
+	is_int(world_call(&w, "p", NULL), ERR_DENIED, "one that is asked to end does");
+	is_str(world_reply(&w),
+	       "-BUDGET_EXCEEDED {\"outcome\":\"refused\",\"reason\":\"the script used up its processor "
+	       "time, nothing "
+	       "was written: let it do less in one call\"}\r\n",
+	       "and tells why");
+	ok(!w.wrote && first.ended == ended + 1, "it wrote nothing, and who watches is told of its end");
+	hash_of_p(&first, P, A(3), Q(1));
+	late = 0;
+	world_call(&w, "p", NULL);
+	is_str(world_reply(&w), "%1\r\n$1\r\nv\r\n:3\r\n", "a bundle that is compiled meanwhile is whole");
 }
 
 int main(void)

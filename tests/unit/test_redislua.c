@@ -255,6 +255,66 @@ static void test_long_commands(struct world *w)
 	RUN(w, "FLUSHDB");
 }
 
+/* ---- asked to end ---- */
+
+#define LATE 2
+static uint64_t late;
+
+static void watch_begin(void *owner, const struct script_identity *running)
+{
+	(void)owner;
+	(void)running;
+}
+
+static void watch_end(void *owner)
+{
+	(void)owner;
+}
+
+static void watch(struct world *w)
+{
+	static const struct refused none;
+	struct script_watch watch = {&none, &late, LATE, watch_begin, watch_end, NULL};
+	script_host_watch(w->host, &watch);
+}
+
+static void is_late(struct world *w, const char *sentence)
+{
+	ok(reply_has(w, "-BUDGET_EXCEEDED {\"outcome\":\"refused\",\"reason\":\"the script used up its "
+			"processor time, "),
+	   "%s", sentence);
+}
+
+/* Whoever watches asks for the end of each of these calls before it begins. */
+static void test_late(struct world *w)
+{
+	static char many[LIMIT_SCRIPT_SOURCE];
+	size_t len = 0;
+	while (len < 4000) {
+		len += (size_t)sprintf(many + len, "do local a%zu = 1 end ", len);
+	}
+	RUN(w, "FUNCTION", "LOAD",
+	    "#!lua name=late\nredis.register_function('spin', function() while true do end end)");
+	late = LATE;
+	RUN(w, "EVAL", "redis.call('set','k','v') while true do pcall(function() while true do end end) end",
+	    "0");
+	is_late(w, "a script ends when it is asked to, behind pcall as well");
+	RUN(w, "FCALL", "spin", "0");
+	is_late(w, "so does a function");
+	RUN(w, "EVAL", "local f f=function() while true do xpcall(f, f) end end coroutine.wrap(f)()", "0");
+	is_late(w, "in a coroutine, too");
+	RUN(w, "EVAL", "return #cmsgpack.unpack(cmsgpack.pack({1,2,3}))", "0");
+	is_late(w, "a function of ours that charges steps looks");
+	RUN(w, "SCRIPT", "LOAD", many);
+	is_late(w, "so does the compiler, between two pieces of a text");
+	late = 0;
+	RUN(w, "SCRIPT", "LOAD", many);
+	ok(reply_has(w, "$40\r\n"), "the same text compiles when nobody asks");
+	RUN(w, "GET", "k");
+	ok(replied(w, "$-1\r\n"), "nothing was written");
+	RUN(w, "FUNCTION", "FLUSH");
+}
+
 static void test_cache(struct world *w)
 {
 	RUN(w, "SCRIPT", "LOAD", "return 1");
@@ -498,6 +558,7 @@ int main(void)
 {
 	struct world w;
 	world_open(&w);
+	watch(&w);
 	w.reply.max = MIB(8);
 	w.now_ms = 1700000000123;
 	world_apply(&w);
@@ -505,6 +566,7 @@ int main(void)
 	test_all_or_nothing(&w);
 	test_budgets(&w);
 	test_long_commands(&w);
+	test_late(&w);
 	test_cache(&w);
 	test_time_and_chance(&w);
 	test_functions(&w);

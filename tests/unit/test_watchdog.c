@@ -1,6 +1,6 @@
 /* The watchdog around a shard: what it ends, what is left, what is refused afterwards. Each ending is a
- * process of its own; its limit is so short that a script that uses up its steps does not come back in time,
- * and it is called again and again until the end has come. */
+ * process of its own; its limit is so short that a pattern, which looks at its steps only, does not come back
+ * in time, and it is called again and again until the end has come. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -15,19 +15,20 @@
 #define LONG_MS 600000 /* nothing of a test takes so much, whatever it is built with */
 #define STARTS 100
 
-/* 99 of them: for ever, as far as the steps go. */
+/* All steps of a call, in one. */
+#define BOMB "(('ab'):rep(2000)):find('.-.-.-c')"
+
+/* 99 of them: for ever, as far as the alarm goes. */
 static const char endless_lua[] =
 	"procedure { name = 'pool.take', writes = true, once = 'take_id', keep = 'success',\n"
 	"  args = { take_id = id, sku = id, qty = int(1, 100) }, result = { left = int } }\n"
 	"return function(call)\n"
-	"  local n = call.qty\n"
-	"  while call.qty == 99 do n = n % 7 // 2 + n % 5 + 9 end\n"
+	"  if call.qty == 99 and " BOMB " then return { left = 0 } end\n"
 	"  return { left = db.pool:need(call.sku).avail }\n"
 	"end";
-static const char endless_eval[] = "local n = 1 while ARGV[1]=='99' do n = n % 7 + n % 5 end return 1";
-static const char endless_library[] =
-	"#!lua name=slow\nredis.register_function('spin', function(keys, args) "
-	"local n = 1 while args[1]=='99' do n = n % 7 + n % 5 end return 1 end)";
+static const char endless_eval[] = "return ARGV[1]=='99' and " BOMB " and 2 or 1";
+static const char endless_library[] = "#!lua name=slow\nredis.register_function('spin', function(keys, args) "
+				      "return args[1]=='99' and " BOMB " and 2 or 1 end)";
 
 struct scene {
 	struct world world;
