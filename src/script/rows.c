@@ -166,14 +166,12 @@ static const char *parse_range(const struct slice *argv, size_t argc, struct ran
 		range->to_count = (size_t)(argv + i - range->to);
 	}
 	if (i < argc) {
-		if (i + 2 != argc || !slice_to_int64(argv[i + 1], &range->limit) || range->limit < 0) {
+		if (i + 2 != argc || !slice_to_int64(argv[i + 1], &range->limit)) {
 			return "LIMIT takes one number and stands last";
 		}
 	}
-	if (range->limit > LIMIT_SCAN_ROWS) {
-		range->limit = LIMIT_SCAN_ROWS;
-	}
-	return NULL;
+	static_assert(LIMIT_SCAN_ROWS == 10000, "told below");
+	return range->limit >= 1 && range->limit <= LIMIT_SCAN_ROWS ? NULL : "LIMIT is 1 to 10000";
 }
 
 static int copy_rows(struct txn *txn, struct arena *arena, const struct schema_table *table,

@@ -87,6 +87,8 @@ my @rows = (
 	['71 reads a million rows', called('for i = 1, 1000000 do db.t:get("k" .. i) end return {}', $budget)],
 	['72 an error after five writes', called('for i = 1, 5 do db.t:insert { k = "w" .. i, n = i } end error("on purpose")', qr/^-SCRIPT_ERROR .*on purpose(?!.*0x[0-9a-f]{6})/)],
 	['72 wrote nothing', sub { my $said = text(conn()->cmd('ROW', 't', 'w1')); return $said =~ /^(?:null|-NOT_FOUND)/ ? '' : "said $said" }],
+	(map { my $n = $_; ["47 ROWS LIMIT $n", sub { my $said = text(conn()->cmd('ROWS', 't', 'LIMIT', $n)); return $said =~ /^-VALIDATION .*LIMIT/ ? '' : "said $said" }] }
+		'0', '-1', '10001', 'x'),
 	['73 a table that is not declared', pushed(body('db.other:insert { k = "a" } return {}'), $invalid)],
 	['73 nor under a name made up on the way', pushed(body('local name = "other" db[name]:insert { k = "a" } return {}'), $invalid)],
 	['73 a row by the key-value commands', sub { my $said = text(conn()->cmd('GET', "t\0w1")); return $said eq 'null' ? '' : "said $said" }],
