@@ -120,7 +120,9 @@ void setting_set(struct local_call *call)
 	}
 	reply_error(
 		call->reply,
-		"ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config",
+		"ERR CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config: "
+		"settings "
+		"come from the node's file and flags (tallyd --help); change them there and restart the node",
 		(int)call->argv[2].len, (const char *)call->argv[2].data);
 }
 
@@ -134,7 +136,9 @@ void setting_resetstat(struct local_call *call)
 
 void setting_rewrite(struct local_call *call)
 {
-	reply_error(call->reply, "ERR The server is running without a config file");
+	reply_error(call->reply,
+		    "ERR there is nothing to write: settings come from the node's file and flags, and "
+		    "only a restart changes them");
 }
 
 void setting_help(struct local_call *call)
@@ -143,7 +147,8 @@ void setting_help(struct local_call *call)
 		"GET <pattern>",
 		"    Return parameters matching the glob-like <pattern> and their values.",
 		"SET <directive> <value>",
-		"    Refused: settings come from the file and the flags.",
+		"    Refused: settings come from the node's file and flags; change them there and restart "
+		"it.",
 		"RESETSTAT",
 		"    Reset statistics reported by the INFO command.",
 	};

@@ -366,6 +366,11 @@ my @rows = (
 		my @said = ($s->cmd('CONFIG', 'SET', 'maxclients', '1'), $s->cmd('DEBUG', 'SEGFAULT'), $s->cmd('TALLY', 'NOSUCH'));
 		return 3 == grep({ /^-ERR/ } @said) ? '' : "said @said";
 	}],
+	['CONFIG SET and REWRITE say where settings are set', sub {
+		my $s = conn();
+		my @said = ($s->cmd('CONFIG', 'SET', 'maxclients', '1'), $s->cmd('CONFIG', 'REWRITE'));
+		return 2 == grep({ /^-ERR .* file and flags.* restart/ } @said) ? '' : "said @said";
+	}],
 	['TALLY TRANSFER where nobody else is', keeps(bulk('TALLY', 'TRANSFER') . bulk('TALLY', 'TRANSFER', '2'),
 		"-ERR there is no other member\r\n-ERR no member has this id\r\n")],
 	['a pattern with many stars', sub {
