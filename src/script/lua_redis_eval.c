@@ -247,9 +247,18 @@ static struct redis_script *find_or_add(struct redis_machine *m, struct script_r
 	return script;
 }
 
+static int no_script(struct script_redis *call)
+{
+	reply_error(call->reply, "NOSCRIPT No matching script. Please use EVAL.");
+	return ERR_DENIED;
+}
+
 int eval_run(struct redis_machine *m, struct script_redis *call, bool by_sha, bool read_only)
 {
 	struct eval_job job = {.argv = call->argv + 3};
+	if (by_sha && call->argv[1].len != SHA1_HEX) {
+		return no_script(call); /* before the keys are counted, as in Redis */
+	}
 	if (!eval_key_count(call, &job.key_count)) {
 		return ERR_DENIED;
 	}
@@ -257,8 +266,7 @@ int eval_run(struct redis_machine *m, struct script_redis *call, bool by_sha, bo
 	if (by_sha) {
 		job.script = cache_find(m, call->argv[1]);
 		if (job.script == NULL) {
-			reply_error(call->reply, "NOSCRIPT No matching script. Please use EVAL.");
-			return ERR_DENIED;
+			return no_script(call);
 		}
 		touch(m, job.script);
 	} else {
@@ -326,9 +334,9 @@ int eval_script_command(struct redis_machine *m, struct script_redis *call)
 		script_exists(m, call);
 		return 0;
 	}
-	if (slice_is_word(word, "FLUSH") && call->argc <= 3) {
-		if (call->argc == 3 && !slice_is_word(call->argv[2], "SYNC") &&
-		    !slice_is_word(call->argv[2], "ASYNC")) {
+	if (slice_is_word(word, "FLUSH")) {
+		if (call->argc > 3 || (call->argc == 3 && !slice_is_word(call->argv[2], "SYNC") &&
+				       !slice_is_word(call->argv[2], "ASYNC"))) {
 			reply_error(call->reply, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
 			return ERR_DENIED;
 		}

@@ -225,6 +225,7 @@ void lolwut(struct local_call *call)
 
 void debug_denied(struct local_call *call)
 {
+	transaction_spoil(&call->conn->session.transaction);
 	reply_error(call->reply, "ERR DEBUG command not allowed. If the enable-debug-command option is set "
 				 "to \"local\", you can run "
 				 "it from a local connection, otherwise you need to set this option in the "

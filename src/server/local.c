@@ -63,7 +63,7 @@ static const struct local table[] = {
 	{"SLOWLOG", "LEN", 2, 0, slowlog_len},
 	{"SLOWLOG", "RESET", 2, 0, slowlog_reset},
 	{"SLOWLOG", "HELP", 2, 0, slowlog_help},
-	{"DEBUG", NULL, 0, 0, debug_denied},
+	{"DEBUG", NULL, 0, LOCAL_ALWAYS, debug_denied},
 	{"LASTSAVE", NULL, 0, 0, lastsave},
 	{"LOLWUT", NULL, 0, 0, lolwut},
 	{"ACL", "CAT", -2, 0, acl_cat},
