@@ -1,5 +1,5 @@
 /* What ends a script's call that takes long, and the process when the call does not come back: the last
- * resort behind the budgets, for whatever they do not see. A call that used a quarter of limit_ms of the
+ * resort behind the budgets, for whatever they do not see. A call that used an eighth of limit_ms of the
  * loop's processor time is asked to end: where the budget is looked at it does, with BUDGET_EXCEEDED, writes
  * nothing, and a line in the log names the script. One that used limit_ms all the same is written to the file
  * `refused` (script/refused.h), and the process ends with status 1 and a line that names it. The other

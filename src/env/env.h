@@ -204,13 +204,13 @@ void env_lane_close(struct env_lane *lane);
 
 /* ---- an alarm over the loop's thread ---- */
 
-/* For a piece of work on the loop that must not take longer: asked to end when the loop's thread has used a quarter
+/* For a piece of work on the loop that must not take longer: asked to end when the loop's thread has used an eighth
  * of limit_us of processor time since the alarm was set, and it rings when it has used all of that. Time in which the
  * process is stopped, waits for a disk or gets no processor is not used. Where processor time is not real (the
  * simulator) nobody is asked, and an alarm never rings.
  *
  *   CLEAR ── set ──> SET ────────────────────────> ASKED ── clear ──> CLEAR
- *                     │ a quarter was used           └── all was used: rang() on the alarm's thread ──> RINGING:
+ *                     │ an eighth was used           └── all was used: rang() on the alarm's thread ──> RINGING:
  *                     └── clear ──> CLEAR                                          clear does not return
  *
  * So whoever rings finds what was written before the set as it was, and nothing of that work gets out; and no

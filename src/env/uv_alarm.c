@@ -1,9 +1,9 @@
-/* Alarms: one thread each, which looks sixteen times a limit at the processor time of the loop's thread.
+/* Alarms: one thread each, which looks 32 times a limit at the processor time of the loop's thread.
  *
  * A look finds the word of the look before: the same piece of work runs on, and what the thread used since is
  * its. Between two looks no more is counted than the time between them: the clock of a guest that was
  * suspended may jump. So what is counted is never more than what was used, work is asked to end after at
- * least five looks and has twelve more before the alarm rings, and one that comes late rings late. */
+ * least five looks and has 28 more before the alarm rings, and one that comes late rings late. */
 #include "env/uv_body.h"
 
 #include <assert.h>
@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOKS 16   /* a limit */
-#define ASKED_AT 4 /* a part of the limit */
+#define LOOKS 32   /* a limit */
+#define ASKED_AT 8 /* a part of the limit */
 #define ALARM_STACK_BYTES (256 * 1024)
 
 /* Found through the list of its env. */

@@ -328,8 +328,7 @@ static int end_badly(struct script_call *call, struct reply *reply, enum outcome
 		reply_code(reply, CODE_BUDGET_EXCEEDED, NULL);
 		return ERR_DENIED;
 	case BUDGET_TIME:
-		stats->budget_exceeded++;
-		host_write_late(reply);
+		host_end_late(call->host, reply);
 		return ERR_DENIED;
 	case BUDGET_MEMORY:
 		stats->memory_exceeded++;

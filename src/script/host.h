@@ -49,7 +49,7 @@ int host_active(struct script_host *host, struct txn *txn, struct script_bundle 
 bool host_begin(struct script_host *host, struct budget *budget, const struct script_identity *running,
 		struct arena *arena, struct reply *reply);
 void host_end(struct script_host *host);
-/* That a call ended with BUDGET_TIME. */
-void host_write_late(struct reply *reply);
+/* That a call ended with BUDGET_TIME: counted, and written. */
+void host_end_late(struct script_host *host, struct reply *reply);
 
 #endif /* SCRIPT_HOST_H */

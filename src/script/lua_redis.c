@@ -244,8 +244,7 @@ static int fail(struct redis_machine *m, int lua_status)
 		reply_code(reply, CODE_BUDGET_EXCEEDED, NULL);
 		return ERR_DENIED;
 	case BUDGET_TIME:
-		m->stats->budget_exceeded++;
-		host_write_late(reply);
+		host_end_late(m->host, reply);
 		return ERR_DENIED;
 	case BUDGET_RAISED:
 		assert(m->status != 0);

@@ -25,6 +25,10 @@ my $build = $ENV{TALLY_BUILD} // 'build';
 	is($c->client(1)->cmd('GET', 'crowd'), undef, 'and nothing was written');
 	is($c->client(1)->cmd('EVAL', 'return 2', 0), 2, 'the next script runs');
 	like($c->client(1, timeout => 60)->cmd('EVAL', $crowd, 0), $late, 'the same is not refused, and ends the same way');
+	my $queue = $c->client(1, timeout => 60);
+	$queue->cmd('MULTI');
+	$queue->cmd('EVAL', $crowd, 0) for 1 .. 3;
+	like(eval { $queue->cmd('EXEC') } // $@, qr/^-TOO_LARGE /, 'a queue ends with the first call that was late');
 }
 
 my $c = Cluster->new(nodes => 3);
