@@ -53,19 +53,23 @@ static int visit_name(void *owner, const char *name)
 	return 0;
 }
 
-static bool read_head(struct wal *wal, uint64_t number, struct segment_head *head)
+/* ERR_CORRUPT when there is none. */
+static int read_head(struct wal *wal, uint64_t number, struct segment_head *head, struct err *err)
 {
 	char path[WAL_PATH_BYTES];
 	uint8_t bytes[SEGMENT_HEAD];
 	size_t got = 0;
 	struct env_file *file;
 	wal_path(wal, number, path);
-	if (env_file_open(wal->config.env, path, ENV_FILE_READ, &file) != 0) {
-		return false;
+	int status = env_file_open(wal->config.env, path, ENV_FILE_READ, &file);
+	if (status == 0) {
+		status = env_file_read(file, 0, bytes, sizeof(bytes), &got);
+		env_file_close(file);
 	}
-	int status = env_file_read(file, 0, bytes, sizeof(bytes), &got);
-	env_file_close(file);
-	return status == 0 && segment_head_decode(slice_of(bytes, got), number, head) == 0;
+	if (status != 0) {
+		return err_set(err, status, "cannot read %s: %s", path, err_name(status));
+	}
+	return segment_head_decode(slice_of(bytes, got), number, head);
 }
 
 /* A trim takes the oldest away one after the other, so a gap means that a name came back whose removal was
@@ -73,29 +77,39 @@ static bool read_head(struct wal *wal, uint64_t number, struct segment_head *hea
  * below the first index that this member still needs, the one behind what the database holds: no entry in the
  * gap is needed then, and nothing behind it reaches back over it, for what is in the database is committed
  * and never truncated. */
-static size_t count_below_gap(const struct wal_names *names)
+static int find_gap(struct wal_names *names, struct err *err)
 {
 	struct wal *wal = names->wal;
 	size_t at = names->count;
 	while (at > 1 && names->all[at - 1] == names->all[at - 2] + 1) {
 		at--;
 	}
+	if (at <= 1) {
+		return 0;
+	}
 	struct segment_head head;
-	if (at <= 1 || !read_head(wal, names->all[at - 1], &head) || head.log_id != wal->config.log_id ||
-	    head.first_index > wal->floor + 1) {
+	int status = read_head(wal, names->all[at - 1], &head, err);
+	if (status != 0 && status != ERR_CORRUPT && status != ERR_VERSION) {
+		return status;
+	}
+	if (status != 0 || head.log_id != wal->config.log_id || head.first_index > wal->floor + 1) {
 		return 0; /* whoever reads the log says what is missing */
 	}
 	log_event(wal->config.log, LOG_WARN, "log_gap",
 		  "dir=%s from=%016llx.log first=%llu older segments have come back or are missing; the "
 		  "database holds what was in them: they are removed",
 		  wal->dir, (unsigned long long)head.number, (unsigned long long)head.first_index);
-	return at - 1;
+	names->below = at - 1;
+	return 0;
 }
 
-int wal_names_list(struct wal_names *names)
+int wal_names_list(struct wal_names *names, struct err *err)
 {
 	int status = env_dir_list(names->wal->config.env, names->wal->dir, visit_name, names);
-	names->below = status == 0 ? count_below_gap(names) : 0;
+	if (status != 0) {
+		return err_set(err, status, "cannot list %s: %s", names->wal->dir, err_name(status));
+	}
+	status = find_gap(names, err);
 	names->numbers = names->below == 0 ? names->all : names->all + names->below;
 	names->count -= names->below;
 	return status;

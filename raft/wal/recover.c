@@ -357,10 +357,8 @@ int wal_recover(struct wal *wal, struct err *err)
 			     .names = {.wal = wal},
 			     .tail_synced = UINT64_MAX,
 			     .cut_end = SEGMENT_HEAD};
-	int status = wal_names_list(&r.names);
-	if (status != 0) {
-		err_set(err, status, "cannot list %s: %s", wal->dir, err_name(status));
-	} else {
+	int status = wal_names_list(&r.names, err);
+	if (status == 0) {
 		status = find_used(&r);
 	}
 	wal->was_empty = r.used == 0;

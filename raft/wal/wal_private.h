@@ -181,7 +181,7 @@ struct wal_names {
 	size_t count;
 };
 /* Lists the directory; free segments go to the pool. */
-int wal_names_list(struct wal_names *names);
+int wal_names_list(struct wal_names *names, struct err *err);
 void wal_names_fini(struct wal_names *names);
 /* The log is whole and goes on in segment `next`: removes what is of no use, makes sure of the free ones and
  * lets one of them be the next. The next sync of the directory carries it. On failure path says what it was

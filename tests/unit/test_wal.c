@@ -851,13 +851,15 @@ static void test_foreign_free(void)
 	disk_free(disk);
 }
 
-/* Segment 3 of a copy is missing, and the database holds everything up to floor. */
-static int open_with_gap(struct disk *disk, uint64_t floor, struct story *story, struct err *err)
+/* Segment 3 of a copy is missing, and the database holds everything up to floor. 0: every read succeeds. */
+static int open_with_gap(struct disk *disk, uint64_t floor, uint64_t fail_read, struct story *story,
+			 struct err *err)
 {
 	struct disk *copy = disk_copy(disk);
 	struct env *env = disk_env_new(copy);
 	env_unlink(env, "d/0000000000000003.log");
 	disk_env_free(env);
+	disk_fail_read(copy, fail_read);
 	story->disk = copy;
 	story->floor = floor;
 	return story_open(story, err);
@@ -873,11 +875,11 @@ static void test_gap(void)
 	struct segment_head head = {0};
 	const uint8_t *bytes = disk_bytes(disk, "d/0000000000000004.log", &len);
 	segment_head_decode(slice_of(bytes, len), 4, &head);
-	ok(open_with_gap(disk, head.first_index - 2, &story, &err) == ERR_CORRUPT &&
+	ok(open_with_gap(disk, head.first_index - 2, 0, &story, &err) == ERR_CORRUPT &&
 		   strstr(err.text, "missing") != NULL,
 	   "a gap is truth lost when the database misses one entry of it");
 	disk_free(story.disk);
-	ok(open_with_gap(disk, head.first_index - 1, &story, &err) == 0 &&
+	ok(open_with_gap(disk, head.first_index - 1, 0, &story, &err) == 0 &&
 		   wal_first_index(story.wal) == head.first_index && holds(&story, 100),
 	   "a gap below what the database holds is none: the log begins behind it");
 	struct disk *gap = story.disk;
@@ -888,6 +890,30 @@ static void test_gap(void)
 	ok(story_open(&story, &err) == 0 && holds(&story, 150), "and the log goes on");
 	story_close(&story);
 	disk_free(gap);
+	disk_free(disk);
+}
+
+/* The gap is harmless, whatever cannot be read. */
+static void test_gap_behind_a_failing_disk(void)
+{
+	struct disk *disk = disk_new(10);
+	struct story story;
+	struct err err = {0};
+	unsigned told_missing = 0, told_unreadable = 0;
+	story_live(&story, disk, KIB(2), 100);
+	for (uint64_t count = 1;; count++) {
+		int status = open_with_gap(disk, 90, count, &story, &err);
+		if (status == 0) {
+			story_close(&story);
+			disk_free(story.disk);
+			break;
+		}
+		told_missing += strstr(err.text, "missing") != NULL;
+		told_unreadable += status == ERR_IO && strstr(err.text, "cannot read d/0000") != NULL;
+		disk_free(story.disk);
+	}
+	ok(told_unreadable > 0, "a segment that cannot be read is told as that");
+	is_int(told_missing, 0, "and not as one that is missing, also when it lies behind a gap");
 	disk_free(disk);
 }
 
@@ -1017,6 +1043,7 @@ int main(void)
 	test_no_space();
 	test_reuse();
 	test_gap();
+	test_gap_behind_a_failing_disk();
 	test_another_log();
 	test_random();
 	test_short_when_closed();
