@@ -54,7 +54,16 @@ static int run_once_sweep(struct shard *shard, struct txn *txn)
 	return 0;
 }
 
-/* What did not fit the open batch was not removed: it is looked at again. */
+/* What did not fit the open batch was not removed, and is found again. */
+static void remove_expired(struct shard *shard)
+{
+	uint64_t expired = shard->stats.expired;
+	if (!execute_background(shard, run_expire)) {
+		shard->stats.expired = expired;
+	}
+}
+
+/* The same; it goes on where it began. */
 static void remove_once(struct shard *shard)
 {
 	uint8_t from[ONCE_AGE_KEY];
@@ -122,7 +131,7 @@ void expiry_tick(struct shard *shard, uint64_t now_us)
 	shard->background_more = false;
 	catch_up(shard, now_us);
 	tell_ahead(shard);
-	execute_background(shard, run_expire);
+	remove_expired(shard);
 	execute_background(shard, run_sweep);
 	if (now_us >= shard->once_next_us) {
 		shard->once_next_us = now_us + ONCE_SWEEP_US;

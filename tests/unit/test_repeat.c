@@ -125,6 +125,7 @@ static void test_removal_that_does_not_fit(void)
 	world_lead(&w, NULL, &config);
 	world_ask(&w, "ONCE first INCR n");
 	world_ask(&w, "ONCE second INCR n");
+	world_ask(&w, "SET short v PX 1000");
 	env_timer_stop(&w.shard->tick); /* here it comes by hand */
 	pass(&w, 2000 + ONCE_FUTURE_MS);
 	world_ask(&w, "SET k v");
@@ -135,10 +136,12 @@ static void test_removal_that_does_not_fit(void)
 	w.shard->once_next_us = 0;
 	expiry_tick(w.shard, env_now_us(w.env));
 	is_int(w.shard->stats.once_expired, 0, "a removal that does not fit the open batch is not counted");
+	is_int(w.shard->stats.expired, 0, "nor is that of a key");
 	once_block_reset(&w.shard->once_block);
 	w.shard->once_next_us = 0;
 	expiry_tick(w.shard, env_now_us(w.env));
 	is_int(w.shard->stats.once_expired, 2, "it comes again, from where it began");
+	is_int(w.shard->stats.expired, 1, "and is counted once");
 	is_str(world_ask(&w, "ONCE first INCR n"), ":3||", "and then the records are gone");
 	world_close(&w);
 }
