@@ -40,8 +40,12 @@ static void trim_tick(struct replica *r)
 		return;
 	}
 	step_snapshot(r, durable, first);
-	if (!r->stopped) {
-		wal_trim(r->wal, first);
+	if (r->stopped) {
+		return;
+	}
+	wal_trim(r->wal, first);
+	/* Not while the last one still takes segments away: the next time does both. */
+	if (wal_first_index(r->wal) == first) {
 		log_event(r->log, LOG_INFO, "log_trimmed", "first=%llu durable=%llu",
 			  (unsigned long long)first, (unsigned long long)durable);
 	}

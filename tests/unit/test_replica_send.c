@@ -103,6 +103,36 @@ static void test_narrow_leader(void)
 	small_world_free(world);
 }
 
+static void count_trims(void *owner, enum log_level level, const char *line)
+{
+	*(unsigned *)owner += strstr(line, "log_trimmed") != NULL;
+}
+
+/* The second comes while the first still takes segments away. */
+static void test_trim_is_told(void)
+{
+	unsigned said = 0;
+	struct small_world *world = world_new(20, 1);
+	world->log = (struct log){.level = LOG_INFO, .node = "n", .sink = count_trims, .owner = &said};
+	world->group.keep_bytes = KIB(64);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	for (unsigned i = 0; i < 100; i++) {
+		uint64_t last = propose(leader, 5, 2000);
+		wait_applied(world, last);
+	}
+	struct replica_stats stats;
+	replica_database_durable(leader->replica, leader->applied / 2);
+	replica_stats(leader->replica, &stats);
+	uint64_t first = stats.first_index;
+	ok(first > 1 && said == 1, "a log that is trimmed says so");
+	replica_database_durable(leader->replica, leader->applied);
+	replica_stats(leader->replica, &stats);
+	ok(stats.first_index == first, "the next trim waits for the segments to be gone");
+	is_int(said, 1, "and is not told before it comes");
+	small_world_free(world);
+}
+
 static void count_behind(void *owner, enum log_level level, const char *line)
 {
 	*(unsigned *)owner += strstr(line, "member_fell_behind") != NULL;
@@ -274,6 +304,7 @@ int main(void)
 	test_silent_follower();
 	test_large_entries();
 	test_narrow_leader();
+	test_trim_is_told();
 	test_behind();
 	ok(survives(empty_log, NULL), "an empty log is nothing that ends the process");
 	test_empty_log();
