@@ -52,6 +52,9 @@ int bench_open(struct bench *bench)
 	if (bench->connections < 1 || bench->connections > 1024 || bench->depth < 1 || bench->depth > 4096) {
 		return tool_fail(tool, TOOL_USAGE, "1 to 1024 connections with 1 to 4096 requests each");
 	}
+	if (bench->seconds < 1 || bench->seconds > 86400) {
+		return tool_fail(tool, TOOL_USAGE, "--seconds is between 1 and 86400");
+	}
 	prng_init(&bench->prng, bench->seed);
 	if (bench->local_options.nodes > 0) {
 		int code = local_start(&bench->local, tool, &bench->local_options);

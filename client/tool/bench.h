@@ -86,8 +86,9 @@ struct load {
 void load_cb(struct tally_call *call);
 /* connections x depth slots for the bench's seconds, after a short start that is not measured. */
 void load_run(struct load *load);
-/* What an answer cost each process, what each took, and how much of the machine there was. */
-void load_print_cost(const struct load *load);
+/* What an answer cost each process, what each took, and how much of the machine there was: of nodes that are local.
+ * Behind `of`, when something is told. */
+void load_print_cost(const struct load *load, const char *of);
 /* The same but for the processes' shares. */
 void load_json_cost(const struct load *load, struct buf *out);
 /* Measured answers of an outcome a second. */

@@ -149,7 +149,7 @@ static int flash_report(struct flash *flash)
 		bench_table_head();
 		bench_table_row("sold", &load->done);
 		bench_table_row("refused", &load->refused);
-		load_print_cost(load);
+		load_print_cost(load, "");
 		if (flash->refusals) {
 			printf("last index %llu before, %llu after: %s\n",
 			       (unsigned long long)flash->index_before,

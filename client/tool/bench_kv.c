@@ -132,13 +132,12 @@ static int kv_report(struct kv *kv)
 		bench_table_row("SET", &kv->set.done);
 		bench_table_row("GET", &kv->get.done);
 		if (kv_mixed(kv)) {
-			printf("%llu %% GET: ", (unsigned long long)kv->reads);
-			load_print_cost(&kv->mix);
+			char of[32];
+			snprintf(of, sizeof(of), "%llu %% GET: ", (unsigned long long)kv->reads);
+			load_print_cost(&kv->mix, of);
 		} else {
-			printf("SET: ");
-			load_print_cost(&kv->set);
-			printf("GET: ");
-			load_print_cost(&kv->get);
+			load_print_cost(&kv->set, "SET: ");
+			load_print_cost(&kv->get, "GET: ");
 		}
 		uint64_t failed = kv->set.outcomes[TALLY_RETRY] + kv->set.outcomes[TALLY_UNKNOWN] +
 				  kv->get.outcomes[TALLY_RETRY];
@@ -146,13 +145,21 @@ static int kv_report(struct kv *kv)
 			printf("%llu requests found no answer in time\n", (unsigned long long)failed);
 		}
 	}
-	return kv->set.outcomes[TALLY_REFUSED] + kv->get.outcomes[TALLY_REFUSED] > 0 ? TOOL_FAILED
-										     : TOOL_DONE;
+	uint64_t set = kv->set.outcomes[TALLY_DONE], get = kv->get.outcomes[TALLY_DONE];
+	bool refused = kv->set.outcomes[TALLY_REFUSED] + kv->get.outcomes[TALLY_REFUSED] > 0;
+	bool nothing = kv_mixed(kv) ? set + get == 0 : set == 0 || get == 0;
+	return refused || nothing ? TOOL_FAILED : TOOL_DONE;
 }
 
 static int kv_run(struct kv *kv)
 {
 	struct bench *bench = &kv->bench;
+	/* A cluster that is not there is found now, not by a load that waits for it. */
+	const char *const words[] = {"GET", "kv"};
+	const struct tally_call *call = tool_ask(bench->tool, NULL, words, NULL, 2, TALLY_READ);
+	if (call == NULL || tally_call_outcome(call) != TALLY_DONE) {
+		return call == NULL ? TOOL_USAGE : tool_refused(bench->tool, call);
+	}
 	kv->set = (struct load){.bench = bench, .name = "SET", .next = kv_set_next, .owner = kv};
 	kv->get = (struct load){.bench = bench, .name = "GET", .next = kv_get_next, .owner = kv};
 	if (kv_mixed(kv)) {

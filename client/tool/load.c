@@ -105,11 +105,14 @@ void load_run(struct load *load)
 	load->slots = NULL;
 }
 
-void load_print_cost(const struct load *load)
+void load_print_cost(const struct load *load, const char *of)
 {
 	struct tally_stats stats;
 	tally_stats(load->bench->tally, &stats);
 	const struct local *local = &load->bench->local;
+	if (local->count > 0 && load->answers > 0) {
+		printf("%s", of);
+	}
 	cpu_print(local, &load->before, &load->after, load->answers, local_find(local, stats.leader));
 	footprint_print(&load->footprint);
 }

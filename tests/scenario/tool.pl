@@ -111,6 +111,8 @@ like($json->{meta}{index} // '', qr/^\d+\.\d+$/, 'and its index');
 ($code, $text) = tally('call', 'order.get', 'order_id=nope', '--json');
 is_deeply([$code, (eval { decode_json($text) } // {})->{code}], [3, 'NOT_FOUND'], 'the JSON of a refusal has its code');
 is((run("$build/tally", 'get', 'x', '--servers', '127.0.0.1:1', '--timeout', '200ms'))[0], 5, 'nobody there is exit 5');
+is((run('sh', '-c', "'$build/tally' bench kv --nodes 127.0.0.1:1 --timeout 200ms --seconds 1 2>/dev/null"))[0], 5, 'nor is anything measured there');
+is((run('sh', '-c', "'$build/tally' bench kv --nodes 127.0.0.1:1 --seconds 0 2>/dev/null"))[0], 2, 'nor in no time');
 for my $command ('get x', 'status', 'hash') {
 	my ($name) = split / /, $command;
 	my $said = `$build/tally --servers foo $command 2>&1`;
