@@ -93,6 +93,7 @@
 
 /* Scans. */
 #define LIMIT_SURVEYS 8       /* KEYS and DBSIZE that walk at once, each with a snapshot; further ones: retry */
+#define LIMIT_NAME_PATTERNS KIB(2) /* patterns of CONFIG GET, COMMAND LIST, FUNCTION LIST, tried at each byte of each name; more: TOO_LARGE */
 #define LIMIT_SCAN_ROWS 10000 /* LIMIT of RANGE and ROWS */
 
 _Static_assert(LIMIT_KEY + 64 <= LIMIT_ROW_KEY, "a client's key fits a key of the database");

@@ -232,6 +232,11 @@ static bool read_list_options(struct script_redis *call, struct list_options *op
 				return false;
 			}
 			options->pattern = call->argv[i];
+			if (options->pattern.len > LIMIT_NAME_PATTERNS) {
+				reply_code(call->reply, CODE_TOO_LARGE,
+					   "\"reason\":\"patterns of names are 2 KiB long at most\"");
+				return false;
+			}
 		} else {
 			reply_error(call->reply, "ERR Unknown argument %.*s",
 				    (int)(word.len > 128 ? 128 : word.len), (const char *)word.data);

@@ -90,6 +90,9 @@ void catalog_list(struct local_call *call)
 		reply_error(call->reply, "ERR syntax error");
 		return;
 	}
+	if (filter == FILTER_PATTERN && !local_patterns(&what, 1, call->reply)) {
+		return;
+	}
 	const struct command *commands = command_table(&count);
 	for (size_t i = 0; i < count; i++) {
 		passed += passes(&commands[i], filter, what);

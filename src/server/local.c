@@ -217,6 +217,19 @@ static bool glob_class(struct slice pattern, size_t *at, uint8_t c)
 	return found != negated;
 }
 
+bool local_patterns(const struct slice *patterns, size_t count, struct reply *reply)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < count; i++) {
+		bytes += patterns[i].len;
+	}
+	if (bytes > LIMIT_NAME_PATTERNS) {
+		reply_code(reply, CODE_TOO_LARGE, "\"reason\":\"patterns of names are 2 KiB long at most\"");
+		return false;
+	}
+	return true;
+}
+
 /* Goes back to the last star only, so the time is bounded by the product of the lengths. */
 bool local_glob(struct slice pattern, struct slice text)
 {

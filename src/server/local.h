@@ -42,6 +42,8 @@ void local_run(const struct local *local, struct local_call *call);
 bool local_integer(struct slice word, int64_t *value, struct reply *reply);
 /* HELP: an array of simple strings, the last two lines are HELP's own. */
 void local_help(struct reply *reply, const char *name, const char *const *lines, size_t count);
+/* Whether patterns are short enough to be tried on all names there are, or the error. */
+bool local_patterns(const struct slice *patterns, size_t count, struct reply *reply);
 /* Whether text fits a glob pattern, without regard to case. */
 bool local_glob(struct slice pattern, struct slice text);
 

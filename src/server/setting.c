@@ -85,6 +85,9 @@ static bool setting_asked(const struct local_call *call, const struct setting *s
 void setting_get(struct local_call *call)
 {
 	size_t count = 0;
+	if (!local_patterns(call->argv + 2, call->argc - 2, call->reply)) {
+		return;
+	}
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		count += setting_asked(call, &settings[i]);
 	}

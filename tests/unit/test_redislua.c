@@ -356,6 +356,16 @@ static void test_time_and_chance(struct world *w)
 	ok(!slice_equal(buf_slice(&w->reply), slice_str(first)), "and differs from call to call");
 }
 
+static void test_long_pattern(struct world *w)
+{
+	char pattern[2052];
+	memset(pattern, 'b', sizeof pattern - 1);
+	pattern[sizeof pattern - 1] = '\0';
+	is_int(RUN(w, "FUNCTION", "LIST", "LIBRARYNAME", pattern + 3), 0, "libraries are listed by a pattern of 2 KiB");
+	is_int(RUN(w, "FUNCTION", "LIST", "LIBRARYNAME", pattern), ERR_DENIED, "a longer one");
+	ok(reply_has(w, "-TOO_LARGE "), "is refused");
+}
+
 static void test_functions(struct world *w)
 {
 	RUN(w, "FUNCTION", "LOAD",
@@ -569,6 +579,7 @@ int main(void)
 	test_late(&w);
 	test_cache(&w);
 	test_time_and_chance(&w);
+	test_long_pattern(&w);
 	test_functions(&w);
 	test_globals(&w);
 	test_cves(&w);

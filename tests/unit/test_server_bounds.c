@@ -426,6 +426,34 @@ static void test_long_answers_of_the_node(void)
 	house_close(&house);
 }
 
+#define PATTERN_TOO_LARGE                                                                                    \
+	"-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"patterns of names are 2 KiB long at most\"}\r\n"
+
+/* As many bytes as one request takes are looked at for each byte of each name: three seconds. */
+static void test_long_patterns(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "CONFIG GET ti*[a-t]\r\n");
+	hear(&house, fd, "*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n", "a setting is found by its pattern");
+	say_repeated(&house, fd, "$6\r\nCONFIG\r\n$3\r\nGET\r\n", 2, "$8\r\n*[bbbb]z\r\n", 300);
+	hear(&house, fd, PATTERN_TOO_LARGE, "patterns of 2,400 bytes are refused");
+	struct buf all;
+	buf_init(&all, MIB(2));
+	buf_append_text(&all, "*5\r\n$7\r\nCOMMAND\r\n$4\r\nLIST\r\n$8\r\nFILTERBY\r\n$7\r\nPATTERN\r\n$2052\r\n*[");
+	for (int i = 0; i < 2048; i++) {
+		buf_append_byte(&all, 'b');
+	}
+	buf_append_text(&all, "]z\r\n");
+	say_long(&house, fd, &all);
+	buf_fini(&all);
+	hear(&house, fd, PATTERN_TOO_LARGE, "so is one of COMMAND LIST");
+	close(fd);
+	await_clients(&house, 0);
+	house_close(&house);
+}
+
 int main(void)
 {
 	test_long_answers();
@@ -439,5 +467,6 @@ int main(void)
 	test_queues_take_memory();
 	test_too_long_to_pass_on();
 	test_long_answers_of_the_node();
+	test_long_patterns();
 	return tap_done();
 }
