@@ -6,14 +6,15 @@
  * the network may, but never shortened; a large one is split, each piece an
  * append of its own: on a narrow link one is acknowledged, and nobody's election timer runs out, while the
  * next is on its way. A silent member is sent its whole window again at every heartbeat: that is dropped
- * while an earlier copy waits in the socket.
+ * while an earlier copy waits in the socket, or the member says that it comes.
  *
  * A read may outlive the leadership that asked for it, and the end of what it read may be truncated
  * meanwhile. It fills nothing of a later term: until it is through nothing else goes to that member, and what
  * asks for the same again in the new term is read again.
  *
- * In. A payload proves itself: chain(previous) is ours if we hold that entry,
- * and each entry carries its own. The same (index, term) with another chain is a
+ * In. While one is on its way that takes long, its leader is answered as if it had sent a heartbeat
+ * (patience.c holds our own timeout as long). A payload proves itself: chain(previous) is ours if we hold
+ * that entry, and each entry carries its own. The same (index, term) with another chain is a
  * log that diverged, and truth lost. A CHANGE is given to the core as the first of its piece: it
  * would book it at the wrong index otherwise. */
 #include <assert.h>
@@ -167,7 +168,8 @@ static void run_jobs(struct replica *r, struct replica_peer *peer)
 	}
 }
 
-/* Whether an earlier message to this member says as much and has not even left. */
+/* Whether an earlier message to this member says as much and has not even left, or comes in there: the kernel
+ * takes more than a narrow link carries in seconds. */
 static bool superfluous(struct replica_peer *peer, struct link *link, uint64_t first, uint64_t last)
 {
 	size_t unsent = link->stream == NULL ? 0 : env_stream_unsent(link->stream);
@@ -176,7 +178,9 @@ static bool superfluous(struct replica_peer *peer, struct link *link, uint64_t f
 	if (last < first) {
 		return unsent > REPLICA_IDLE_UNSENT;
 	}
-	return unsent > 0 && first <= peer->sent_to;
+	uint64_t told_ms = env_now_ms(peer->replica->env) - peer->coming_ms;
+	bool coming = peer->coming_ms != 0 && told_ms < peer->replica->config.election_ms;
+	return (unsent > 0 || coming) && first <= peer->sent_to;
 }
 
 void append_send(struct replica *r, struct replica_peer *peer, const struct raft_message *message)
@@ -234,6 +238,21 @@ void append_forget(struct replica *r)
 }
 
 /* ---- in ---- */
+
+/* It acknowledges nothing, not even what we hold: whether that is the leader's, the append says when it is
+ * here. */
+void append_coming(struct replica *r, const struct replica_peer *peer)
+{
+	struct link *link = transport_link(r->transport, peer->id, FRAME_RAFT);
+	struct raft_message message = {.type = RAFT_APPEND_ENTRIES_RESULT};
+	struct raft_append_entries_result *result = &message.append_entries_result;
+	result->version = 1;
+	result->term = r->core.current_term;
+	result->capacity = handover_has_room(r);
+	if (link != NULL && link_unsent(link) <= LIMIT_PEER_QUEUE) {
+		message_send(link, transport_highest_stamp(r->transport), &message);
+	}
+}
 
 /* Verified entries of a message; those that we hold already are not made again. */
 struct incoming {

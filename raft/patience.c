@@ -6,6 +6,8 @@
  *       | +--the same, our timer late--> held for a random while --nobody spoke--> stepped
  *       +------ the leader spoke ---------------------+
  *
+ *       an append comes that takes long: held as if the leader had spoken, which is told so
+ *
  *   leader
  *     the core's election timeout --our timer late--> as much longer --a majority spoke--> as it was
  *
@@ -87,6 +89,21 @@ void patience_voted(struct replica *r, uint64_t took_ms)
 		uint64_t spread_ms = r->config.election_ms + VOTES_APART * took_ms;
 		r->patience.until_ms = env_now_ms(r->env) + took_ms + draw_ms(r, spread_ms);
 	}
+}
+
+void patience_coming(struct replica *r, const struct replica_peer *peer)
+{
+	uint64_t now_ms = env_now_ms(r->env);
+	patience_turn(r);
+	if (r->core.state != RAFT_FOLLOWER || r->leader_id != peer->id ||
+	    now_ms - r->patience.coming_ms < r->config.heartbeat_ms) {
+		return;
+	}
+	uint64_t until_ms = now_ms + raft_timeout(&r->core) - r->core.election_timer_start;
+	r->patience.coming_ms = now_ms;
+	r->patience.until_ms = until_ms > r->patience.until_ms ? until_ms : r->patience.until_ms;
+	append_coming(r, peer);
+	replica_wake(r);
 }
 
 uint64_t patience_ends_ms(const struct replica *r)

@@ -96,7 +96,9 @@ static void frame_of_member(struct replica *r, struct replica_peer *peer, struct
 		return;
 	}
 	if (message.type == RAFT_APPEND_ENTRIES_RESULT) {
-		peer->has_room = message.append_entries_result.capacity > 0;
+		const struct raft_append_entries_result *result = &message.append_entries_result;
+		peer->has_room = result->capacity > 0;
+		peer->coming_ms = append_says_coming(result) ? env_now_ms(r->env) : 0;
 		refill_result(r, peer, from, &message.append_entries_result);
 	}
 	message.server_id = peer->id;
@@ -122,6 +124,16 @@ static void frame_cb(void *owner, struct link *from, const struct frame *frame)
 	}
 }
 
+static void coming_cb(void *owner, struct link *from, uint8_t type)
+{
+	struct replica *r = owner;
+	struct replica_peer *peer = replica_find_peer(r, from->peer_id);
+	bool counts = from->hello.kind == FRAME_RAFT && type == FRAME_APPEND && peer != NULL;
+	if (counts && r->admitted && !r->stopped && !r->closing) {
+		patience_coming(r, peer);
+	}
+}
+
 static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
 {
 	struct replica *r = owner;
@@ -130,7 +142,7 @@ static void connected_cb(void *owner, uint64_t id, enum frame_connection kind)
 		seat_heard(r, peer);
 	}
 	if (peer != NULL && kind == FRAME_RAFT) {
-		peer->sent_to = 0;
+		peer->sent_to = peer->coming_ms = 0;
 		peer->has_room = false;
 		peer->job_count = peer->reading ? peer->job_count : 0;
 	}
@@ -162,6 +174,7 @@ static void stamp_cb(void *owner, uint64_t stamp_ms)
 
 static const struct transport_events transport_events = {
 	.frame = frame_cb,
+	.coming = coming_cb,
 	.connected = connected_cb,
 	.disconnected = disconnected_cb,
 	.refused = refused_cb,

@@ -44,6 +44,7 @@ struct replica_peer {
 	char address[128];      /* stable: the core gets it with each message */
 	uint64_t requests_seen; /* the highest token of its requests (forward.c) */
 	uint64_t sent_to;       /* highest index put on this connection */
+	uint64_t coming_ms;     /* when it said last that an append of ours comes; 0: it answered one since */
 	uint64_t echo_round;    /* highest round it echoed in this term */
 	bool needs_snapshot;
 	bool heard;           /* in this life: it remembers us, and we lived what it did */
@@ -89,6 +90,7 @@ struct replica {
 		uint64_t since_ms; /* where the core's election timer began when we looked last */
 		uint64_t away_ms;  /* a leader's loop was late since then, at most an election timeout */
 		uint64_t held_ms, until_ms; /* a follower's: how long its timeout is held, and until when */
+		uint64_t coming_ms;         /* when its leader was told last that an append comes */
 	} patience;
 	/* What the step under way brought with it. */
 	struct entry *submitted;
@@ -220,6 +222,12 @@ void append_receive(struct replica *r, struct link *from, struct replica_peer *p
 /* Sends entries of our log that the core does not send, in front of what it sends next. */
 void append_again(struct replica *r, struct replica_peer *peer, uint64_t first, uint64_t last);
 void append_forget(struct replica *r);
+/* Tells the leader what an empty append would be answered, without one. */
+void append_coming(struct replica *r, const struct replica_peer *peer);
+static inline bool append_says_coming(const struct raft_append_entries_result *result)
+{
+	return result->rejected == 0 && result->last_log_index == 0;
+}
 
 /* refill.c: a member that lost what it had acknowledged. The result is made fit for the core. */
 void refill_result(struct replica *r, struct replica_peer *peer, const struct link *from,
@@ -230,6 +238,8 @@ void patience_turn(struct replica *r);
 /* Our own timer fired so late. */
 void patience_late(struct replica *r, uint64_t late_ms);
 uint64_t patience_ends_ms(const struct replica *r);
+/* An append of that member's is on its way, and takes long. */
+void patience_coming(struct replica *r, const struct replica_peer *peer);
 /* Steps the timeout if it is due, and says so when somebody was silent for too long. */
 void patience_step(struct replica *r);
 /* Our vote is durable, after so long. */

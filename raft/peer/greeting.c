@@ -172,6 +172,15 @@ static void say_refused(struct transport *transport, const struct link *link, co
 	refusal->silent = 0;
 }
 
+void transport_refused_version(struct transport *transport, const struct link *link)
+{
+	/* Nothing that it says of itself can be read. */
+	struct hello unknown = {.from_id = link->peer_id};
+	say_refused(transport, link, &unknown,
+		    "its build has another format between members than ours: every node must have the same "
+		    "build");
+}
+
 enum link_verdict transport_greeted(struct link *link, const struct hello *hello)
 {
 	struct transport *transport = link->owner;

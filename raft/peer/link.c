@@ -242,6 +242,8 @@ static void become_ready(struct link *link)
 	link->state = LINK_READY;
 	link->reader.body_max = LIMIT_FRAME;
 	link->failures = 0;
+	link->sign_us = env_now_us(link->env);
+	link->came = 0;
 	env_timer_stop(&link->timer);
 	link->events->ready(link);
 }
@@ -308,6 +310,7 @@ static void pong(struct link *link)
 		return;
 	}
 	struct link_batch *batch = link->pong = batch_new(link);
+	link->sign_us = env_now_us(link->env);
 	size_t begin = frame_begin(&batch->bytes, FRAME_PONG, *link->stamp_ms);
 	buf_append_u64(&batch->bytes, env_wall_ms(link->env));
 	frame_end(&batch->bytes, begin, 0);
@@ -315,12 +318,30 @@ static void pong(struct link *link)
 	batch_write(link, batch);
 }
 
+/* What is long takes its time, as long as it comes. */
+static void much_came(struct link *link)
+{
+	uint64_t now_us = env_now_us(link->env);
+	uint8_t type = frame_reader_coming(&link->reader);
+	link->came = 0;
+	if (link->dialed) {
+		link->sign_us = now_us;
+		return;
+	}
+	if (now_us - link->sign_us >= LINK_PING_MS * 1000) {
+		pong(link);
+	}
+	if (type != 0) {
+		link->events->coming(link, type);
+	}
+}
+
 static void data_cb(void *owner, struct slice bytes)
 {
 	struct link *link = owner;
 	struct frame frame;
 	int status = 0;
-	link->last_in_us = env_now_us(link->env);
+	link->came += bytes.len;
 	while ((link->state == LINK_GREETING || link->state == LINK_READY) &&
 	       (status = frame_reader_next(&link->reader, &bytes, &frame)) == 0) {
 		if (link->state == LINK_GREETING) {
@@ -328,12 +349,15 @@ static void data_cb(void *owner, struct slice bytes)
 		} else if (frame.type == FRAME_PING) {
 			pong(link);
 		} else {
+			link->sign_us = frame.type == FRAME_PONG ? env_now_us(link->env) : link->sign_us;
 			link->events->frame(link, &frame);
 		}
 	}
 	if (status != 0 && status != ERR_MORE) {
 		link->events->bad_frame(link, status);
 		link_drop(link);
+	} else if (link->state == LINK_READY && link->came >= LINK_LEAST) {
+		much_came(link);
 	}
 }
 
@@ -386,7 +410,6 @@ static void opened_cb(void *owner, int status)
 		return;
 	}
 	link->state = LINK_GREETING;
-	link->last_in_us = env_now_us(link->env);
 	env_timer_start(&link->timer, LINK_GREETING_MS);
 	send_hello(link);
 }
@@ -416,7 +439,6 @@ void link_init_accepted(struct link *link, struct env *env, const struct link_ev
 	assert(stream != NULL);
 	link->state = LINK_GREETING;
 	link->stream = stream;
-	link->last_in_us = env_now_us(env);
 	env_stream_set(stream, &stream_events, link);
 	env_timer_start(&link->timer, LINK_GREETING_MS);
 }

@@ -30,19 +30,27 @@
  * goes out on what D dialed (transport.h), so nothing that D says is counted by A
  * before A remembers D durably and D was told so.
  *
+ * Signs of life. A ping stands behind all that its connection carries, and so does a pong. So whoever was
+ * dialed sends a pong unasked when LINK_LEAST more bytes came, four times a second at most, and as many of an
+ * answer are a sign for whoever dialed: what is longer than LINK_SILENCE_MS on its way arrives. A connection
+ * that carries less than that is given up. No frame's length is believed before its head was proven
+ * (wire/frame.h), or a damaged one would swallow all that follows.
+ *
  * Frames are put together in a batch and leave with one write when the owner
  * flushes; payloads of entries go by reference. A link never blocks and never
  * queues without bound: link_unsent tells, the owner drops. */
 #ifndef RAFT_PEER_LINK_H
 #define RAFT_PEER_LINK_H
 
+#include "base/limits.h"
 #include "env/env.h"
 #include "wire/entry.h"
 #include "wire/frame.h"
 
 #define LINK_CONNECT_MS 1000  /* then the attempt is given up */
 #define LINK_GREETING_MS 5000 /* a peer that says nothing is closed */
-#define LINK_SILENCE_MS 1000  /* a dialed link without any answer is closed and dialed again */
+#define LINK_SILENCE_MS 1000  /* a dialed link without a sign of life is closed and dialed again */
+#define LINK_LEAST KIB(16)    /* so many bytes are one: what is long must come at so much a second */
 #define LINK_PING_MS 250      /* how often a dialed link asks for one */
 #define LINK_BACKOFF_FIRST_MS 10
 #define LINK_BACKOFF_MAX_MS 250
@@ -64,6 +72,8 @@ struct link_events {
 	enum link_verdict (*greeted)(struct link *link, const struct hello *hello);
 	void (*ready)(struct link *link);
 	void (*frame)(struct link *link, const struct frame *frame);
+	/* Accepted links: LINK_LEAST more bytes came, and a frame of that type is not whole yet. */
+	void (*coming)(struct link *link, uint8_t type);
 	/* It ended (was_ready or not); dialed links try again by themselves. An accepted link may be freed
 	 * now. */
 	void (*ended)(struct link *link, bool was_ready);
@@ -92,7 +102,8 @@ struct link {
 	int dial_status;           /* dialed, not ready: of the last attempt; 0: one of both refused the other */
 	bool closing;              /* dialed: do not dial again */
 	struct frame_reader reader;
-	uint64_t last_in_us;     /* something came */
+	uint64_t sign_us;        /* the last sign of life: dialed links, of the other; accepted, ours */
+	size_t came;             /* bytes, since it was as much as LINK_LEAST */
 	uint64_t *stamp_ms;      /* the owner's highest stamp, for every frame */
 	struct link_batch *open; /* being put together, or NULL */
 	struct list full;        /* put together, and wait for the flush */

@@ -79,6 +79,16 @@ static void frame(struct link *link, const struct frame *frame)
 	}
 }
 
+static void coming(struct link *link, uint8_t type)
+{
+	struct transport *transport = link->owner;
+	assert(link_ready(link));
+	assert(!link->dialed);
+	if (transport->config.events->coming != NULL) {
+		transport->config.events->coming(transport->config.owner, link, type);
+	}
+}
+
 static void check_closed(struct transport *transport)
 {
 	if (!transport->closing || !list_empty(&transport->accepted)) {
@@ -126,7 +136,9 @@ static void bad_frame(struct link *link, int status)
 {
 	struct transport *transport = link->owner;
 	transport->stats.frames_bad++;
-	if (transport_may_say(transport)) {
+	if (status == ERR_VERSION && link->state == LINK_GREETING) {
+		transport_refused_version(transport, link);
+	} else if (transport_may_say(transport)) {
 		log_event(transport->config.log, LOG_WARN, "peer_bad_frame", "peer=%llu address=%s reason=%s",
 			  (unsigned long long)link->peer_id, env_stream_peer(link->stream), err_name(status));
 	}
@@ -136,6 +148,7 @@ static const struct link_events link_events = {
 	.greeted = transport_greeted,
 	.ready = ready,
 	.frame = frame,
+	.coming = coming,
 	.ended = ended,
 	.refused = refused,
 	.bad_frame = bad_frame,
@@ -174,10 +187,9 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 		return;
 	}
 	assert(link->dialed);
-	assert(now_us >= link->last_in_us);
+	assert(now_us >= link->sign_us);
 	/* Whom we did not ask need not answer. */
-	uint64_t since_us =
-		link->last_in_us > transport->released_us ? link->last_in_us : transport->released_us;
+	uint64_t since_us = link->sign_us > transport->released_us ? link->sign_us : transport->released_us;
 	if (now_us - since_us > (uint64_t)LINK_SILENCE_MS * 1000) {
 		log_event(transport->config.log, LOG_INFO, "peer_silent", "peer=%llu kind=%u",
 			  (unsigned long long)link->peer_id, link->hello.kind);

@@ -23,6 +23,8 @@ struct transport_events {
 	/* A frame of a member on a raft or requests connection; borrowed. from: the link it came by, for
 	 * answers. */
 	void (*frame)(void *owner, struct link *from, const struct frame *frame);
+	/* May be NULL. A frame of that type is on its way by from, an accepted one, and takes long. */
+	void (*coming)(void *owner, struct link *from, uint8_t type);
 	/* A dialed connection is ready, or ended. */
 	void (*connected)(void *owner, uint64_t id, enum frame_connection kind);
 	void (*disconnected)(void *owner, uint64_t id, enum frame_connection kind);

@@ -55,6 +55,8 @@ struct peer *transport_find(const struct transport *transport, uint64_t id);
 /* greeting.c */
 /* What becomes of a link that has said who it is: link_events.greeted. */
 enum link_verdict transport_greeted(struct link *link, const struct hello *hello);
+/* What it sent instead of a hello is of another version: said as other refusals are. */
+void transport_refused_version(struct transport *transport, const struct link *link);
 /* Whether one more line may be said about what does not belong here, LINES_MAX within LINES_TICKS of the
  * pings: who knocks again and again does not fill the disk with our words. */
 #define LINES_MAX 10

@@ -8,7 +8,7 @@
 
 static const char magic[] = "TLYP";
 #define MAGIC_BYTES 4
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
 #define HELLO_BYTES 64
 _Static_assert(HELLO_BYTES <= LIMIT_HELLO, "a hello is taken");
 #define HELLO_BYTES_BEFORE 40 /* with one number for the process, remembered by nobody */
@@ -42,7 +42,8 @@ void frame_end(struct buf *out, size_t begin, size_t uncovered)
 	assert(covered + uncovered <= LIMIT_FRAME);
 	bytes_put_u32(head + 16, (uint32_t)(covered + uncovered));
 	bytes_put_u32(head + 20, (uint32_t)covered);
-	bytes_put_u64(head, checksum64(slice_of(head + 8, FRAME_HEAD - 8 + covered)));
+	bytes_put_u64(head + 32, checksum64(slice_of(head + FRAME_HEAD, covered)));
+	bytes_put_u64(head, checksum64(slice_of(head + 8, FRAME_HEAD - 8)));
 }
 
 void frame_reader_init(struct frame_reader *reader)
@@ -70,6 +71,9 @@ static int frame_size(struct slice bytes, size_t body_max, size_t *size)
 	if (head[12] != FRAME_VERSION) {
 		return ERR_VERSION;
 	}
+	if (bytes_u64(head) != checksum64(slice_of(head + 8, FRAME_HEAD - 8))) {
+		return ERR_CORRUPT;
+	}
 	if (bytes_u32(head + 16) > body_max) {
 		return ERR_TOO_LARGE;
 	}
@@ -84,7 +88,7 @@ static int frame_decode(struct slice bytes, struct frame *frame)
 {
 	const uint8_t *head = bytes.data;
 	uint32_t covered = bytes_u32(head + 20);
-	if (bytes_u64(head) != checksum64(slice_of(head + 8, FRAME_HEAD - 8 + covered))) {
+	if (bytes_u64(head + 32) != checksum64(slice_of(head + FRAME_HEAD, covered))) {
 		return ERR_CORRUPT;
 	}
 	*frame = (struct frame){
@@ -151,6 +155,11 @@ int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct f
 		return status;
 	}
 	return fill(reader, bytes, size) ? frame_decode(buf_slice(partial), frame) : ERR_MORE;
+}
+
+uint8_t frame_reader_coming(const struct frame_reader *reader)
+{
+	return reader->partial.len < FRAME_HEAD ? 0 : reader->partial.data[13];
 }
 
 void hello_encode(struct buf *out, const struct hello *hello, uint64_t stamp_ms)

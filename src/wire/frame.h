@@ -1,15 +1,16 @@
 /* Frames between members of a cluster.
  *
  *   offset  size  field (little-endian)
- *   0       8     XXH3-64 of bytes 8..32 and of the first `covered` bytes of the body
+ *   0       8     XXH3-64 of bytes 8..40: no length is believed before
  *   8       4     "TLYP"
- *   12      1     version, 1
+ *   12      1     version, 2 (1 had one checksum over head and body, here 0..32)
  *   13      1     type
  *   14      2     zero
  *   16      4     bytes of the body, <= LIMIT_FRAME
  *   20      4     covered, <= bytes of the body
  *   24      8     highest stamp the sender has seen, ms since 1970 (ARCHITECTURE D11)
- *   32      n     body
+ *   32      8     XXH3-64 of the first `covered` bytes of the body
+ *   40      n     body
  *
  * What is not covered proves itself: the payloads of log entries, by the chain
  * that the covered part carries. So an entry is hashed once, however many
@@ -40,7 +41,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define FRAME_HEAD 32
+#define FRAME_HEAD 40
 
 /* The type is the sender's and receiver's business; hello is everybody's. */
 enum frame_type {
@@ -82,6 +83,8 @@ void frame_reader_fini(struct frame_reader *reader);
  * and the frame, whose body is valid until the next call; ERR_MORE when all of
  * *bytes was kept and more is needed; ERR_CORRUPT, ERR_VERSION or ERR_TOO_LARGE. */
 int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct frame *frame);
+/* After ERR_MORE: the type of the frame whose head was proven and whose body is on its way; 0: none. */
+uint8_t frame_reader_coming(const struct frame_reader *reader);
 
 enum frame_connection { FRAME_RAFT = 1, FRAME_REQUESTS = 2, FRAME_BULK = 3 };
 /* One start of one member's directory (raft/peer/lives.h). */

@@ -37,15 +37,19 @@ static int read_all(struct slice bytes, size_t piece, uint64_t *hash, unsigned *
 	return status;
 }
 
-/* Gives every frame whose head makes sense its checksum. */
+/* Gives every frame whose lengths make sense its checksums; the last may be on its way. */
 static void repair(uint8_t *bytes, size_t len)
 {
 	while (len >= FRAME_HEAD) {
 		uint32_t body = bytes_u32(bytes + 16), covered = bytes_u32(bytes + 20);
-		if (body > len - FRAME_HEAD || covered > body) {
+		bool whole = body <= len - FRAME_HEAD && covered <= body;
+		if (whole) {
+			bytes_put_u64(bytes + 32, checksum64(slice_of(bytes + FRAME_HEAD, covered)));
+		}
+		bytes_put_u64(bytes, checksum64(slice_of(bytes + 8, FRAME_HEAD - 8)));
+		if (!whole) {
 			return;
 		}
-		bytes_put_u64(bytes, checksum64(slice_of(bytes + 8, FRAME_HEAD - 8 + covered)));
 		bytes += FRAME_HEAD + body;
 		len -= FRAME_HEAD + body;
 	}

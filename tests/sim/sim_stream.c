@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define SEGMENT_BYTES (64 * 1024)
+#define PACKET_BYTES 1448 /* a segment on a narrow link, where what is long comes bit by bit */
 #define CONNECT_TIMEOUT_US 3000000
 #define WRITE_FEW 10
 
@@ -80,7 +81,8 @@ void sim_stream_pump(struct sim_stream *s)
 	while (!list_empty(&s->queue) && way->held < PIPE_BYTES) {
 		size_t room = PIPE_BYTES - way->held;
 		size_t len = s->unsent < room ? s->unsent : room;
-		len = len < SEGMENT_BYTES ? len : SEGMENT_BYTES;
+		size_t most = sim_way_link(way)->bytes_per_ms != 0 ? PACKET_BYTES : SEGMENT_BYTES;
+		len = len < most ? len : most;
 		if (len > 1 && prng_chance(&sim->prng, sim_way_link(way)->split_per_million, 1000000)) {
 			len = 1 + prng_below(&sim->prng, len);
 		}

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/bytes.h"
+#include "base/checksum.h"
 #include "base/limits.h"
 #include "base/prng.h"
 #include "tests/lib/tap.h"
@@ -12,6 +14,12 @@ static void put(struct buf *out, uint8_t type, const char *covered, const char *
 	buf_append_text(out, covered);
 	frame_end(out, begin, strlen(rest));
 	buf_append_text(out, rest);
+}
+
+/* Whatever it says. */
+static void prove_head(uint8_t *head)
+{
+	bytes_put_u64(head, checksum64(slice_of(head + 8, FRAME_HEAD - 8)));
 }
 
 /* Reads all frames of bytes given in pieces; counts them, or stops at an error. */
@@ -75,17 +83,45 @@ static void test_damage(void)
 	}
 	is_int(accepted, 0, "a frame with any flipped bit is never taken");
 	uint64_t hash = 0;
-	out.data[16] = 0xff;
-	out.data[17] = 0xff;
-	out.data[18] = 0xff;
-	out.data[19] = 0x7f;
+	bytes_put_u32(out.data + 16, 0x7fffffff);
+	prove_head(out.data);
 	is_int(count_frames(buf_slice(&out), out.len, &count, &hash), ERR_TOO_LARGE,
 	       "a length over the bound is refused before the body comes");
 	out.data[12] = 9;
 	is_int(count_frames(buf_slice(&out), out.len, &count, &hash), ERR_VERSION,
 	       "another version is told apart");
-	is_int(count_frames(SLICE_LIT("GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n"), 7, &count, &hash),
+	is_int(count_frames(SLICE_LIT("GET / HTTP/1.1\r\nHost: a.shop.example\r\n\r\n"), 7, &count, &hash),
 	       ERR_CORRUPT, "another protocol is no frame");
+	buf_fini(&out);
+}
+
+/* Nothing behind it is there yet: a length that is not believed cannot swallow what comes. */
+static void test_damaged_head(void)
+{
+	struct buf out;
+	buf_init(&out, MIB(8));
+	put(&out, FRAME_APPEND, "covered", "and not");
+	unsigned count, waited = 0;
+	uint64_t hash = 0;
+	struct slice head = slice_of(out.data, FRAME_HEAD);
+	is_int(count_frames(head, FRAME_HEAD, &count, &hash), ERR_MORE,
+	       "behind a whole head its body is awaited");
+	for (size_t bit = 0; bit < FRAME_HEAD * 8; bit++) {
+		out.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		waited += count_frames(head, FRAME_HEAD, &count, &hash) == ERR_MORE;
+		out.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	is_int(waited, 0, "a head with any flipped bit is refused before anything else comes");
+	struct frame_reader reader;
+	struct frame frame;
+	frame_reader_init(&reader);
+	struct slice part = slice_of(out.data, FRAME_HEAD - 1), rest = slice_of(out.data + FRAME_HEAD - 1, 2);
+	ok(frame_reader_next(&reader, &part, &frame) == ERR_MORE && frame_reader_coming(&reader) == 0,
+	   "nobody says what comes before its head is there");
+	ok(frame_reader_next(&reader, &rest, &frame) == ERR_MORE &&
+		   frame_reader_coming(&reader) == FRAME_APPEND,
+	   "then it is known");
+	frame_reader_fini(&reader);
 	buf_fini(&out);
 }
 
@@ -150,8 +186,9 @@ static void test_garbage(void)
 	for (unsigned i = 0; i < 3000; i++) {
 		uint64_t hash = 0;
 		prng_fill(&prng, bytes, sizeof(bytes));
-		memcpy(bytes + 8, "TLYP\1", 5);
-		bytes[18] = bytes[19] = bytes[22] = bytes[23] = 0;
+		memcpy(bytes + 8, "TLYP\2", 5);
+		bytes[14] = bytes[15] = bytes[18] = bytes[19] = bytes[22] = bytes[23] = 0;
+		prove_head(bytes);
 		count_frames(slice_of(bytes, sizeof(bytes)), 1 + (size_t)prng_below(&prng, 600), &count,
 			     &hash);
 		taken += count;
@@ -163,6 +200,7 @@ int main(void)
 {
 	test_round_trip();
 	test_damage();
+	test_damaged_head();
 	test_large();
 	test_hello();
 	test_garbage();

@@ -82,6 +82,40 @@ static void narrow(struct small_world *world, size_t from, size_t to, uint32_t b
 	sim_link(world->sim, world->hosts[from], world->hosts[to])->bytes_per_ms = bytes_per_ms;
 }
 
+/* One entry is two seconds on its way to it. */
+static void test_narrow_follower(void)
+{
+	struct small_world *world = world_new(19, 3);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	wait_applied(world, leader->open_index);
+	narrow(world, number(world, leader), (number(world, leader) + 1) % 3, 250);
+	uint64_t last = propose(leader, 5, 500000);
+	ok(wait_applied(world, last), "a member behind 2 Mbit/s gets entries that take seconds");
+	small_world_free(world);
+}
+
+/* Each takes more than four, to both others, who hear nothing else meanwhile. */
+static void test_narrow_all(void)
+{
+	struct small_world *world = world_new(21, 3);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	wait_applied(world, leader->open_index);
+	uint64_t term = leader->term;
+	for (size_t i = 0; i < 3; i++) {
+		narrow(world, number(world, leader), i, 250);
+	}
+	uint64_t began_us = sim_now_us(world->sim);
+	uint64_t last = propose(leader, 3, LIMIT_ENTRY);
+	bool arrived = last > 0 && wait_applied(world, last);
+	ok(arrived && leader->open && leader->term == term,
+	   "a leader behind 2 Mbit/s keeps its place while its longest entries go out");
+	uint64_t took_ms = (sim_now_us(world->sim) - began_us) / 1000;
+	ok(took_ms < 3 * LIMIT_ENTRY / 250 + 500, "each of them once (%llu ms)", (unsigned long long)took_ms);
+	small_world_free(world);
+}
+
 /* Eight entries on their way take longer than an election timeout, one does not. */
 static void test_narrow_leader(void)
 {
@@ -303,6 +337,8 @@ int main(void)
 	test_timeout_in_the_past();
 	test_silent_follower();
 	test_large_entries();
+	test_narrow_follower();
+	test_narrow_all();
 	test_narrow_leader();
 	test_trim_is_told();
 	test_behind();
