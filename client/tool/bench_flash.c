@@ -212,7 +212,12 @@ static void sale_try_next(const struct bench *bench, const char *campaign)
 	if (slash != NULL) {
 		*slash = '\0';
 	}
-	printf("  %s/client/examples/hello %s\n\nStop it with: kill", program, local->servers);
+	char example[600];
+	snprintf(example, sizeof(example), "%s/client/examples/hello", program);
+	if (access(example, X_OK) == 0) { /* it is beside what was built, not beside what is installed */
+		printf("  %s %s\n", example, local->servers);
+	}
+	printf("\nStop it with: kill");
 	for (size_t i = 0; i < local->count; i++) {
 		printf(" %d", (int)local->nodes[i].pid);
 	}

@@ -91,6 +91,15 @@ for my $example (qw(flash_buy order outcomes)) {
 }
 my $tool = run( "$at{bin}/tally", 'get', 'greeting', '--servers', "127.0.0.1:$cluster->{client_port}{$leader}" );
 ok( $tool =~ /hello/, 'the installed tool reads what it wrote', $tool );
+
+# What a sale that stays offers to try is there to be tried.
+my $data = tempdir( CLEANUP => 1 );
+my $stays = run( "$at{bin}/tally", 'bench', 'sale', '--local', '1', '--units', '10', '--buyers', '20', '--keep', '--unsafe', '--dir', $data );
+my ($nodes) = $stays =~ /^Stop it with: kill ([0-9 ]+)$/m;
+my ($offer) = $stays =~ /Try next:\n\n(.*?)\n\n/s;
+my @gone    = grep { m{^/} && !-x } map { /^ *(\S+)/ } split /\n/, $offer // '';
+ok( defined $nodes && defined $offer && !@gone, 'a sale that stays offers programs that are there', $stays, @gone );
+kill 'TERM', split ' ', $nodes if defined $nodes;
 my ($code) = $cluster->term(1);
 ok( $code == 0, 'the installed server ends when asked', "status $code" );
 print "1..$count\n";
