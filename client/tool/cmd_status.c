@@ -205,6 +205,29 @@ static void print_hash(const char *address, const struct node_hash *hash)
 	printf("%-22s index %-10llu %s\n", address, (unsigned long long)hash->index, hash->text);
 }
 
+/* A node that is away says nothing about the others' bytes. */
+static void print_hashes_judged(const struct node_hash *hashes, size_t count, bool equal)
+{
+	size_t answer = 0, first = 0;
+	bool alike = true;
+	for (size_t i = 0; i < count; i++) {
+		if (hashes[i].text[0] != '\0') {
+			first = answer++ == 0 ? i : first;
+			alike = alike && strcmp(hashes[i].text, hashes[first].text) == 0;
+		}
+	}
+	if (equal) {
+		printf("the same bytes on every node\n");
+	} else if (answer > 1 && alike) {
+		printf("the same bytes on the %zu nodes that answer; %zu %s not\n", answer, count - answer,
+		       count - answer == 1 ? "does" : "do");
+	} else if (answer < 2) {
+		printf("nothing to compare: %zu of %zu nodes answer\n", answer, count);
+	} else {
+		printf("not the same index or not the same bytes everywhere\n");
+	}
+}
+
 int cmd_hash(struct tool *tool, int argc, char **argv)
 {
 	tool->timeout_ms = NODES_HASH_MS;
@@ -237,8 +260,7 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 		json_out_print(&json);
 	} else {
 		buf_fini(&json);
-		printf(equal ? "the same bytes on every node\n"
-			     : "not the same index or not the same bytes everywhere\n");
+		print_hashes_judged(hashes, nodes.count, equal);
 	}
 	return equal ? TOOL_DONE : TOOL_FAILED;
 }
@@ -260,7 +282,11 @@ int cmd_transfer(struct tool *tool, int argc, char **argv)
 	if (tally_call_outcome(call) != TALLY_DONE) {
 		return tool_refused(tool, call);
 	}
-	printf("another node leads\n");
+	if (tool->json) {
+		json_out_print_value(tally_call_value(call));
+	} else {
+		printf("another node leads\n");
+	}
 	return TOOL_DONE;
 }
 
