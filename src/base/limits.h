@@ -82,7 +82,7 @@
 #define LIMIT_SCRIPT_SOURCE KIB(64)
 #define LIMIT_SCRIPT_MEMORY MIB(16)
 #define LIMIT_SCRIPT_STEPS 5000000 /* VM instructions, and charges by size of library calls */
-#define LIMIT_QUEUE_STEPS (4 * LIMIT_SCRIPT_STEPS) /* of all commands and scripts of an EXEC */
+#define LIMIT_QUEUE_STEPS (4 * LIMIT_SCRIPT_STEPS) /* of all commands and scripts of an EXEC; of the keys that a command looks for: 100,000 */
 #define LIMIT_SCRIPTS_CACHED 4096 /* scripts of EVAL and SCRIPT LOAD that a node keeps; then the longest unused goes */
 #define LIMIT_LIBRARIES_CACHED 256 /* compiled libraries of FUNCTION LOAD; then the longest unused is compiled again */
 #define LIMIT_REFUSED 64 /* scripts that a node refuses (script/refused.h); then the oldest is forgotten */

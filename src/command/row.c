@@ -234,6 +234,9 @@ int row_find(struct row *row, struct txn *txn, struct arena *arena, unsigned db,
 		return rc;
 	}
 	txn_spend(txn, ROW_STEPS_FOUND);
+	if (txn_spent(txn) > LIMIT_QUEUE_STEPS) {
+		return ERR_TOO_LARGE; /* one EXISTS may name as many keys as its request holds */
+	}
 	rc = txn_get(txn, key_of(row), &value);
 	if (rc != 0) {
 		return rc == ERR_NOT_FOUND ? 0 : rc;

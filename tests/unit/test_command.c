@@ -538,6 +538,30 @@ static void test_too_many(void)
 	end();
 }
 
+/* A request takes a million of them, and none of its neighbours is served meanwhile. */
+static void test_too_many_to_look_for(void)
+{
+	enum { MOST = LIMIT_QUEUE_STEPS / 200 };
+	static struct slice argv[MOST + 2];
+	static const char *const names[] = {"EXISTS", "MGET", "TOUCH", "DEL"};
+
+	begin();
+	for (size_t i = 1; i <= MOST + 1; i++) {
+		argv[i] = SLICE_LIT("k");
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		argv[0] = slice_str(names[i]);
+		buf_reset(&out);
+		solo_run(&solo, argv, MOST + 2, &out);
+		ok(slice_starts_with(buf_slice(&out), SLICE_LIT("-TOO_LARGE")), "%s of 100,001 keys is refused", names[i]);
+	}
+	argv[0] = SLICE_LIT("EXISTS");
+	buf_reset(&out);
+	solo_run(&solo, argv, MOST + 1, &out);
+	ok(slice_equal(buf_slice(&out), SLICE_LIT(":0\r\n")), "of 100,000 it is answered");
+	end();
+}
+
 int main(void)
 {
 	test_table();
@@ -556,5 +580,6 @@ int main(void)
 	test_bitop_bound();
 	test_memory_usage();
 	test_too_many();
+	test_too_many_to_look_for();
 	return tap_done();
 }
