@@ -58,5 +58,6 @@ void sandbox_string_open(lua_State *L,
 void sandbox_table_open(lua_State *L, enum sandbox_flavour flavour);
 void sandbox_coroutine_open(lua_State *L);
 void sandbox_pairs_open(lua_State *L);
+void sandbox_metatable_open(lua_State *L, enum sandbox_flavour flavour);
 
 #endif /* SCRIPT_SANDBOX_H */
