@@ -264,9 +264,16 @@ int config_finish(struct node_config *config, struct err *err)
 		config_text(config->members[0].client, sizeof config->members[0].client, config->listen);
 		config->member_count = 1;
 	}
-	if (find_member(config, config->id) == NULL) {
+	const struct node_member *own = find_member(config, config->id);
+	if (own == NULL) {
 		return err_set(err, ERR_INVALID, "--member: none has this node's id %llu",
 			       (unsigned long long)config->id);
+	}
+	if (strcmp(config->listen, own->peer) == 0) {
+		return err_set(err, ERR_INVALID,
+			       "--listen: %s is the peer address in this node's member line: are listen and "
+			       "peer-listen exchanged?",
+			       config->listen);
 	}
 	if (config->election_ms <= 2 * config->heartbeat_ms) {
 		return err_set(

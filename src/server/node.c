@@ -2,6 +2,8 @@
 
 #include "server/node_private.h"
 
+#include "env/env_ops.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,7 +65,8 @@ static void node_truth_lost_cb(void *owner, const char *line)
 	if (identity_is_gone(node->env, node->config.dir)) {
 		log_event(node->log, LOG_ERROR, "dir_gone", "reason=\"%s\"", line);
 		err_set(&gone, ERR_NOT_FOUND,
-			"%s is gone: it was removed, or its disk unmounted, while the node ran; mount it and start "
+			"%s is gone: it was removed, or its disk unmounted, while the node ran; mount it and "
+			"start "
 			"again; if it was removed, this member has lost its memory",
 			node->config.dir);
 		line = gone.text;
@@ -156,6 +159,20 @@ int node_open(struct env *env, const struct node_config *config, struct log *log
 	return 0;
 }
 
+/* Something outside may lead the line's port to ours. Mostly nothing does. */
+static void tell_line(const struct node *node, const char *name, const char *listen, const char *line)
+{
+	char host[128];
+	unsigned port, line_port;
+	if (env_address_split(listen, host, sizeof host, &port) &&
+	    env_address_split(line, host, sizeof host, &line_port) && port != line_port) {
+		log_event(node->log, LOG_WARN, "member_line_differs",
+			  "%s=%s line=%s this node's member line sends others to another port than it "
+			  "listens at",
+			  name, listen, line);
+	}
+}
+
 int node_start(struct node *node, struct err *err)
 {
 	assert(node->state == NODE_OPEN);
@@ -173,6 +190,9 @@ int node_start(struct node *node, struct err *err)
 	log_event(node->log, LOG_INFO, "ready", "id=%" PRIu64 " cluster=%s port=%u peer=%s dir=%s%s",
 		  node->config.id, node->config.cluster, node->listener.port, node->config.peer_listen,
 		  node->config.dir, node->identity.fresh ? " fresh=1" : "");
+	const struct node_member *own = node_member_find(node, node->config.id);
+	tell_line(node, "listen", node->config.listen, own->client);
+	tell_line(node, "peer-listen", node->config.peer_listen, own->peer);
 	return 0;
 }
 

@@ -65,6 +65,7 @@ sub starts {
 		Cluster::wait_for(sub { waitpid($pid, WNOHANG) == $pid }) or kill('KILL', $pid), waitpid $pid, 0;
 	}
 	ok($ready && !$ended && ($pong // '') eq 'PONG', $name) or diag $said;
+	return $said;
 }
 
 my $tallyd = Cluster::binary();
@@ -100,6 +101,9 @@ for my $row (
 	my $path = config($row->[1]);
 	refused("settings: $row->[0]", 2, qr/^tallyd: (?:\Q$path\E)?$row->[2]/, $tallyd, '--config', $path);
 }
+my @own = ('--id', 1, '--dir', "$top/none", '--member', '1=127.0.0.1:2,127.0.0.1:1');
+refused('settings: the two ports exchanged', 2, qr/--listen: 127\.0\.0\.1:2 is the peer address in this node's member line: are listen and peer-listen exchanged\?$/,
+	$tallyd, @own, '--listen', '127.0.0.1:2', '--peer-listen', '127.0.0.1:1');
 refused('settings: the file is missing', 2, qr/cannot be opened/, $tallyd, '--config', "$top/none.conf");
 refused('settings: the file is a directory', 2, qr/cannot be (?:opened|read)/, $tallyd, '--config', $top);
 refused('settings: no id', 2, qr/--id: is missing/, $tallyd);
@@ -202,6 +206,14 @@ SKIP: {
 	@words = alone(dir());
 	$words[5] = '192.0.2.1:7401';
 	refused('address: of no interface', 1, qr/192\.0\.2\.1/, $tallyd, @words);
+}
+
+{
+	my @words = alone(dir());
+	my ($other) = ports();
+	like(starts('address: a port that is not the member line\'s may be led there from outside', $tallyd, @words, '--member', "1=127.0.0.1:$other,$words[5]"),
+		qr/ warn member_line_differs peer-listen=\Q$words[7]\E line=127\.0\.0\.1:$other /, 'address: and is told');
+	unlike(starts('address: the member line\'s', $tallyd, alone(dir())), qr/member_line_differs/, 'address: which is not told');
 }
 
 # ---- surroundings (row 108) ----
