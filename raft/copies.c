@@ -60,6 +60,21 @@ struct found {
 	uint64_t sequence;
 };
 
+/* Turns each bit in turn, until the slot verifies: then that one had flipped. */
+static int mend(const struct copies_format *format, enum copies_slot slot, uint8_t *bytes, size_t len, void *record)
+{
+	for (size_t i = 0; i < len; i++) {
+		for (unsigned bit = 1; bit <= 0x80; bit <<= 1) {
+			bytes[i] ^= (uint8_t)bit;
+			if (format->decode(slice_of(bytes, len), slot, record) == 0) {
+				return 0;
+			}
+			bytes[i] ^= (uint8_t)bit;
+		}
+	}
+	return ERR_CORRUPT;
+}
+
 static int look(struct env_file *file, const struct copies_format *format, enum copies_slot slot,
 		uint8_t *bytes, void *record, struct found *found)
 {
@@ -70,6 +85,9 @@ static int look(struct env_file *file, const struct copies_format *format, enum 
 	}
 	found->bytes = slice_of(bytes, got);
 	found->decoded = format->decode(found->bytes, slot, record);
+	if (found->decoded == ERR_CORRUPT) {
+		found->decoded = mend(format, slot, bytes, got, record);
+	}
 	found->sequence = found->decoded == 0 ? bytes_u64(bytes + 24) : 0;
 	return 0;
 }

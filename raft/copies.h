@@ -4,8 +4,7 @@
  * One file with two slots, at 0 and at the format's stride. A change is written and
  * synced into one slot, from then on it is durable; then into the other. One record
  * is in both slots before the next one touches either, so at every moment one slot
- * that verifies holds at least what was last promised, and one flipped bit does not
- * bring an older record back. Of two that verify the later one counts.
+ * holds at least what was last promised. Of two that verify the later one counts.
  *
  *   offset  size  field (little-endian)
  *   0       8     XXH3-64 of bytes 8..end, seeded with the slot's offset
@@ -15,8 +14,11 @@
  *   24      8     sequence: one more with each change
  *   32      …     the record
  *
- * A slot that does not verify was torn by a crash or has rotted, and the other one
- * stands for it. A slot that cannot be READ is neither: it may be the later one and
+ * A slot that does not verify but for one bit has rotted: a torn write leaves sectors
+ * of something else, and no record that verifies once a bit is turned. It is turned
+ * back, or a bit that flips before the second slot is written would bring back the
+ * record from before the promise. Any other that does not verify was torn by a crash or
+ * has rotted more, and the other one stands for it. A slot that cannot be READ is neither: it may be the later one and
  * whole, promised a moment before the crash, and the next attempt may read it. A
  * start that took the other one would write the older record over it. So it is
  * refused, as whatever else a failing disk says.

@@ -267,8 +267,8 @@ static void test_damage(void)
 	is_int(wrong, 0, "one flipped bit in either copy costs nothing");
 	is_int(seen, 202, "and the next start writes both again");
 	size_t len = 0;
-	disk_bytes(disk, "d/lives", &len)[30] ^= 1;
-	disk_bytes(disk, "d/lives", &len)[LIVES_STRIDE + 60] ^= 1;
+	disk_bytes(disk, "d/lives", &len)[30] ^= 3;
+	disk_bytes(disk, "d/lives", &len)[LIVES_STRIDE + 60] ^= 3;
 	is_int(begin(&process, disk), ERR_CORRUPT, "in both, the start is refused: %s", process.err.text);
 	end(&process);
 	disk_free(disk);

@@ -115,8 +115,8 @@ static void test_vote_flips(void)
 		disk_free(damaged);
 	}
 	is_int(older, 0, "one flipped bit anywhere brings no older vote back");
-	disk_bytes(disk, "d/vote", &len)[20] ^= 1;
-	disk_bytes(disk, "d/vote", &len)[4096 + 30] ^= 1;
+	disk_bytes(disk, "d/vote", &len)[20] ^= 3;
+	disk_bytes(disk, "d/vote", &len)[4096 + 30] ^= 3;
 	is_int(read_vote(disk, &back), ERR_CORRUPT, "with both copies damaged there is no vote to believe");
 	disk_free(disk);
 }
