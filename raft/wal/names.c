@@ -151,6 +151,24 @@ static int renew_free(struct wal_names *names, char path[WAL_PATH_BYTES])
 	return 0;
 }
 
+/* A free file, or an empty one, takes the place of the next segment. One that was made ready under that name is
+ * replaced, not removed: those behind it may come back in a power cut, and the gap before them would look as if
+ * the newest segment of the log were lost. */
+static int take_place(struct wal *wal, uint64_t next, char path[WAL_PATH_BYTES])
+{
+	struct wal_pool *pool = &wal->pool;
+	char free_path[WAL_PATH_BYTES];
+	struct env_file *file;
+	wal_path(wal, next, path);
+	wal_free_path(wal, pool->count > 0 ? pool->names[--pool->count] : WAL_FRESH, free_path);
+	int status = env_file_open(wal->config.env, free_path, ENV_FILE_WRITE | ENV_FILE_CREATE, &file);
+	if (status != 0) {
+		return status;
+	}
+	env_file_close(file);
+	return env_rename(wal->config.env, free_path, path);
+}
+
 int wal_names_renew(struct wal_names *names, uint64_t next, char path[WAL_PATH_BYTES])
 {
 	struct wal *wal = names->wal;
@@ -160,15 +178,9 @@ int wal_names_renew(struct wal_names *names, uint64_t next, char path[WAL_PATH_B
 		status = env_unlink(wal->config.env, path);
 	}
 	/* Made ready and never used: nobody knows under which name the disk has it. */
-	for (size_t i = names->count; i > 0 && names->numbers[i - 1] >= next && status == 0; i--) {
+	for (size_t i = names->count; i > 0 && names->numbers[i - 1] > next && status == 0; i--) {
 		wal_path(wal, names->numbers[i - 1], path);
 		status = env_unlink(wal->config.env, path);
 	}
-	if (status == 0 && wal->pool.count > 0) {
-		char free_path[WAL_PATH_BYTES];
-		wal_free_path(wal, wal->pool.names[--wal->pool.count], free_path);
-		wal_path(wal, next, path);
-		status = env_rename(wal->config.env, free_path, path);
-	}
-	return status;
+	return status == 0 ? take_place(wal, next, path) : status;
 }

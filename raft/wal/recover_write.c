@@ -189,8 +189,7 @@ int recovery_write(struct recovery *r)
 	uint64_t need = segment_group_start(SEGMENT_HEAD + tail_bytes(r)) + SEGMENT_SECTOR;
 	wal->file_bytes = need > wal->config.segment_bytes ? need : wal->config.segment_bytes;
 	wal_path(wal, number, path);
-	unsigned flags = ENV_FILE_READ | ENV_FILE_WRITE | ENV_FILE_CREATE;
-	status = env_file_open(wal->config.env, path, flags, &wal->file);
+	status = env_file_open(wal->config.env, path, ENV_FILE_READ | ENV_FILE_WRITE, &wal->file);
 	if (status == 0) {
 		status = write_segment(r, wal->file, wal->file_bytes);
 	}

@@ -184,8 +184,8 @@ struct wal_names {
 int wal_names_list(struct wal_names *names, struct err *err);
 void wal_names_fini(struct wal_names *names);
 /* The log is whole and goes on in segment `next`: removes what is of no use, makes sure of the free ones and
- * lets one of them be the next. The next sync of the directory carries it. On failure path says what it was
- * about. */
+ * lets one of them, or an empty file, be the next. The next sync of the directory carries it. On failure path
+ * says what it was about. */
 int wal_names_renew(struct wal_names *names, uint64_t next, char path[WAL_PATH_BYTES]);
 
 /* recover.c: fills an empty wal from the directory and opens a new segment. */

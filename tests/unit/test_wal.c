@@ -917,6 +917,68 @@ static void test_gap_behind_a_failing_disk(void)
 	disk_free(disk);
 }
 
+/* What a power cut leaves that took the head of a new segment while the next one was ready: two files behind
+ * the log that never held anything. */
+static void leave_two_unused(struct story *story, struct disk *disk, bool trimmed)
+{
+	char last[64] = "", path[64];
+	story_init(story, disk, KIB(2));
+	story_open(story, NULL);
+	append(story, 60);
+	disk_env_run(story->env);
+	if (trimmed) {
+		wal_set_floor(story->wal, 40);
+		wal_trim(story->wal, wal_trim_point(story->wal, 40, 40, 0));
+		disk_env_run(story->env);
+		story->floor = 40;
+	}
+	story_close(story);
+	for (size_t i = 0; disk_name(disk, i) != NULL; i++) {
+		if (strstr(disk_name(disk, i), ".log") != NULL) {
+			snprintf(last, sizeof(last), "%s", disk_name(disk, i));
+		}
+	}
+	snprintf(path, sizeof(path), "d/%016llx.log", strtoull(last + 2, NULL, 16) + 1);
+	struct env *env = disk_env_new(disk);
+	struct env_file *file;
+	env_file_open(env, path, ENV_FILE_WRITE | ENV_FILE_CREATE, &file);
+	env_file_close(file);
+	env_dir_sync(env, "d");
+	disk_env_free(env);
+}
+
+/* sim 1803000330: the next start took both away in one sync of the directory. The power went, and the one that
+ * came back was the last: the first, in whose place the log was to go on, was called missing. */
+static void test_unused_and_power_cuts(bool trimmed)
+{
+	unsigned refused = 0, cuts = 0;
+	uint64_t at = 1;
+	for (bool ended = false; !ended; at++) {
+		for (uint64_t luck = 1; luck <= 32; luck++) {
+			struct disk *disk = disk_new(at * 100 + luck);
+			struct story story;
+			struct err err = {0};
+			leave_two_unused(&story, disk, trimmed);
+			disk_cut_at(disk, disk_changes(disk) + at);
+			ended = story_open(&story, &err) == 0;
+			cuts += !ended;
+			story_kill(&story);
+			disk_recover(disk, DISK_LOSE_SOME);
+			err = (struct err){0};
+			bool opens = story_open(&story, &err) == 0;
+			if ((!opens || !holds(&story, 60)) && refused++ == 0) {
+				tap_note("the power went at change %llu of a start: %s",
+					 (unsigned long long)at, err.text);
+			}
+			story_kill(&story);
+			disk_free(disk);
+		}
+	}
+	ok(refused == 0 && cuts > 0,
+	   "a start that goes on %s is cut short %u times, and the next one finds every segment",
+	   trimmed ? "in a trimmed segment" : "in a new one", cuts);
+}
+
 static void test_another_log(void)
 {
 	struct disk *disk = disk_new(8);
@@ -1044,6 +1106,8 @@ int main(void)
 	test_reuse();
 	test_gap();
 	test_gap_behind_a_failing_disk();
+	test_unused_and_power_cuts(false);
+	test_unused_and_power_cuts(true);
 	test_another_log();
 	test_random();
 	test_short_when_closed();
