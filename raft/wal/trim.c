@@ -131,6 +131,13 @@ static void forget_before(struct wal *wal, uint64_t first)
 	wal->first_index = first;
 }
 
+/* Were the one before it gone first, a power cut could leave no segment with a head: a log of nothing. */
+static bool head_under_way(const struct wal *wal, const struct wal_segment *segment)
+{
+	const struct wal_group *group = &wal->group;
+	return group->busy && group->opens && group->number == segment->number;
+}
+
 void wal_trim(struct wal *wal, uint64_t first)
 {
 	struct wal_removal *removal = &wal->removal;
@@ -145,7 +152,8 @@ void wal_trim(struct wal *wal, uint64_t first)
 	removal->first = oldest - removal->count;
 	for (;;) {
 		struct wal_segment *segment = list_entry(wal->segments.next, struct wal_segment, link);
-		if (segment_after(wal, segment) == NULL || segment->highest >= first) {
+		const struct wal_segment *next = segment_after(wal, segment);
+		if (next == NULL || segment->highest >= first || head_under_way(wal, next)) {
 			break;
 		}
 		list_remove(&segment->link);
