@@ -150,8 +150,7 @@ void setting_help(struct local_call *call)
 		"GET <pattern>",
 		"    Return parameters matching the glob-like <pattern> and their values.",
 		"SET <directive> <value>",
-		"    Refused: settings come from the node's file and flags; change them there and restart "
-		"it.",
+		"    Refused: they come from the node's file and flags; change them there and restart it.",
 		"RESETSTAT",
 		"    Reset statistics reported by the INFO command.",
 	};
