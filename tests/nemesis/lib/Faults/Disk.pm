@@ -99,6 +99,11 @@ sub recover_node {
 	kill_node($i);
 	delete $event->{error} and unlink $error_file{$i};
 	must( 'umount', $at{$i} );
+	# Whoever enters a namespace at this moment may hold the old file system for as long, and a mount would get that one.
+	my $until = now_us() + 10e6;
+	my $alive = $device{$i} =~ s{^/dev/}{/sys/fs/ext4/}r;
+	wait_for(0.02) while -d $alive && now_us() < $until;
+	failure("$what: the file system of node $i is still mounted somewhere") if -d $alive;
 	quiet( qw(e2fsck -p -f), $device{$i} ) or say_line("e2fsck of n$i mended something");
 	must( 'mount', $device{$i}, $at{$i} );
 	start_node($i);
