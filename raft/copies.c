@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/checksum.h"
+#include "raft/flip.h"
 
 #define MAGIC_BYTES 8
 #define PATH_BYTES 1024
@@ -60,19 +61,18 @@ struct found {
 	uint64_t sequence;
 };
 
-/* Turns each bit in turn, until the slot verifies: then that one had flipped. */
-static int mend(const struct copies_format *format, enum copies_slot slot, uint8_t *bytes, size_t len, void *record)
+/* A slot that does not verify as it is. */
+struct suspect {
+	const struct copies_format *format;
+	enum copies_slot slot;
+	struct slice bytes;
+	void *record;
+};
+
+static bool verifies(void *owner)
 {
-	for (size_t i = 0; i < len; i++) {
-		for (unsigned bit = 1; bit <= 0x80; bit <<= 1) {
-			bytes[i] ^= (uint8_t)bit;
-			if (format->decode(slice_of(bytes, len), slot, record) == 0) {
-				return 0;
-			}
-			bytes[i] ^= (uint8_t)bit;
-		}
-	}
-	return ERR_CORRUPT;
+	const struct suspect *suspect = owner;
+	return suspect->format->decode(suspect->bytes, suspect->slot, suspect->record) == 0;
 }
 
 static int look(struct env_file *file, const struct copies_format *format, enum copies_slot slot,
@@ -85,8 +85,10 @@ static int look(struct env_file *file, const struct copies_format *format, enum 
 	}
 	found->bytes = slice_of(bytes, got);
 	found->decoded = format->decode(found->bytes, slot, record);
-	if (found->decoded == ERR_CORRUPT) {
-		found->decoded = mend(format, slot, bytes, got, record);
+	struct suspect suspect = {format, slot, found->bytes, record};
+	struct flip flip;
+	if (found->decoded == ERR_CORRUPT && flip_mend(bytes, 0, got, verifies, &suspect, &flip)) {
+		found->decoded = 0;
 	}
 	found->sequence = found->decoded == 0 ? bytes_u64(bytes + 24) : 0;
 	return 0;

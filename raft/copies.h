@@ -14,12 +14,11 @@
  *   24      8     sequence: one more with each change
  *   32      …     the record
  *
- * A slot that does not verify but for one bit has rotted: a torn write leaves sectors
- * of something else, and no record that verifies once a bit is turned. It is turned
- * back, or a bit that flips before the second slot is written would bring back the
- * record from before the promise. Any other that does not verify was torn by a crash or
- * has rotted more, and the other one stands for it. A slot that cannot be READ is neither: it may be the later one and
- * whole, promised a moment before the crash, and the next attempt may read it. A
+ * A slot that verifies once one bit is turned has rotted (flip.h). It is turned back, or a
+ * bit that flips before the second slot is written would bring back the record from before
+ * the promise. Any other that does not verify was torn by a crash or has rotted more, and
+ * the other one stands for it. A slot that cannot be READ is neither: it may be the later
+ * one and whole, promised a moment before the crash, and the next attempt may read it. A
  * start that took the other one would write the older record over it. So it is
  * refused, as whatever else a failing disk says.
  *

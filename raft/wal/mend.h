@@ -1,9 +1,8 @@
 /* One flipped bit in what nothing proves: the last group of the log, or the head in front of it.
  *
- * A damaged record with no later sync behind it looks like a torn write, and would be dropped. But a torn
- * write leaves whole sectors of something else, and never a record with one bit changed, whose two checksums
- * of 64 bits and whose link all agree once that bit is turned back. So it is searched for, and what was
- * acknowledged stays. */
+ * A damaged record with no later sync behind it looks like a torn write, and would be dropped. But one whose
+ * two checksums of 64 bits and whose link all agree once a bit is turned back was not torn (raft/flip.h). So it
+ * is searched for, and what was acknowledged stays. */
 #ifndef RAFT_WAL_MEND_H
 #define RAFT_WAL_MEND_H
 
