@@ -6,7 +6,7 @@
 
 #include "client/body.h"
 #include "client/channel.h"
-#include "env/env_ops.h"
+#include "env/env.h"
 
 /* Pauses between the rounds of a search. */
 #define ROUND_MS 20

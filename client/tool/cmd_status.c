@@ -10,17 +10,6 @@
 #include "client/tool/options.h"
 #include "client/tool/print.h"
 
-static const char *text_of(const struct tally_value *map, const char *key)
-{
-	const char *text = tally_value_text(tally_value_get(map, key), NULL);
-	return text != NULL ? text : "";
-}
-
-static long long int_of(const struct tally_value *map, const char *key)
-{
-	return (long long)tally_value_int(tally_value_get(map, key), 0);
-}
-
 struct status_report {
 	struct tool *tool;
 	struct buf json;
@@ -50,15 +39,15 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	char uptime[64];
 	char requests[32];
 	printf("%-6s %-22s %-10s term %-4lld applied %-10lld log %lld-%lld  requests %s  up %s",
-	       text_of(status, "name"), address, text_of(status, "role"), int_of(status, "term"),
-	       int_of(status, "applied_index"), int_of(status, "first_index"), int_of(status, "last_index"),
-	       print_count((uint64_t)int_of(status, "requests"), requests, sizeof(requests)),
-	       print_duration((uint64_t)int_of(status, "uptime_ms"), uptime, sizeof(uptime)));
-	if (int_of(status, "space_low") != 0) {
+	       tool_text(status, "name"), address, tool_text(status, "role"), tool_int(status, "term"),
+	       tool_int(status, "applied_index"), tool_int(status, "first_index"), tool_int(status, "last_index"),
+	       print_count((uint64_t)tool_int(status, "requests"), requests, sizeof(requests)),
+	       print_duration((uint64_t)tool_int(status, "uptime_ms"), uptime, sizeof(uptime)));
+	if (tool_int(status, "space_low") != 0) {
 		printf("  disk nearly full: %lld MiB free, writes need %lld",
-		       int_of(status, "space_free_bytes") >> 20, int_of(status, "space_needed_bytes") >> 20);
+		       tool_int(status, "space_free_bytes") >> 20, tool_int(status, "space_needed_bytes") >> 20);
 	}
-	long long refused = int_of(status, "scripts_refused");
+	long long refused = tool_int(status, "scripts_refused");
 	if (refused > 0) {
 		printf("  scripts refused %lld", refused);
 		report->refuses = true;

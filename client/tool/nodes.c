@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "env/env_ops.h"
+#include "env/env.h"
 
 /* One node that does not answer must not make the tool wait for its whole timeout. */
 #define NODE_MS_MAX 2000
@@ -63,29 +63,18 @@ static void list_add(struct node_list *nodes, const char *address)
 	}
 }
 
-static const char *text_of(const struct tally_value *map, const char *key)
-{
-	const char *text = tally_value_text(tally_value_get(map, key), NULL);
-	return text != NULL ? text : "";
-}
-
-static long long int_of(const struct tally_value *map, const char *key)
-{
-	return (long long)tally_value_int(tally_value_get(map, key), 0);
-}
-
 static void view_fill(struct node_view *view, const struct tally_value *status)
 {
 	view->answers = true;
-	view->leads = strcmp(text_of(status, "role"), "leader") == 0;
-	snprintf(view->incarnation, sizeof(view->incarnation), "%s", text_of(status, "incarnation"));
-	snprintf(view->cluster, sizeof(view->cluster), "%s (%s)", text_of(status, "cluster"),
-		 text_of(status, "cluster_id"));
-	if (int_of(status, "leader") == 0) {
-		snprintf(view->leader, sizeof(view->leader), "nobody in term %lld", int_of(status, "term"));
+	view->leads = strcmp(tool_text(status, "role"), "leader") == 0;
+	snprintf(view->incarnation, sizeof(view->incarnation), "%s", tool_text(status, "incarnation"));
+	snprintf(view->cluster, sizeof(view->cluster), "%s (%s)", tool_text(status, "cluster"),
+		 tool_text(status, "cluster_id"));
+	if (tool_int(status, "leader") == 0) {
+		snprintf(view->leader, sizeof(view->leader), "nobody in term %lld", tool_int(status, "term"));
 	} else {
 		snprintf(view->leader, sizeof(view->leader), "node %lld in term %lld",
-			 int_of(status, "leader"), int_of(status, "term"));
+			 tool_int(status, "leader"), tool_int(status, "term"));
 	}
 }
 
@@ -93,11 +82,11 @@ static const struct tally_value *member_after(const struct tally_value *members,
 					      const struct tally_value *last)
 {
 	const struct tally_value *next = NULL;
-	long long last_id = last != NULL ? int_of(last, "id") : 0;
+	long long last_id = last != NULL ? tool_int(last, "id") : 0;
 	for (size_t i = 0; i < tally_value_count(members); i++) {
 		const struct tally_value *member = tally_value_at(members, i);
-		if (int_of(member, "id") > last_id &&
-		    (next == NULL || int_of(member, "id") < int_of(next, "id"))) {
+		if (tool_int(member, "id") > last_id &&
+		    (next == NULL || tool_int(member, "id") < tool_int(next, "id"))) {
 			next = member;
 		}
 	}
@@ -120,12 +109,12 @@ static void find_visit(void *owner, const char *address, const struct tally_call
 	for (const struct tally_value *member = NULL; (member = member_after(members, member)) != NULL;) {
 		if (len < sizeof(view->members)) {
 			len += (size_t)snprintf(view->members + len, sizeof(view->members) - len,
-						"%s%lld=%s,%s", len > 0 ? " " : "", int_of(member, "id"),
-						text_of(member, "peer"), text_of(member, "client"));
+						"%s%lld=%s,%s", len > 0 ? " " : "", tool_int(member, "id"),
+						tool_text(member, "peer"), tool_text(member, "client"));
 		}
 		/* Itself it is here, though another may be where it believes to be: those who know tell. */
-		if (int_of(member, "id") != int_of(status, "node")) {
-			list_add(nodes, text_of(member, "client"));
+		if (tool_int(member, "id") != tool_int(status, "node")) {
+			list_add(nodes, tool_text(member, "client"));
 		}
 	}
 }

@@ -3,7 +3,7 @@
 #define TICK_MS 1
 #define BURST_US 100000 /* a generator that was not run for longer does not make up for it */
 /* Asked in one tick, at most: what is refused at once makes room before more is asked, so that a generator that
- * has to catch up does not touch more memory than its processor holds close by. Two million a second. */
+ * has to catch up does not touch more memory than its processor holds close by. Four million a second. */
 #define TICK_ASKS 4096
 
 /* How long ago the next request was due, beyond a tick. */

@@ -70,6 +70,17 @@ static const char *tool_effect(enum tally_outcome outcome)
 					: "nothing was written";
 }
 
+const char *tool_text(const struct tally_value *map, const char *key)
+{
+	const char *text = tally_value_text(tally_value_get(map, key), NULL);
+	return text != NULL ? text : "";
+}
+
+long long tool_int(const struct tally_value *map, const char *key)
+{
+	return (long long)tally_value_int(tally_value_get(map, key), 0);
+}
+
 /* Of a call whose time passed while nodes said "later": why they did. */
 static void print_last_answer(const char *name)
 {

@@ -42,6 +42,10 @@ extern const struct tool_command tool_commands[];
 extern const size_t tool_command_count;
 const struct tool_command *tool_command_find(const char *name);
 
+/* Of an answer's map: "" and 0 where there is nothing of the kind. */
+const char *tool_text(const struct tally_value *map, const char *key);
+long long tool_int(const struct tally_value *map, const char *key);
+
 /* The client, connecting to tool->servers. NULL: a line was printed. */
 struct tally_sync *tool_client(struct tool *tool);
 void tool_close(struct tool *tool);

@@ -77,7 +77,9 @@ void env_turn_cancel(struct env_turn *turn);
 
 /* ---- streams ---- */
 
-/* Addresses are "host:port": IPv4, [IPv6] or a name. */
+/* Addresses are "host:port": IPv4, [IPv6] or a name. Its parts; host gets no brackets. False when it is neither or does
+ * not fit. */
+bool env_address_split(const char *address, char *host, size_t host_size, unsigned *port);
 
 struct env_stream; /* owned by env from connect/accept until its closed event */
 

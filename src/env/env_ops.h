@@ -87,9 +87,4 @@ bool env_schedule_hooks(struct env *env);
 /* When the earliest timer is due; UINT64_MAX for none. */
 uint64_t env_schedule_next(const struct env *env);
 
-/* ---- env.c ---- */
-
-/* "host:port" and "[host]:port" apart; host gets no brackets. False when it is neither or does not fit. */
-bool env_address_split(const char *address, char *host, size_t host_size, unsigned *port);
-
 #endif /* ENV_ENV_OPS_H */

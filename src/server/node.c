@@ -2,8 +2,6 @@
 
 #include "server/node_private.h"
 
-#include "env/env_ops.h"
-
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
