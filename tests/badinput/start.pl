@@ -216,12 +216,23 @@ SKIP: {
 	unlike(starts('address: the member line\'s', $tallyd, alone(dir())), qr/member_line_differs/, 'address: which is not told');
 }
 
+# ---- the two commands ----
+
+for my $case (['quickstart', qr/^quickstart: unknown argument 'nothing'/, 'nothing'], ['quickstart', qr/^quickstart: one argument at most/, 'nothing', 'more'],
+	['check', qr/^check: unknown tier 'nothing'/, 'nothing'], ['check', qr/^check: one tier at a time/, 'nothing', 'more']) {
+	my ($name, $pattern, @words) = @$case;
+	my ($status, $said, $done) = ends("$ENV{TALLY_SRC}/$name", @words);
+	ok($done && $status == 1 && $said =~ $pattern && ($said =~ tr/\n//) == 1, "command: ./$name @words") or diag "status $status, said:\n$said";
+}
+
 # ---- surroundings (row 108) ----
 
 refused('surroundings: 16 descriptors', 1, qr/ulimit -n/, 'sh', '-c', 'ulimit -n 16; exec "$@"', 'sh', $tallyd, alone(dir()));
 SKIP: {
 	# Root has no such limit; a user of whom nothing else runs has it to itself.
-	my $own = tempdir('tally-start-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+	my $own = "$top/user";
+	chmod 0711, $top;
+	mkdir $own;
 	my @user = ('setpriv', '--reuid', 64321, '--clear-groups');
 	skip 'only root can be another user', 4 if !$root || !chown(64321, -1, $own) || system(@user, 'test', '-x', $tallyd) != 0;
 	for my $threads (1, 5, 12) {

@@ -125,6 +125,14 @@ const char *tap_dir(void)
 	return tap.dir;
 }
 
+void tap_forked(void)
+{
+	if (tap.dir[0] != '\0') {
+		setenv("TMPDIR", tap.dir, 1);
+		tap.dir[0] = '\0';
+	}
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st, (void)type, (void)ftw;

@@ -34,6 +34,8 @@ void tap_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void tap_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A directory of its own for this process below $TMPDIR or /tmp, removed by tap_done. Real disk, not for timing. */
 const char *tap_dir(void);
+/* In a child that may end anywhere: its directory is another, inside of its parent's if that has one. */
+void tap_forked(void);
 /* Prints the plan; 0 when all passed: the exit status of main. */
 int tap_done(void);
 

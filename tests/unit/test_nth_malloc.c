@@ -312,6 +312,7 @@ static enum end run(const struct story *story, uint64_t n)
 		dup2(out[1], 2);
 		close(out[0]);
 		close(out[1]);
+		tap_forked();
 		child(story, n);
 	}
 	close(out[1]);
@@ -344,6 +345,7 @@ static uint64_t stride(void)
 int main(void)
 {
 	uint64_t step = stride();
+	tap_dir(); /* what its children leave goes with it */
 	for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
 		unsigned counts[4] = {0};
 		uint64_t n = 1;

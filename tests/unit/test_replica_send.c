@@ -95,17 +95,25 @@ static void test_narrow_follower(void)
 	small_world_free(world);
 }
 
+/* Three, whose leader is heard over so little by both others. */
+static struct small_world *narrow_leader(uint64_t seed, uint32_t bytes_per_ms, struct group_member **leader)
+{
+	struct small_world *world = world_new(seed, 3);
+	start_all(world);
+	*leader = open_leader(world);
+	wait_applied(world, (*leader)->open_index);
+	for (size_t i = 0; i < 3; i++) {
+		narrow(world, number(world, *leader), i, bytes_per_ms);
+	}
+	return world;
+}
+
 /* Each takes more than four, to both others, who hear nothing else meanwhile. */
 static void test_narrow_all(void)
 {
-	struct small_world *world = world_new(21, 3);
-	start_all(world);
-	struct group_member *leader = open_leader(world);
-	wait_applied(world, leader->open_index);
+	struct group_member *leader;
+	struct small_world *world = narrow_leader(21, 250, &leader);
 	uint64_t term = leader->term;
-	for (size_t i = 0; i < 3; i++) {
-		narrow(world, number(world, leader), i, 250);
-	}
 	uint64_t began_us = sim_now_us(world->sim);
 	uint64_t last = propose(leader, 3, LIMIT_ENTRY);
 	bool arrived = last > 0 && wait_applied(world, last);
@@ -119,14 +127,9 @@ static void test_narrow_all(void)
 /* Eight entries on their way take longer than an election timeout, one does not. */
 static void test_narrow_leader(void)
 {
-	struct small_world *world = world_new(20, 3);
-	start_all(world);
-	struct group_member *leader = open_leader(world);
-	wait_applied(world, leader->open_index);
+	struct group_member *leader;
+	struct small_world *world = narrow_leader(20, 500, &leader);
 	uint64_t term = leader->term;
-	for (size_t i = 0; i < 3; i++) {
-		narrow(world, number(world, leader), i, 500);
-	}
 	for (unsigned i = 0; i < 100 && leader->open; i++) {
 		if (replica_in_flight(leader->replica) == 0) {
 			propose(leader, 8, 60000);
