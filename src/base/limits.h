@@ -28,6 +28,7 @@
 #define LIMIT_ENTRY (MIB(1) + KIB(128)) /* payload of one log entry */
 #define LIMIT_BATCH_OPEN_MS 10          /* an open batch is sealed after this long at the latest */
 #define LIMIT_ENTRIES_IN_FLIGHT 3       /* sealed entries not yet committed before the open batch waits */
+#define LIMIT_APPLY_AHEAD MIB(4)        /* the same: more, and the open batch is sealed only when it is full */
 #define LIMIT_APPLY_LAG MIB(16)         /* committed minus applied: more than that in the overlay; beyond: retry */
 
 /* Protocol. Over it: one error, connection closed. */

@@ -83,11 +83,13 @@ static void apply_run(struct env_work *work)
 	struct apply *apply = &shard->apply;
 	assert(apply->item_count <= APPLY_ITEM_ENTRIES);
 	apply->status = 0;
+	apply->began_us = env_now_us(shard->env);
 	while (apply->item_done < apply->item_count && apply->status == 0) {
 		apply->status = apply_entry(shard, apply->items[apply->item_done]);
 		apply->item_done += apply->status == 0;
 	}
 	assert(apply->status != 0 || apply->item_done == apply->item_count);
+	apply->young_files = store_young_files(shard->store);
 }
 
 /* ---- on the loop ---- */
@@ -110,8 +112,14 @@ static void next_item(struct shard *shard)
 	if (apply->running || apply->count == 0 || apply->closing || apply->item_count > 0) {
 		return; /* an item that could not be written stays the first */
 	}
+	if (apply->next_us > env_now_us(shard->env)) {
+		env_timer_start_at(&apply->again, apply->next_us);
+		return;
+	}
 	apply->item_done = 0;
-	while (apply->count > 0 && apply->item_count < APPLY_ITEM_ENTRIES && bytes < APPLY_ITEM_BYTES) {
+	/* Where pauses are made, many short ones. */
+	size_t most = pace_pause_us(apply->young_files, 1000) > 0 ? APPLY_ITEM_BYTES / 8 : APPLY_ITEM_BYTES;
+	while (apply->count > 0 && apply->item_count < APPLY_ITEM_ENTRIES && bytes < most) {
 		struct entry *entry = apply->queue[apply->head];
 		assert(entry->index == apply->index + apply->item_count + 1);
 		apply->head = (apply->head + 1) % apply->cap;
@@ -206,6 +214,21 @@ static void flush_if_due(struct shard *shard)
 	env_lane_submit(apply->flush_lane, &apply->flush_work);
 }
 
+static void pause_after_item(struct shard *shard)
+{
+	struct apply *apply = &shard->apply;
+	uint64_t now_us = env_now_us(shard->env);
+	apply->next_us = 0;
+	if (shard->phase == PHASE_LEADING) {
+		uint64_t pause_us = pace_pause_us(apply->young_files, now_us - apply->began_us);
+		apply->next_us = now_us + pause_us;
+		shard->stats.paced_us += pause_us;
+	}
+	if (overlay_is_open(shard->overlay) && !pace_holds(shard)) {
+		env_turn_arm(&shard->turn); /* the open batch may have waited for this */
+	}
+}
+
 static void apply_done(struct env_work *work)
 {
 	struct shard *shard = list_entry(work, struct shard, apply.work);
@@ -225,7 +248,7 @@ static void apply_done(struct env_work *work)
 			log_event(shard->log, LOG_WARN, "apply_waits", "reason=\"no space left\" index=%llu",
 				  (unsigned long long)apply->index + 1);
 		}
-		env_timer_start(&apply->retry, APPLY_RETRY_MS);
+		env_timer_start(&apply->again, APPLY_RETRY_MS);
 		admission_space_gone(shard);
 		return;
 	}
@@ -241,16 +264,22 @@ static void apply_done(struct env_work *work)
 		apply->bundle_written = false;
 		bundle_refresh(shard, false);
 	}
+	pause_after_item(shard);
 	shard_try_lead(shard);
 	flush_if_due(shard);
 	next_item(shard);
 }
 
-static void retry_cb(struct env_timer *timer)
+static void again_cb(struct env_timer *timer)
 {
-	struct shard *shard = list_entry(timer, struct shard, apply.retry);
-	if (!shard->apply.closing) {
+	struct shard *shard = list_entry(timer, struct shard, apply.again);
+	if (shard->apply.closing) {
+		return;
+	}
+	if (shard->apply.waits) {
 		submit(shard);
+	} else {
+		next_item(shard);
 	}
 }
 
@@ -289,7 +318,7 @@ void apply_push(struct shard *shard, struct entry *const *entries, size_t count)
 
 void apply_init(struct shard *shard)
 {
-	env_timer_init(shard->env, &shard->apply.retry, retry_cb);
+	env_timer_init(shard->env, &shard->apply.again, again_cb);
 }
 
 void apply_open(struct shard *shard, const struct store_meta *meta)
@@ -315,7 +344,7 @@ void apply_close(struct shard *shard)
 {
 	struct apply *apply = &shard->apply;
 	apply->closing = true;
-	env_timer_stop(&apply->retry);
+	env_timer_stop(&apply->again);
 	if (apply->lane != NULL) {
 		env_lane_close(apply->lane);
 		env_lane_close(apply->flush_lane);

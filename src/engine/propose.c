@@ -1,7 +1,7 @@
 /* Group commit (D4). The open batch is the overlay's newest layer; its index and
  * stamp are fixed when it opens. It is sealed at the end of a turn when the window has
  * room, when it is full, or when it is old; while the window is full it grows, and under
- * overload always.
+ * overload always. While what is applied is far behind (pace.c) only a full one is sealed.
  *
  *   closed ── propose_begin ──> OPEN, empty ── a transaction joined ──> OPEN ── seal ──> in flight
  *                                   │ end of turn: its reads go to a read round         │ log busy
@@ -238,6 +238,8 @@ static void close_turn(struct shard *shard)
 	}
 	if (overlay_open_empty(shard->overlay)) {
 		start_reads(shard);
+	} else if (pace_holds(shard)) {
+		return; /* until it is full, or what is applied arms the next turn */
 	} else if (batch_due(shard)) {
 		propose_seal(shard);
 	} else if (!env_timer_armed(&shard->batch_timer)) {

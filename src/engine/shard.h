@@ -96,6 +96,7 @@ struct shard_stats {
 	uint64_t applied_index, applied_chain_low, stamp_ms;
 	uint64_t overlay_bytes, row_cache_bytes, admitted_bytes;
 	uint64_t expired, once_expired;
+	uint64_t paced_us; /* that applying waited for merges to keep up, as a leader */
 	uint64_t space_free_bytes, space_needed_bytes; /* of the disk; below this one writes are NO_SPACE */
 	bool space_low;                                /* they are */
 };

@@ -80,9 +80,9 @@ struct read_round {
 struct apply {
 	struct env_lane *lane;
 	struct env_work work;
-	struct env_timer retry;
+	struct env_timer again; /* an item that found no space, or a pause (pace.c) that ends */
 	bool running, closing;
-	bool waits;   /* the database found no space: the item is tried again */
+	bool waits;   /* the database found no space: the item is tried again, by again */
 	bool telling; /* what was applied is being told: nothing is proposed from inside */
 	/* Committed and not yet given to the lane: a ring. */
 	struct entry **queue;
@@ -97,6 +97,9 @@ struct apply {
 	int status;
 	struct err err;
 	bool bundle_written;
+	uint64_t young_files; /* of the database, behind it */
+	/* When it began, and when the next one may. */
+	uint64_t began_us, next_us;
 	/* The loop's view of meta. */
 	uint64_t index;
 	struct chain chain;
@@ -342,6 +345,13 @@ void apply_open(struct shard *shard, const struct store_meta *meta);
 void apply_push(struct shard *shard, struct entry *const *entries, size_t count);
 void apply_close(struct shard *shard);
 void apply_fini(struct shard *shard);
+
+/* pace.c */
+/* What a leader waits behind an item that took work_us. */
+uint64_t pace_pause_us(uint64_t young_files, uint64_t work_us);
+/* So much is not applied yet that a batch waits to be sealed until it is full. Without space nobody waits: what
+ * is new is refused. */
+bool pace_holds(const struct shard *shard);
 
 /* survey.c */
 /* Keys that a walk sees before the next one's turn: some ten milliseconds. */

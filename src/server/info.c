@@ -102,6 +102,7 @@ static void put_persistence(struct facts *facts)
 	put(facts, "young_files", backlog.young_files);
 	put(facts, "unmerged_bytes", backlog.unmerged_bytes);
 	put(facts, "apply_stopped", backlog.stopped);
+	put(facts, "apply_paced_us", facts->stats.paced_us);
 	put(facts, "space_low", facts->stats.space_low);
 	put(facts, "space_free_bytes", facts->stats.space_free_bytes);
 	put(facts, "space_needed_bytes", facts->stats.space_needed_bytes);

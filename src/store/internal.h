@@ -11,7 +11,8 @@
 struct store {
 	rocksdb_t *db;
 	rocksdb_env_t *env;
-	bool owns_env; /* a memory disk's env is the disk's */
+	bool owns_env;     /* a memory disk's env is the disk's */
+	uint64_t merge_at; /* young files; on a disk in memory */
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
 	const char *dir;

@@ -12,6 +12,7 @@
 
 struct store_disk {
 	rocksdb_env_t *env;
+	uint64_t merge_at;
 };
 
 /* Options for one database; the caller destroys them after opening. NULL and err when RocksDB refuses them.

@@ -27,7 +27,13 @@ struct store_disk *store_disk_new(void)
 		fatal("out of memory: a disk in memory");
 	}
 	disk->env = rocksdb_create_mem_env();
+	disk->merge_at = YOUNG_FILES;
 	return disk;
+}
+
+void store_disk_merge_at(struct store_disk *disk, uint64_t young_files)
+{
+	disk->merge_at = young_files;
 }
 
 void store_disk_free(struct store_disk *disk)
@@ -121,6 +127,7 @@ int store_open(const struct store_config *config, struct store **out, struct err
 	store->dir = arena_printf(&store->arena, "%s%s", root, config->dir);
 	store->env = config->disk != NULL ? config->disk->env : rocksdb_create_default_env();
 	store->owns_env = config->disk == NULL;
+	store->merge_at = config->disk != NULL ? config->disk->merge_at : 0;
 	store->read = rocksdb_readoptions_create();
 	store->write = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_disable_WAL(store->write, 1);
@@ -272,7 +279,7 @@ int store_apply(struct store *store, const struct entry_view *view, const struct
 	return 0;
 }
 
-static uint64_t young_files(const struct store *store)
+uint64_t store_young_files(const struct store *store)
 {
 	char *text = rocksdb_property_value(store->db, "rocksdb.num-files-at-level0");
 	uint64_t count = text != NULL ? strtoull(text, NULL, 10) : 0;
@@ -283,7 +290,7 @@ static uint64_t young_files(const struct store *store)
 /* On a real disk RocksDB comes to it by itself, some time. */
 static void merge_young(struct store *store)
 {
-	if (young_files(store) >= YOUNG_FILES) {
+	if (store_young_files(store) >= store->merge_at) {
 		rocksdb_compact_range(store->db, NULL, 0, NULL, 0);
 	}
 }
@@ -343,7 +350,7 @@ void store_sizes(struct store *store, struct store_sizes *sizes)
 void store_backlog(struct store *store, struct store_backlog *backlog)
 {
 	*backlog = (struct store_backlog){
-		.young_files = young_files(store),
+		.young_files = store_young_files(store),
 		.unmerged_bytes = property(store, "rocksdb.estimate-pending-compaction-bytes"),
 		.stopped = property(store, "rocksdb.is-write-stopped") != 0,
 	};

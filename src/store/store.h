@@ -21,6 +21,8 @@ struct store;
 struct store_disk;
 struct store_disk *store_disk_new(void);
 void store_disk_free(struct store_disk *disk);
+/* From how many young files on a flush merges them; else as many as on a real disk. For stores opened from now on. */
+void store_disk_merge_at(struct store_disk *disk, uint64_t young_files);
 
 struct store_config {
 	const char *dir;         /* made if absent; its parent is synced */
@@ -102,6 +104,8 @@ struct store_backlog {
 	uint64_t young_files, unmerged_bytes;
 	bool stopped; /* applying waits for a flush or a merge */
 };
+/* The first of it, for whoever asks all the time. For any thread. */
+uint64_t store_young_files(const struct store *store);
 void store_backlog(struct store *store, struct store_backlog *backlog);
 
 #endif /* STORE_STORE_H */

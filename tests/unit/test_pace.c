@@ -1,0 +1,112 @@
+/* A leader whose database merges too slowly: it waits in time, and nobody is refused. */
+#include "engine/shard_private.h"
+#include "tests/lib/replica_double.h"
+#include "tests/lib/shard_world.h"
+#include "tests/lib/tap.h"
+
+static void test_pauses(void)
+{
+	is_int(pace_pause_us(0, 1000), 0, "without young files nothing waits");
+	is_int(pace_pause_us(48, 1000), 0, "nor with as many as a merge that is under way leaves");
+	is_int(pace_pause_us(49, 1000), 250, "one more costs a quarter of the work");
+	is_int(pace_pause_us(64, 1000), 4000, "the pause grows with the files");
+	is_int(pace_pause_us(64, 500), 2000, "and is a multiple of the work");
+	is_int(pace_pause_us(127, 10000), 100000, "but has an end");
+	is_int(pace_pause_us(UINT64_MAX, UINT64_MAX), 100000, "whatever the machine did meanwhile");
+}
+
+static uint64_t paced_us(struct world *w)
+{
+	struct shard_stats stats;
+	shard_stats(w->shard, &stats);
+	return stats.paced_us;
+}
+
+static bool was_paced(void *world)
+{
+	return paced_us(world) > 0;
+}
+
+static uint64_t young_files(struct world *w)
+{
+	struct store_backlog backlog;
+	shard_store_backlog(w->shard, &backlog);
+	return backlog.young_files;
+}
+
+static bool has_files(struct world *w, uint64_t count)
+{
+	while (young_files(w) < count) {
+		uint64_t index;
+		world_ask(w, "INCR k");
+		if (store_flush(w->shard->store, &index, NULL) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool all_applied(void *world)
+{
+	struct world *w = world;
+	return w->shard->apply.index == w->shard->apply.pushed_index;
+}
+
+static void test_paced(void)
+{
+	struct world w;
+	struct store_disk *disk = store_disk_new();
+	struct shard_config late = {.disk = disk};
+	store_disk_merge_at(disk, 1000);
+	world_lead(&w, NULL, &late);
+	ok(has_files(&w, 48), "a disk that merges late has young files");
+	is_int(paced_us(&w), 0, "so many do not matter");
+	ok(has_files(&w, 80), "more");
+	world_ask(&w, "INCR k");
+	uv_env_run_until(w.env, was_paced, &w, WAIT_MS);
+	ok(was_paced(&w), "make a leader wait");
+	world_ask(&w, "INCR k");
+	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
+	ok(all_applied(&w), "and everything is applied all the same");
+	replica_double_lose(replica_double(), false);
+	world_turns(&w);
+	uint64_t before = paced_us(&w);
+	replica_double_elect(replica_double());
+	uv_env_run_until(w.env, world_leads, &w, WAIT_MS);
+	ok(world_leads(&w), "another one leads for a while");
+	is_int(paced_us(&w), before, "who does not lead yet applies as fast as it can");
+	world_close(&w);
+	store_disk_free(disk);
+}
+
+static void test_held(void)
+{
+	struct world w;
+	struct ask a, b;
+	world_lead(&w, NULL, NULL);
+	world_turns(&w);
+	size_t before = replica_double_proposals(replica_double());
+	w.shard->apply.bytes += LIMIT_APPLY_AHEAD + 1;
+	ask_start(&w, &a, "INCR k");
+	world_turns(&w);
+	ask_start(&w, &b, "INCR k");
+	world_turns(&w);
+	is_int(replica_double_proposals(replica_double()) - before, 0,
+	       "what is committed does not run ahead of what is applied");
+	w.shard->apply.bytes -= LIMIT_APPLY_AHEAD + 1;
+	env_turn_arm(&w.shard->turn);
+	is_str(ask_wait(&a), ":1||", "when it has caught up, who waited is answered");
+	is_str(ask_wait(&b), ":2||", "all of them");
+	is_int(replica_double_proposals(replica_double()) - before, 1, "in one batch");
+	ask_end(&a);
+	ask_end(&b);
+	world_close(&w);
+}
+
+int main(void)
+{
+	test_pauses();
+	test_paced();
+	test_held();
+	return tap_done();
+}
