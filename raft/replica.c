@@ -280,6 +280,21 @@ static void close_in_turn(struct replica *r)
 	transport_close(r->transport, transport_closed_cb);
 }
 
+void replica_hold_log(struct replica *r)
+{
+	/* While entries wait for the log the core neither stands nor votes for another than its leader. */
+	bool behind = r->owner_behind && !replica_leads(r) && patience_hears(r);
+	wal_hold(r->wal, r->vote_held || behind);
+}
+
+void replica_set_behind(struct replica *r, bool behind)
+{
+	r->owner_behind = behind;
+	if (r->started) {
+		replica_wake(r);
+	}
+}
+
 static void turn_cb(struct env_turn *turn)
 {
 	struct replica *r = list_entry(turn, struct replica, turn);
@@ -317,7 +332,7 @@ static void turn_cb(struct env_turn *turn)
 		follow_configuration(r);
 	}
 	/* The log's write starts, then the same entries leave: in parallel. */
-	wal_flush(r->wal);
+	replica_hold_log(r);
 	transport_flush(r->transport);
 	rearm(r);
 	if (r->notice_count > 0) {

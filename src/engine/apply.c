@@ -162,6 +162,7 @@ static void tell(struct shard *shard, size_t from, size_t to)
 		apply->flush_entries++;
 		entry_unref(entry);
 	}
+	pace_step(shard);
 	if (to > from) {
 		apply->index = apply->meta.index;
 		apply->chain = apply->meta.chain;
@@ -219,7 +220,8 @@ static void pause_after_item(struct shard *shard)
 	struct apply *apply = &shard->apply;
 	uint64_t now_us = env_now_us(shard->env);
 	apply->next_us = 0;
-	if (shard->phase == PHASE_LEADING) {
+	/* Who is to lead is waited for. */
+	if (shard->phase != PHASE_OPENING) {
 		uint64_t pause_us = pace_pause_us(apply->young_files, now_us - apply->began_us);
 		apply->next_us = now_us + pause_us;
 		shard->stats.paced_us += pause_us;
@@ -313,6 +315,7 @@ void apply_push(struct shard *shard, struct entry *const *entries, size_t count)
 		apply->count++;
 		apply->bytes += entries[i]->len;
 	}
+	pace_step(shard);
 	next_item(shard);
 }
 

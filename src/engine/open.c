@@ -51,6 +51,7 @@ static void keep_config(struct shard *shard, const struct shard_config *config)
 	c->cache_bytes = c->cache_bytes != 0 ? c->cache_bytes : MIB(64);
 	c->row_cache_bytes = c->row_cache_bytes != 0 ? c->row_cache_bytes : MIB(32);
 	c->flush_bytes = c->flush_bytes != 0 ? c->flush_bytes : c->memtable_bytes / 2;
+	c->behind_bytes = c->behind_bytes != 0 ? c->behind_bytes : LIMIT_APPLY_LAG;
 	c->default_deadline_ms = c->default_deadline_ms != 0 ? c->default_deadline_ms : DEFAULT_DEADLINE_MS;
 	c->once_retention_ms = c->once_retention_ms != 0 ? c->once_retention_ms : DEFAULT_RETENTION_MS;
 }

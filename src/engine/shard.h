@@ -22,6 +22,8 @@ struct shard_config {
 	uint64_t flush_bytes;   /* applied bytes after which the store is flushed and the log trimmed; 0: with
 				   the memtable (half its size) */
 	uint64_t flush_entries; /* the same in entries; 0: none. The simulator uses small ones */
+	uint64_t behind_bytes;  /* committed and not applied, beyond which a follower takes nothing into its log;
+				   0: LIMIT_APPLY_LAG */
 	uint64_t cluster_id, node_id;
 	const struct replica_member *members; /* peer addresses, sorted by id */
 	size_t member_count;
@@ -96,7 +98,7 @@ struct shard_stats {
 	uint64_t applied_index, applied_chain_low, stamp_ms;
 	uint64_t overlay_bytes, row_cache_bytes, admitted_bytes;
 	uint64_t expired, once_expired;
-	uint64_t paced_us; /* that applying waited for merges to keep up, as a leader */
+	uint64_t paced_us; /* that applying waited for merges to keep up */
 	uint64_t space_free_bytes, space_needed_bytes; /* of the disk; below this one writes are NO_SPACE */
 	bool space_low;                                /* they are */
 };

@@ -88,6 +88,7 @@ struct apply {
 	struct entry **queue;
 	size_t head, count, cap;
 	size_t bytes; /* of all committed and not yet applied */
+	bool behind;  /* the replica was told that they are too many (pace.c) */
 	uint64_t pushed_index;
 	/* The item under way: the lane's while running. */
 	struct entry *items[APPLY_ITEM_ENTRIES];
@@ -347,11 +348,13 @@ void apply_close(struct shard *shard);
 void apply_fini(struct shard *shard);
 
 /* pace.c */
-/* What a leader waits behind an item that took work_us. */
+/* What a node waits behind an item that took work_us. */
 uint64_t pace_pause_us(uint64_t young_files, uint64_t work_us);
 /* So much is not applied yet that a batch waits to be sealed until it is full. Without space nobody waits: what
  * is new is refused. */
 bool pace_holds(const struct shard *shard);
+/* There is more, or less, that is not applied. */
+void pace_step(struct shard *shard);
 
 /* survey.c */
 /* Keys that a walk sees before the next one's turn: some ten milliseconds. */

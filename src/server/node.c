@@ -98,6 +98,7 @@ static int node_open_shard(struct node *node, struct err *err)
 		.row_cache_bytes = config->row_cache_bytes,
 		.flush_bytes = config->flush_bytes,
 		.flush_entries = config->flush_entries,
+		.behind_bytes = config->behind_bytes,
 		.cluster_id = config->cluster_id,
 		.node_id = config->id,
 		.members = members,

@@ -32,6 +32,7 @@ struct node_config {
 	uint64_t memory_bytes; /* budget: split over memtable, caches, log cache */
 	uint64_t memtable_bytes, cache_bytes, row_cache_bytes, log_cache_bytes; /* 0: from memory_bytes */
 	uint64_t segment_bytes, keep_bytes, flush_bytes, flush_entries;
+	uint64_t behind_bytes; /* of the shard; 0 but in the simulator */
 	uint64_t max_clients;
 	uint64_t default_deadline_ms, once_retention_ms;
 	uint64_t space_reserve_bytes;

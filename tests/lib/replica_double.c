@@ -15,7 +15,7 @@ struct replica {
 	size_t count, cap;
 	uint64_t commit_index, told_index, open_index, applied_index, stamp_ms;
 	struct chain chain;
-	bool started, opened, role_changed, hold, hold_reads, busy, closing;
+	bool started, opened, role_changed, hold, hold_reads, busy, behind, closing;
 	uint64_t proposals, read_count;
 	struct list reads;
 	void (*closed)(void *owner);
@@ -234,6 +234,16 @@ int replica_propose(struct replica *r, struct entry *entry, uint64_t stamp_ms)
 }
 
 void replica_set_room(struct replica *r, bool room) {}
+
+void replica_set_behind(struct replica *r, bool behind)
+{
+	r->behind = behind;
+}
+
+bool replica_double_behind(const struct replica *r)
+{
+	return r->behind;
+}
 
 void replica_stamp(struct replica *r, uint64_t stamp_ms)
 {

@@ -20,6 +20,8 @@ void replica_double_busy(struct replica *r, bool busy);
 void replica_double_lose(struct replica *r, bool keep);
 /* This member is elected again, in a new term; its OPEN entry commits in the next turn. */
 void replica_double_elect(struct replica *r);
+/* As it was told. */
+bool replica_double_behind(const struct replica *r);
 uint64_t replica_double_proposals(const struct replica *r);
 /* The highest stamp any frame would carry. */
 uint64_t replica_double_stamp_ms(const struct replica *r);

@@ -288,9 +288,12 @@ static void member_config(struct member *m)
 	config->log_cache_bytes = prng_chance(prng, 1, 2) ? KIB(64) : MIB(4);
 	config->segment_bytes = KIB(16) << prng_below(prng, 4);
 	config->flush_entries = 5 + prng_below(prng, 100);
-	if (prng_chance(prng, 1, 4)) {
-		store_disk_merge_at(m->disk, 100); /* merges fall behind: a leader waits for them (engine/pace.c) */
+	if (prng_chance(prng, 1, 12)) {
+		store_disk_merge_at(m->disk, 100); /* merges fall behind: the node waits for them (engine/pace.c) */
 		config->flush_entries = 5;
+	}
+	if (prng_chance(prng, 1, 2)) {
+		config->behind_bytes = KIB(1) << prng_below(prng, 5);
 	}
 	config->flush_bytes = MIB(1);
 	config->keep_bytes = MIB(512); /* there is no other way to catch up yet */

@@ -1,4 +1,4 @@
-/* A leader whose database merges too slowly: it waits in time, and nobody is refused. */
+/* A database that merges too slowly: nodes wait in time, nobody is refused, and no memory fills. */
 #include "engine/shard_private.h"
 #include "tests/lib/replica_double.h"
 #include "tests/lib/shard_world.h"
@@ -64,7 +64,7 @@ static void test_paced(void)
 	ok(has_files(&w, 80), "more");
 	world_ask(&w, "INCR k");
 	uv_env_run_until(w.env, was_paced, &w, WAIT_MS);
-	ok(was_paced(&w), "make a leader wait");
+	ok(was_paced(&w), "make a node wait");
 	world_ask(&w, "INCR k");
 	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
 	ok(all_applied(&w), "and everything is applied all the same");
@@ -74,7 +74,7 @@ static void test_paced(void)
 	replica_double_elect(replica_double());
 	uv_env_run_until(w.env, world_leads, &w, WAIT_MS);
 	ok(world_leads(&w), "another one leads for a while");
-	is_int(paced_us(&w), before, "who does not lead yet applies as fast as it can");
+	is_int(paced_us(&w), before, "who is about to lead applies as fast as it can");
 	world_close(&w);
 	store_disk_free(disk);
 }
@@ -103,10 +103,35 @@ static void test_held(void)
 	world_close(&w);
 }
 
+/* What a follower does with it is in tests/unit/test_replica_disk. */
+static void test_behind(void)
+{
+	struct world w;
+	struct shard_config small = {.behind_bytes = 100};
+	world_lead(&w, NULL, &small);
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
+	ok(!replica_double_behind(replica_double()), "a node that has applied all is not behind");
+	w.shard->apply.bytes += 100;
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
+	ok(!replica_double_behind(replica_double()), "nor one with little before it");
+	w.shard->apply.bytes += 1;
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
+	ok(replica_double_behind(replica_double()), "its log is told when it is more");
+	w.shard->apply.bytes -= 101;
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
+	ok(!replica_double_behind(replica_double()), "and when it is not any more");
+	world_close(&w);
+}
+
 int main(void)
 {
 	test_pauses();
 	test_paced();
 	test_held();
+	test_behind();
 	return tap_done();
 }

@@ -88,6 +88,49 @@ static void test_full_owners(void)
 	small_world_free(world);
 }
 
+/* ---- an owner that applies too slowly ---- */
+
+static bool wrote(const struct group_member *member, uint64_t index)
+{
+	return wal_durable_index(member->replica->wal) >= index;
+}
+
+static void test_behind(void)
+{
+	struct small_world *world = world_new(46, 3);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	wait_applied(world, leader->open_index);
+	struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
+	struct group_member *b = &world->group.members[(number(world, leader) + 2) % 3];
+	uint64_t before = wal_durable_index(a->replica->wal), term = leader->term;
+	replica_set_behind(a->replica, true);
+	uint64_t last = propose(leader, 40, 1000);
+	small_world_run(world, 2000);
+	ok(leader->applied == last && b->applied == last, "who is behind is waited for by nobody");
+	ok(!wrote(a, before + 1) && a->applied == before, "it takes nothing more into its log");
+	ok(wal_last_index(a->replica->wal) <= before + 8, "and holds no more than the leader's window");
+	replica_set_behind(b->replica, true);
+	uint64_t more = propose(leader, 4, 1000);
+	small_world_run(world, 5000);
+	ok(leader->applied == last, "when a majority is behind nothing more is committed");
+	ok(leader->open && leader->term == term, "and the leader keeps its place");
+	replica_set_behind(a->replica, false);
+	small_world_run(world, 1000);
+	ok(leader->applied == more && a->applied == more && !wrote(b, more), "until one of them has caught up");
+	replica_set_behind(a->replica, true);
+	small_world_end(world, number(world, leader), SIM_KILL_PROCESS);
+	small_world_run(world, 3000);
+	struct group_member *next = a->role == REPLICA_LEADER ? a : b, *other = next == a ? b : a;
+	ok(next->role == REPLICA_LEADER && !next->open && wal_durable_index(next->replica->wal) > more,
+	   "who leads writes its own log, however far behind it is");
+	replica_set_behind(other->replica, false);
+	small_world_run(world, 1000);
+	ok(next->open && wrote(other, wal_durable_index(next->replica->wal)),
+	   "and opens when the other takes it");
+	small_world_free(world);
+}
+
 static void count_offers(void *owner, enum log_level level, const char *line)
 {
 	*(unsigned *)owner += strstr(line, "leader_full") != NULL;
@@ -213,5 +256,6 @@ int main(void)
 	test_full_stands_back();
 	test_fail_stop();
 	test_full_again();
+	test_behind();
 	return tap_done();
 }
