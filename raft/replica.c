@@ -204,6 +204,9 @@ static void rearm(struct replica *r)
 	assert(r->started);
 	assert(!r->stopped);
 	assert(!r->closing);
+	if (at_ms <= now_ms && env_timer_armed(&r->timer) && r->timer.node.at <= now_ms * 1000) {
+		return; /* due: put off by each long turn it would never fire, and a leader would be silent */
+	}
 	at_ms = at_ms > now_ms ? at_ms : now_ms + 1;
 	if (!env_timer_armed(&r->timer) || r->timer.node.at != at_ms * 1000) {
 		env_timer_start_at(&r->timer, at_ms * 1000);

@@ -2,8 +2,10 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "env/uv_env.h"
+#include "raft/replica_private.h"
 #include "tests/lib/group.h"
 #include "tests/lib/tap.h"
 
@@ -421,6 +423,44 @@ static void test_lagging(struct env *env)
 	group_free(group);
 }
 
+/* Turns that each take longer than a heartbeat may wait, with something to do for a replica at the end of each. */
+struct long_turns {
+	struct env_timer timer;
+	struct replica *replica;
+	unsigned left;
+};
+
+static void long_turn_cb(struct env_timer *timer)
+{
+	struct long_turns *turns = list_entry(timer, struct long_turns, timer);
+	struct timespec pause = {0, 55 * 1000000};
+	nanosleep(&pause, NULL);
+	replica_wake(turns->replica);
+	if (--turns->left > 0) {
+		env_timer_start(timer, 0);
+	}
+}
+
+static bool turns_are_over(void *owner)
+{
+	return ((struct long_turns *)owner)->left == 0;
+}
+
+static void test_long_turns(struct env *env)
+{
+	struct group *group = group_new(env, 3, "turns");
+	open_all(group);
+	struct group_member *leader = wait_leader(group);
+	uint64_t term = leader->term;
+	struct long_turns turns = {.replica = leader->replica, .left = 25};
+	env_timer_init(env, &turns.timer, long_turn_cb);
+	env_timer_start(&turns.timer, 0);
+	uv_env_run_until(env, turns_are_over, &turns, LONG_MS);
+	ok(turns_are_over(&turns) && group_leader(group) == leader && leader->term == term,
+	   "a leader whose turns are long speaks between them");
+	group_free(group);
+}
+
 int main(void)
 {
 	struct log log = {.level = LOG_WARN, .node = "test", .sink = sink};
@@ -432,6 +472,7 @@ int main(void)
 	test_transfer(env);
 	test_forward(env);
 	test_lagging(env);
+	test_long_turns(env);
 	uv_env_free(env, NULL, NULL);
 	return tap_done();
 }
