@@ -68,6 +68,10 @@
 #define LIMIT_TURN_MS 100
 #define LIMIT_WAIT_REQUESTS 2048
 #define LIMIT_WAIT_MS 100
+/* Fewer requests may take as long, scripts above all. Behind one that took so long, and when a turn's time is over, the
+ * rest waits for the loop's next turn: heartbeats go out meanwhile. More than LIMIT_TURN_REQUESTS that do for LIMIT_WAIT_MS
+ * are refused. */
+#define LIMIT_REQUEST_LONG_MS 20
 #define LIMIT_OVERLOAD_REQUESTS 16 /* a short turn takes so many all the same */
 #define LIMIT_OVERLOAD_TURN_US 1500
 #define LIMIT_OVERLOAD_BATCH_MS 25 /* and several of them make a batch, which costs the same for one as for all */

@@ -18,6 +18,21 @@
 #define STAY_MAX_US 16000000
 #define AGAIN_US 500000
 
+static void turn_timer_cb(struct env_timer *timer)
+{
+	env_turn_arm(&list_entry(timer, struct shard, turn_timer)->turn);
+}
+
+void overload_init(struct shard *shard)
+{
+	env_timer_init(shard->env, &shard->turn_timer, turn_timer_cb);
+}
+
+void overload_fini(struct shard *shard)
+{
+	env_timer_stop(&shard->turn_timer);
+}
+
 void overload_begin(struct shard *shard, uint64_t now_us)
 {
 	struct overload *overload = &shard->overload;
@@ -37,7 +52,7 @@ void overload_begin(struct shard *shard, uint64_t now_us)
 void overload_turn(struct shard *shard, uint64_t now_us)
 {
 	struct overload *overload = &shard->overload;
-	shard->turn_began_us = now_us;
+	shard->turn_began_us = shard->turn_asked_us = now_us;
 	uint64_t age_us = now_us - overload->since_us;
 	if (!overload->on || age_us < WINDOW_US) {
 		return;
@@ -51,6 +66,10 @@ void overload_turn(struct shard *shard, uint64_t now_us)
 
 static bool wait_is_long(const struct shard *shard, uint64_t now_us)
 {
+	if (shard->behind_us != 0 && shard->parked_count >= LIMIT_TURN_REQUESTS &&
+	    now_us - shard->behind_us >= LIMIT_WAIT_MS * 1000) {
+		return true;
+	}
 	const struct batch *oldest = &shard->batches[shard->first_waiting % BATCH_RING];
 	return shard->stats.waiting >= LIMIT_WAIT_REQUESTS && !list_empty(&oldest->waiters) &&
 	       now_us - oldest->opened_us >= LIMIT_WAIT_MS * 1000;
@@ -135,4 +154,20 @@ bool overload_fills(struct shard *shard, uint64_t now_us)
 		overload->turn_full = spent;
 	}
 	return overload->turn_full;
+}
+
+/* A timer, not the turn's hook: hooks run again and again before the loop reads its sockets. */
+bool overload_spends(struct shard *shard, uint64_t now_us)
+{
+	if (env_timer_armed(&shard->turn_timer)) {
+		return true;
+	}
+	bool spent = now_us - shard->turn_began_us >= LIMIT_TURN_MS * 1000 ||
+		     now_us - shard->turn_asked_us >= LIMIT_REQUEST_LONG_MS * 1000;
+	shard->turn_asked_us = now_us;
+	if (spent) {
+		env_timer_start_at(&shard->turn_timer, now_us);
+		shard->behind_us = shard->behind_us == 0 ? now_us : shard->behind_us;
+	}
+	return spent;
 }

@@ -26,6 +26,7 @@ void propose_init(struct shard *shard)
 {
 	env_turn_init(shard->env, &shard->turn, turn_cb);
 	env_timer_init(shard->env, &shard->batch_timer, batch_timer_cb);
+	overload_init(shard);
 	for (size_t i = 0; i < BATCH_RING; i++) {
 		list_init(&shard->batches[i].waiters);
 	}
@@ -36,6 +37,7 @@ void propose_fini(struct shard *shard)
 {
 	env_turn_cancel(&shard->turn);
 	env_timer_stop(&shard->batch_timer);
+	overload_fini(shard);
 	entry_unref(shard->unproposed);
 	shard->unproposed = NULL;
 	once_block_fini(&shard->once_block);

@@ -85,19 +85,33 @@ void release_deliver(struct shard *shard)
 }
 
 /* The tick refuses who waited too long, but it may come after us: nothing is begun past its deadline. */
+static void release_first(struct shard *shard, uint64_t now_us)
+{
+	struct request *request = list_entry(list_pop(&shard->parked), struct request, link);
+	assert(shard->parked_count > 0);
+	assert(request->state == REQUEST_PARKED);
+	shard->parked_count--;
+	if (request->deadline_us <= now_us) {
+		release_refuse(shard, request, CODE_DEADLINE_PASSED, NULL);
+	} else {
+		execute(shard, request);
+	}
+}
+
+/* While some are parked nothing else runs: theirs is the time of a whole turn. */
 void release_parked(struct shard *shard)
 {
-	uint64_t now_us = list_empty(&shard->parked) ? 0 : env_now_us(shard->env);
-	while (!list_empty(&shard->parked) && propose_ready(shard)) {
-		struct request *request = list_entry(list_pop(&shard->parked), struct request, link);
-		assert(shard->parked_count > 0);
-		assert(request->state == REQUEST_PARKED);
-		shard->parked_count--;
-		if (request->deadline_us <= now_us) {
-			release_refuse(shard, request, CODE_DEADLINE_PASSED, NULL);
-			continue;
+	if (!list_empty(&shard->parked) && !env_timer_armed(&shard->turn_timer)) {
+		uint64_t now_us = env_now_us(shard->env);
+		shard->turn_began_us = shard->turn_asked_us = now_us;
+		while (!list_empty(&shard->parked) && propose_ready(shard) &&
+		       !overload_spends(shard, now_us)) {
+			release_first(shard, now_us);
+			now_us = env_now_us(shard->env);
 		}
-		execute(shard, request);
+	}
+	if (list_empty(&shard->parked)) {
+		shard->behind_us = 0;
 	}
 }
 

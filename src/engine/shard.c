@@ -340,7 +340,7 @@ void shard_submit(struct shard *shard, struct request *request)
 	if (bundle_take(shard, request)) {
 		return;
 	}
-	if (propose_ready(shard) && list_empty(&shard->parked)) {
+	if (propose_ready(shard) && list_empty(&shard->parked) && !overload_spends(shard, now_us)) {
 		execute(shard, request);
 	} else {
 		release_park(shard, request, false);

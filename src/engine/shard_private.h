@@ -200,6 +200,9 @@ struct shard {
 	bool in_turn;
 	size_t turn_requests; /* submitted since the last turn hook, the first of them at turn_began_us */
 	uint64_t turn_began_us;
+	uint64_t turn_asked_us;      /* the last of them: what took the time since then has run */
+	struct env_timer turn_timer; /* armed: the turn's time is spent, what comes waits for the loop's next */
+	uint64_t behind_us;          /* since when requests are parked for that; 0: none are */
 	struct overload overload;
 	struct once_block once_block; /* ids of the open batch */
 	struct buf payload;
@@ -287,6 +290,8 @@ void admission_space_gone(struct shard *shard);
 void admission_space_open(struct shard *shard);
 
 /* overload.c */
+void overload_init(struct shard *shard);
+void overload_fini(struct shard *shard);
 /* A turn gets its first request; a turn is over. */
 void overload_turn(struct shard *shard, uint64_t now_us);
 void overload_turn_end(struct shard *shard);
@@ -295,6 +300,8 @@ void overload_begin(struct shard *shard, uint64_t now_us);
 bool overload_lags(const struct shard *shard);
 /* What else comes in this turn is too much. */
 bool overload_fills(struct shard *shard, uint64_t now_us);
+/* The turn's time is over, or what ran last took long: what is ready to run waits for the loop's next turn. */
+bool overload_spends(struct shard *shard, uint64_t now_us);
 
 /* execute.c */
 /* Runs the request in the open batch; afterwards it waits, is finished, or is parked in front. */

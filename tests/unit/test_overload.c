@@ -247,6 +247,110 @@ static void test_overload(void)
 	world_close(&w);
 }
 
+/* ---- turns that take long with few requests ---- */
+
+/* How many of the asks have run, each time that timers fire. */
+struct pace {
+	struct env_timer timer;
+	struct ask *asks;
+	size_t count, run, most; /* most: between two times */
+};
+
+static size_t run_count(const struct pace *pace)
+{
+	size_t run = 0;
+	for (size_t i = 0; i < pace->count; i++) {
+		run += pace->asks[i].request.state != REQUEST_PARKED;
+	}
+	return run;
+}
+
+static void pace_cb(struct env_timer *timer)
+{
+	struct pace *pace = list_entry(timer, struct pace, timer);
+	size_t run = run_count(pace);
+	pace->most = run - pace->run > pace->most ? run - pace->run : pace->most;
+	pace->run = run;
+	env_timer_start(timer, 0);
+}
+
+/* Long on any machine, of few instructions (tests/scenario/watchdog.pl). Words are split at spaces. */
+#define SLOW_SCRIPT                                                                                          \
+	"EVAL local\tkeys={}\tfor\ti=1,131073\tdo\tkeys[-i]=i\tend\t"                                         \
+	"for\ti=1,15000\tdo\tkeys[i*262143]=i\tend\treturn\tredis.call('INCR','slow') 0"
+
+static void test_slow_scripts(struct world *w)
+{
+	struct ask asks[4];
+	struct pace pace = {.asks = asks, .count = 4};
+	for (size_t i = 0; i < 4; i++) {
+		ask_init(w, &asks[i]);
+		ask_words(&asks[i], SLOW_SCRIPT);
+	}
+	world_turns(w);
+	env_timer_init(w->env, &pace.timer, pace_cb);
+	env_timer_start(&pace.timer, 0);
+	for (size_t i = 0; i < 4; i++) {
+		ask_send(&asks[i]);
+	}
+	is_int(run_count(&pace), 1, "of scripts that take long one runs, however many came at once");
+	is_str(ask_wait(&asks[3]), ":4||", "the others run in their order");
+	env_timer_stop(&pace.timer);
+	is_int(pace.most, 1, "and timers fire between any two of them");
+	for (size_t i = 0; i < 4; i++) {
+		ask_wait(&asks[i]);
+		ask_end(&asks[i]);
+	}
+}
+
+/* Whether one waits when it is so long ago that the turn began, and that the last came; then it is answered in its
+ * turn. */
+static bool turn_defers(struct world *w, uint64_t began_us, uint64_t asked_us)
+{
+	struct ask a, b;
+	world_turns(w);
+	ask_start(w, &a, "SET k v");
+	w->shard->turn_began_us -= began_us;
+	w->shard->turn_asked_us -= asked_us;
+	ask_start(w, &b, "SET k w");
+	bool deferred = b.request.state == REQUEST_PARKED;
+	ask_wait(&a);
+	bool answered = strcmp(ask_wait(&b), "+OK||") == 0 && a.order < b.order;
+	ask_end(&a);
+	ask_end(&b);
+	return deferred && answered;
+}
+
+static void test_spent_turns(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	test_slow_scripts(&w);
+	ok(turn_defers(&w, LIMIT_TURN_MS * 1000, 0),
+	   "what comes when few requests have taken a turn's time waits for the next turn");
+	ok(turn_defers(&w, LIMIT_REQUEST_LONG_MS * 1000, LIMIT_REQUEST_LONG_MS * 1000),
+	   "so does what comes behind one that took long");
+	ok(!w.shard->overload.on && w.shard->overload.long_us == 0, "neither is overload");
+	is_int(w.shard->behind_us, 0, "nor remembered when all have run");
+
+	struct ask a, b, c;
+	world_turns(&w);
+	ask_start(&w, &a, "SET k v");
+	w.shard->turn_began_us -= LIMIT_TURN_MS * 1000;
+	ask_start(&w, &b, "SET k w");
+	w.shard->parked_count += LIMIT_TURN_REQUESTS;
+	w.shard->behind_us -= LIMIT_WAIT_MS * 1000;
+	ask_start(&w, &c, "SET k x");
+	w.shard->parked_count -= LIMIT_TURN_REQUESTS;
+	ok(strncmp(ask_wait(&c), "-OVERLOADED", 11) == 0, "many that wait so for long are overload");
+	is_str(ask_wait(&b), "+OK||", "and run all the same");
+	ask_wait(&a);
+	ask_end(&a);
+	ask_end(&b);
+	ask_end(&c);
+	world_close(&w);
+}
+
 static void test_many_bytes_in_a_turn(void)
 {
 	struct world w;
@@ -278,6 +382,7 @@ int main(void)
 {
 	test_many_bytes_in_a_turn();
 	test_overload();
+	test_spent_turns();
 	test_lag();
 	return tap_done();
 }
