@@ -226,9 +226,6 @@ static void pause_after_item(struct shard *shard)
 		apply->next_us = now_us + pause_us;
 		shard->stats.paced_us += pause_us;
 	}
-	if (overlay_is_open(shard->overlay) && !pace_holds(shard)) {
-		env_turn_arm(&shard->turn); /* the open batch may have waited for this */
-	}
 }
 
 static void apply_done(struct env_work *work)
@@ -245,6 +242,9 @@ static void apply_done(struct env_work *work)
 	apply->item_done = 0;
 	bool waited = apply->waits;
 	apply->waits = apply->status == ERR_NO_SPACE;
+	if (overlay_is_open(shard->overlay) && !pace_holds(shard)) {
+		env_turn_arm(&shard->turn); /* the open batch may have waited for this */
+	}
 	if (apply->waits) {
 		if (!waited) {
 			log_event(shard->log, LOG_WARN, "apply_waits", "reason=\"no space left\" index=%llu",
@@ -316,6 +316,12 @@ void apply_push(struct shard *shard, struct entry *const *entries, size_t count)
 		apply->bytes += entries[i]->len;
 	}
 	pace_step(shard);
+	next_item(shard);
+}
+
+void apply_hurry(struct shard *shard)
+{
+	shard->apply.next_us = 0;
 	next_item(shard);
 }
 

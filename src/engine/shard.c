@@ -104,6 +104,7 @@ static void on_role(void *owner, enum replica_role role, uint64_t term, uint64_t
 	shard->leader_id = leader_id;
 	if (role == REPLICA_LEADER && shard->phase == PHASE_FOLLOWING) {
 		shard_move(shard, PHASE_OPENING);
+		apply_hurry(shard);
 	}
 	if (shard->config.on_role != NULL) {
 		shard->config.on_role(shard->config.owner, role, leader_id);

@@ -351,6 +351,8 @@ void read_lost(struct shard *shard, enum code code);
 void apply_init(struct shard *shard);
 void apply_open(struct shard *shard, const struct store_meta *meta);
 void apply_push(struct shard *shard, struct entry *const *entries, size_t count);
+/* A pause that is being made ends: this node is to lead. */
+void apply_hurry(struct shard *shard);
 void apply_close(struct shard *shard);
 void apply_fini(struct shard *shard);
 

@@ -103,6 +103,57 @@ static void test_held(void)
 	world_close(&w);
 }
 
+/* A pause that is long, as nobody makes it. */
+static void pause_long(struct world *w)
+{
+	w->shard->apply.next_us = env_now_us(w->env) + 10 * WAIT_MS * 1000ULL;
+}
+
+static void test_opens(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
+	pause_long(&w);
+	world_ask(&w, "SET k w");
+	world_turns(&w);
+	ok(!all_applied(&w), "while a pause lasts nothing is applied");
+	replica_double_lose(replica_double(), true);
+	world_turns(&w);
+	replica_double_elect(replica_double());
+	uv_env_run_until(w.env, world_leads, &w, 5000);
+	ok(world_leads(&w) && all_applied(&w), "but who is about to lead waits no more");
+	world_close(&w);
+}
+
+/* A disk that is full, and the batch that waited for what is applied. */
+static void test_no_space(void)
+{
+	struct world w;
+	struct ask a;
+	world_lead(&w, NULL, NULL);
+	world_ask(&w, "SET k v");
+	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
+	pause_long(&w);
+	world_ask(&w, "SET k w");
+	w.shard->apply.bytes += LIMIT_APPLY_AHEAD;
+	ask_start(&w, &a, "INCR n");
+	world_turns(&w);
+	ok(!a.done, "a batch waits for what is applied");
+	/* As the lane would have found it. */
+	struct apply *apply = &w.shard->apply;
+	apply->next_us = 0;
+	apply->running = true;
+	apply->status = ERR_NO_SPACE;
+	apply->work.done(&apply->work);
+	world_turns(&w);
+	ok(a.done, "not for a database that finds no space");
+	w.shard->apply.bytes -= LIMIT_APPLY_AHEAD;
+	ask_end(&a);
+	world_close(&w);
+}
+
 /* What a follower does with it is in tests/unit/test_replica_disk. */
 static void test_behind(void)
 {
@@ -132,6 +183,8 @@ int main(void)
 	test_pauses();
 	test_paced();
 	test_held();
+	test_opens();
+	test_no_space();
 	test_behind();
 	return tap_done();
 }
