@@ -106,11 +106,10 @@ void patience_coming(struct replica *r, const struct replica_peer *peer)
 	replica_wake(r);
 }
 
-bool patience_hears(const struct replica *r)
+uint64_t patience_hears_until_ms(const struct replica *r)
 {
 	/* No longer than a member waits at least before it stands. */
-	return r->leader_id != 0 &&
-	       env_now_ms(r->env) - r->core.election_timer_start < r->config.election_ms / 3;
+	return r->leader_id != 0 ? r->core.election_timer_start + r->config.election_ms / 3 : 0;
 }
 
 uint64_t patience_ends_ms(const struct replica *r)

@@ -204,6 +204,10 @@ static void rearm(struct replica *r)
 	assert(r->started);
 	assert(!r->stopped);
 	assert(!r->closing);
+	/* The core's timer, run out, would begin anew while entries wait for the log. */
+	if (r->log_held && patience_hears_until_ms(r) < at_ms) {
+		at_ms = patience_hears_until_ms(r);
+	}
 	if (at_ms <= now_ms && env_timer_armed(&r->timer) && r->timer.node.at <= now_ms * 1000) {
 		return; /* due: put off by each long turn it would never fire, and a leader would be silent */
 	}
@@ -285,9 +289,10 @@ static void close_in_turn(struct replica *r)
 
 void replica_hold_log(struct replica *r)
 {
-	/* While entries wait for the log the core neither stands nor votes for another than its leader. */
-	bool behind = r->owner_behind && !replica_leads(r) && patience_hears(r);
-	wal_hold(r->wal, r->vote_held || behind);
+	/* While entries wait for the log the core does not stand, and keeps to its leader: they are written
+	 * before it would. */
+	r->log_held = r->owner_behind && !replica_leads(r) && env_now_ms(r->env) < patience_hears_until_ms(r);
+	wal_hold(r->wal, r->vote_held || r->log_held);
 }
 
 void replica_set_behind(struct replica *r, bool behind)

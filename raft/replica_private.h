@@ -108,7 +108,7 @@ struct replica {
 	uint64_t vote_started_us;
 	int vote_status;
 	uint64_t reported; /* persisted, as told to the core */
-	bool owner_full, owner_behind;
+	bool owner_full, owner_behind, log_held; /* the last: for our owner, not for a vote */
 	uint64_t leaderless_ms; /* since then */
 
 	/* as last noted */
@@ -243,8 +243,8 @@ void patience_late(struct replica *r, uint64_t late_ms);
 uint64_t patience_ends_ms(const struct replica *r);
 /* An append of that member's is on its way, and takes long. */
 void patience_coming(struct replica *r, const struct replica_peer *peer);
-/* Follows a leader that spoke a short while ago. */
-bool patience_hears(const struct replica *r);
+/* So long a leader that spoke a short while ago is followed without a doubt. 0: there is none. */
+uint64_t patience_hears_until_ms(const struct replica *r);
 /* Steps the timeout if it is due, and says so when somebody was silent for too long. */
 void patience_step(struct replica *r);
 /* Our vote is durable, after so long. */

@@ -117,7 +117,8 @@ static void test_behind(void)
 	ok(leader->open && leader->term == term, "and the leader keeps its place");
 	replica_set_behind(a->replica, false);
 	small_world_run(world, 1000);
-	ok(leader->applied == more && a->applied == more && !wrote(b, more), "until one of them has caught up");
+	ok(leader->applied == more && a->applied == more && !wrote(b, more),
+	   "until one of them has caught up");
 	replica_set_behind(a->replica, true);
 	small_world_end(world, number(world, leader), SIM_KILL_PROCESS);
 	small_world_run(world, 3000);
@@ -129,6 +130,49 @@ static void test_behind(void)
 	ok(next->open && wrote(other, wal_durable_index(next->replica->wal)),
 	   "and opens when the other takes it");
 	small_world_free(world);
+}
+
+/* Until another leads, when the leader's power goes before one or both owners that are behind. */
+static unsigned stands_after_ms(uint64_t seed, bool both)
+{
+	struct small_world *world = world_new(seed, 3);
+	start_all(world);
+	struct group_member *leader = open_leader(world);
+	wait_applied(world, leader->open_index);
+	struct group_member *a = &world->group.members[(number(world, leader) + 1) % 3];
+	struct group_member *b = &world->group.members[(number(world, leader) + 2) % 3];
+	replica_set_behind(a->replica, true);
+	replica_set_behind(b->replica, both);
+	propose(leader, 4, 1000);
+	small_world_run(world, 500);
+	unsigned ms = 0;
+	small_world_end(world, number(world, leader), SIM_KILL_POWER);
+	while (ms < 10000 && a->role != REPLICA_LEADER && b->role != REPLICA_LEADER) {
+		small_world_run(world, 5);
+		ms += 5;
+	}
+	small_world_free(world);
+	return ms;
+}
+
+static unsigned stands_at_most_ms(bool both)
+{
+	unsigned most = 0;
+	for (uint64_t seed = 50; seed < 70; seed++) {
+		unsigned ms = stands_after_ms(seed, both);
+		most = ms > most ? ms : most;
+	}
+	return most;
+}
+
+static void test_behind_silent(void)
+{
+	unsigned most = stands_at_most_ms(true);
+	ok(most < 1000,
+	   "when a leader falls silent before members that hold entries back, one of them stands: %u ms",
+	   most);
+	most = stands_at_most_ms(false);
+	ok(most < 1000, "and one that does is not in another's way: %u ms", most);
 }
 
 static void count_offers(void *owner, enum log_level level, const char *line)
@@ -257,5 +301,6 @@ int main(void)
 	test_fail_stop();
 	test_full_again();
 	test_behind();
+	test_behind_silent();
 	return tap_done();
 }
