@@ -159,7 +159,7 @@ static void compile_procedure(lua_State *L, struct script_bundle *bundle, int en
 	if (!lua_isfunction(L, -1) || lua_iscfunction(L, -1)) {
 		luaL_error(L, "%s: the file must return its function", (const char *)source->name.data);
 	}
-	chunk_examine(L, procedure);
+	chunk_examine(L, procedure, &file);
 	procedure->function_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 

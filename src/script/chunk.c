@@ -205,7 +205,7 @@ int chunk_load(lua_State *L, struct script_bundle *bundle, const struct source *
 
 /* The variable of this name is one of those in front of the chunk. The source may have made another of the
  * same name, which holds what it likes. */
-static bool is_ours(const struct procedure *procedure, struct arena *arena, const char *name)
+static bool is_ours(const struct procedure *procedure, uint32_t declared, const char *name)
 {
 	if (strcmp(name, "_ENV") == 0) {
 		return true;
@@ -215,21 +215,21 @@ static bool is_ours(const struct procedure *procedure, struct arena *arena, cons
 	}
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
 		if ((procedure->source.uses >> i & 1) && strcmp(name, chunk_names[i]) == 0) {
-			return !source_declares(&procedure->source, arena, slice_str(name));
+			return (declared >> i & 1) == 0;
 		}
 	}
 	return false;
 }
 
-void chunk_examine(lua_State *L, struct procedure *procedure)
+void chunk_examine(lua_State *L, struct procedure *procedure, const struct site_file *file)
 {
-	struct arena *arena = &bundle_of(L)->arena;
+	uint32_t declared = source_declares(file->tokens, file->token_count, chunk_names);
 	procedure->pure = true;
 	procedure->now_upvalue = 0;
 	const char *name;
 	for (int i = 1; (name = lua_getupvalue(L, -1, i)) != NULL; i++) {
 		lua_pop(L, 1);
-		procedure->pure = procedure->pure && is_ours(procedure, arena, name);
+		procedure->pure = procedure->pure && is_ours(procedure, declared, name);
 		if (strcmp(name, "now_ms") == 0) {
 			procedure->now_upvalue = i;
 		}

@@ -140,8 +140,8 @@ int chunk_load(lua_State *L, struct script_bundle *bundle, const struct source *
 /* Pushes what a file's chunk takes: what the names in uses stand for, and its sites. Their count. */
 int chunk_push_names(lua_State *L, const struct script_bundle *bundle, uint32_t uses,
 		     const struct site *sites, size_t site_count);
-/* The function on top of the stack: does it hold anything that is not ours? */
-void chunk_examine(lua_State *L, struct procedure *procedure);
+/* The function on top of the stack, of a file that was loaded: does it hold anything that is not ours? */
+void chunk_examine(lua_State *L, struct procedure *procedure, const struct site_file *file);
 /* import "lib.name" */
 int chunk_import(lua_State *L);
 

@@ -426,8 +426,12 @@ static void walk(struct finder *f)
 int site_find(struct site_file *file, const struct source *source, struct arena *arena, struct err *err)
 {
 	struct finder f = {.file = file, .source = source, .arena = arena, .err = err};
-	f.tokens = source_tokens(source, arena, &f.count);
-	file->sites = arena_zalloc(arena, SITES_MAX * sizeof *file->sites);
+	if (file->tokens == NULL) {
+		file->tokens = source_tokens(source, arena, &file->token_count);
+	}
+	f.tokens = file->tokens;
+	f.count = file->token_count;
+	file->sites = arena_alloc(arena, SITES_MAX * sizeof *file->sites); /* new_site fills one */
 	file->site_count = 0;
 	file->spread = false;
 	file->unread = 0;

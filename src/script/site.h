@@ -58,8 +58,10 @@ struct site_file {
 	const struct fields *args, *results; /* NULL in a library */
 	bool plain;                          /* change nothing: for tests that compare */
 	/* out */
-	struct slice text; /* the declaration is blanked */
-	bool endless;      /* its text does not bound the steps of a run: they have to be counted */
+	struct slice text;    /* the declaration is blanked */
+	struct token *tokens; /* of the source, not of text */
+	size_t token_count;
+	bool endless; /* its text does not bound the steps of a run: they have to be counted */
 	struct site *sites;
 	size_t site_count;
 	bool spread;     /* the function takes the arguments one by one, in declared order */

@@ -4,6 +4,7 @@
 
 struct lexer {
 	struct source *source;
+	struct slice text; /* the source's */
 	size_t at;
 	unsigned line;
 	struct err *err;
@@ -22,8 +23,7 @@ static struct token fail(struct lexer *lexer, unsigned line, const char *why)
 
 static int peek(const struct lexer *lexer, size_t ahead)
 {
-	struct slice text = lexer->source->text;
-	return lexer->at + ahead < text.len ? text.data[lexer->at + ahead] : -1;
+	return lexer->at + ahead < lexer->text.len ? lexer->text.data[lexer->at + ahead] : -1;
 }
 
 static void step(struct lexer *lexer)
@@ -38,6 +38,14 @@ static bool ends_line(int c)
 	return c == '\n' || c == '\r';
 }
 
+static size_t line_end(struct slice text, size_t at)
+{
+	while (at < text.len && !ends_line(text.data[at])) {
+		at++;
+	}
+	return at;
+}
+
 static bool is_digit(int c)
 {
 	return c >= '0' && c <= '9';
@@ -45,6 +53,17 @@ static bool is_digit(int c)
 static bool is_letter(int c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+/* What names are made of, by byte: most of a source is names. */
+static const uint8_t name_bytes[256] = {['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['_'] = 1, ['a' ... 'z'] = 1};
+
+static size_t name_end(struct slice text, size_t at)
+{
+	while (at < text.len && name_bytes[text.data[at]]) {
+		at++;
+	}
+	return at;
 }
 static bool is_hex(int c)
 {
@@ -98,9 +117,7 @@ static bool skip_blank(struct lexer *lexer)
 				}
 				continue;
 			}
-			while (peek(lexer, 0) >= 0 && !ends_line(peek(lexer, 0))) {
-				lexer->at++;
-			}
+			lexer->at = line_end(lexer->text, lexer->at);
 		} else {
 			return true;
 		}
@@ -161,7 +178,7 @@ static struct token quoted(struct lexer *lexer, struct token token)
 		step(lexer);
 	}
 	token.kind = TOKEN_TEXT;
-	token.text = slice_of(lexer->source->text.data + from, lexer->at - from);
+	token.text = slice_of(lexer->text.data + from, lexer->at - from);
 	lexer->at++;
 	return token;
 }
@@ -196,9 +213,7 @@ static struct token take(struct lexer *lexer)
 		return token;
 	}
 	if (is_letter(c)) {
-		while (is_letter(peek(lexer, 0)) || is_digit(peek(lexer, 0))) {
-			lexer->at++;
-		}
+		lexer->at = name_end(lexer->text, lexer->at);
 		token.kind = TOKEN_NAME;
 	} else if (is_digit(c) || (c == '.' && is_digit(peek(lexer, 1)))) {
 		token = number(lexer, token);
@@ -211,14 +226,14 @@ static struct token take(struct lexer *lexer)
 			return fail(lexer, token.line, "unfinished string");
 		}
 		token.kind = TOKEN_TEXT;
-		token.text = slice_of(lexer->source->text.data + token.from + level + 2,
+		token.text = slice_of(lexer->text.data + token.from + level + 2,
 				      end - token.from - (size_t)level - 2);
 	} else {
 		token = mark(lexer, token);
 	}
 	token.to = lexer->at;
 	if (token.kind != TOKEN_TEXT && token.kind != TOKEN_END) {
-		token.text = slice_of(lexer->source->text.data + token.from, token.to - token.from);
+		token.text = slice_of(lexer->text.data + token.from, token.to - token.from);
 	}
 	return token;
 }
@@ -231,7 +246,7 @@ static bool is(struct token token, const char *text)
 struct token *source_tokens(const struct source *source, struct arena *arena, size_t *count)
 {
 	struct source again = *source;
-	struct lexer lexer = {.source = &again, .line = 1};
+	struct lexer lexer = {.source = &again, .text = source->text, .line = 1};
 	size_t room = source->text.len / 2 + 2, used = 0;
 	struct token *tokens = arena_alloc(arena, room * sizeof *tokens);
 	do {
@@ -272,20 +287,28 @@ static bool is_declared(const struct token *tokens, size_t last, size_t i)
 		(is(tokens[i - 1], "(") && opens_parameters(tokens, i - 1)));
 }
 
-bool source_declares(const struct source *source, struct arena *arena, struct slice name)
+/* The bit of token among names, or none. */
+static uint32_t name_bit(struct token token, const char *const *names)
 {
-	size_t count, last = 0;
-	const struct token *tokens = source_tokens(source, arena, &count);
-	for (size_t i = 0; i < count; i++) {
-		if (tokens[i].kind != TOKEN_NAME || !is_declared(tokens, last, i)) {
-			continue;
+	for (unsigned i = 0; names[i] != NULL; i++) {
+		if (names[i][0] == (char)token.text.data[0] && slice_equal(token.text, slice_str(names[i]))) {
+			return UINT32_C(1) << i;
 		}
-		if (slice_equal(tokens[i].text, name)) {
-			return true;
-		}
-		last = i;
 	}
-	return false;
+	return 0;
+}
+
+uint32_t source_declares(const struct token *tokens, size_t count, const char *const *names)
+{
+	uint32_t declared = 0;
+	size_t last = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (tokens[i].kind == TOKEN_NAME && is_declared(tokens, last, i)) {
+			declared |= name_bit(tokens[i], names);
+			last = i;
+		}
+	}
+	return declared;
 }
 
 /* ---- what a file says of itself ---- */
@@ -339,20 +362,11 @@ static void take_import(struct lexer *lexer, struct token word)
 	source->imports[source->import_count++] = token.text;
 }
 
-static void note_name(struct source *source, struct token token, const char *const *names)
-{
-	for (unsigned i = 0; names[i] != NULL; i++) {
-		if (slice_equal(token.text, slice_str(names[i]))) {
-			source->uses |= UINT32_C(1) << i;
-		}
-	}
-}
-
 int source_check(struct source *source, struct slice name, struct slice text, const char *const *names,
 		 struct err *err)
 {
 	*source = (struct source){.name = name, .text = text};
-	struct lexer lexer = {.source = source, .line = 1, .err = err};
+	struct lexer lexer = {.source = source, .text = text, .line = 1, .err = err};
 	size_t depth = 0;
 	struct token before = {.kind = TOKEN_END};
 
@@ -379,7 +393,7 @@ int source_check(struct source *source, struct slice name, struct slice text, co
 		} else if (is(token, "import")) {
 			take_import(&lexer, token);
 		}
-		note_name(source, token, names);
+		source->uses |= name_bit(token, names);
 	}
 	return lexer.failed ? ERR_INVALID : 0;
 }

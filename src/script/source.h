@@ -31,8 +31,9 @@ struct token {
 };
 /* All tokens of a source that passed source_check, an END behind them; in arena. */
 struct token *source_tokens(const struct source *source, struct arena *arena, size_t *count);
-/* Whether such a source declares a variable of this name anywhere: a local, a loop's, a parameter. */
-bool source_declares(const struct source *source, struct arena *arena, struct slice name);
+/* Of which of the names (bit i: the i-th of up to 32, NULL behind them) such a source declares a variable
+ * anywhere: a local, a loop's, a parameter. */
+uint32_t source_declares(const struct token *tokens, size_t count, const char *const *names);
 /* A name, keyword or mark with this text. */
 static inline bool token_is(const struct token *token, const char *text)
 {
