@@ -99,7 +99,8 @@ int compass_add(struct compass *compass, const char *servers, struct err *err)
 
 void compass_learn(struct compass *compass, struct slice address)
 {
-	if (!compass->direct && address_valid(address)) {
+	/* Nearly always it is known: every status names all members. */
+	if (!compass->direct && compass_find(compass, address) == NULL && address_valid(address)) {
 		compass_add_one(compass, address);
 	}
 }

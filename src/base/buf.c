@@ -43,7 +43,7 @@ static bool grow(struct buf *b, size_t needed)
 	return true;
 }
 
-uint8_t *buf_reserve(struct buf *b, size_t extra)
+uint8_t *buf_reserve_slow(struct buf *b, size_t extra)
 {
 	if (b->failed) {
 		return NULL;

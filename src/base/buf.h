@@ -23,9 +23,16 @@ void buf_reset(struct buf *b);
 static inline bool buf_failed(const struct buf *b) { return b->failed; }
 static inline struct slice buf_slice(const struct buf *b) { return slice_of(b->data, b->len); }
 
+uint8_t *buf_reserve_slow(struct buf *b, size_t extra);
 /* Room for extra bytes at the end, uninitialised: the caller writes them and
  * then adds to len itself. NULL (and failed) over the maximum. */
-uint8_t *buf_reserve(struct buf *b, size_t extra);
+static inline uint8_t *buf_reserve(struct buf *b, size_t extra)
+{
+	if (!b->failed && extra <= b->cap - b->len && b->len + extra <= b->max) {
+		return b->data + b->len;
+	}
+	return buf_reserve_slow(b, extra);
+}
 void buf_append(struct buf *b, const void *data, size_t len);
 static inline void buf_append_slice(struct buf *b, struct slice s) { buf_append(b, s.data, s.len); }
 void buf_append_byte(struct buf *b, uint8_t byte);

@@ -42,9 +42,12 @@ void histogram_add(struct histogram *h, uint64_t value)
 uint64_t histogram_quantile(const struct histogram *h, unsigned permille)
 {
 	assert(permille <= 1000);
+	if (h->count == 0) {
+		return 0;
+	}
 	uint64_t rank = (h->count * permille + 999) / 1000;
 	uint64_t seen = 0;
-	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+	for (unsigned i = bucket_of(h->min); i < HISTOGRAM_BUCKETS; i++) {
 		seen += h->buckets[i];
 		if (seen >= rank && seen > 0) {
 			uint64_t top = bucket_top(i);

@@ -6,34 +6,44 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The longest head: a type byte, a 64-bit number with its sign, CR LF. */
-#define HEAD_MAX 24
+#define DIGITS_MAX 20 /* of a 64-bit number */
 
-/* Digits of v before end; returns where they begin. */
-static char *digits_before(char *end, uint64_t v)
+static size_t digits_of(uint64_t v)
 {
-	do {
-		*--end = (char)('0' + v % 10);
+	size_t digits = 1;
+	for (uint64_t limit = 10; digits < DIGITS_MAX && v >= limit; limit *= 10) {
+		digits++;
+	}
+	return digits;
+}
+
+/* Digits, CR LF at at; returns what is behind them. */
+static uint8_t *write_number(uint8_t *at, uint64_t v, size_t digits)
+{
+	for (size_t i = digits; i > 0; i--) {
+		at[i - 1] = (uint8_t)('0' + v % 10);
 		v /= 10;
-	} while (v != 0);
-	return end;
+	}
+	at[digits] = '\r';
+	at[digits + 1] = '\n';
+	return at + digits + 2;
 }
 
 /* type, number, CR LF. Every reply has at least one of these, so it makes no printf call. */
 static void put_head(struct reply *r, char type, int64_t number)
 {
-	char head[HEAD_MAX];
-	char *end = head + sizeof(head);
-	char *at;
+	bool negative = number < 0;
+	uint64_t size = negative ? 0 - (uint64_t)number : (uint64_t)number;
+	size_t digits = digits_of(size);
+	uint8_t *at = buf_reserve(r->out, 1 + negative + digits + 2);
 
-	*--end = '\n';
-	*--end = '\r';
-	at = digits_before(end, number < 0 ? 0 - (uint64_t)number : (uint64_t)number);
-	if (number < 0) {
-		*--at = '-';
+	if (at == NULL) {
+		return;
 	}
-	*--at = type;
-	buf_append(r->out, at, (size_t)(head + sizeof(head) - at));
+	at[0] = (uint8_t)type;
+	at[1] = '-';
+	write_number(at + 1 + negative, size, digits);
+	r->out->len += 1 + negative + digits + 2;
 }
 
 static void put_text(struct reply *r, const char *text)
@@ -115,19 +125,21 @@ void reply_integer(struct reply *r, int64_t value)
 
 void reply_bulk(struct reply *r, struct slice bytes)
 {
-	uint8_t *at;
+	size_t digits = digits_of(bytes.len);
+	size_t size = 1 + digits + 2 + bytes.len + 2;
+	uint8_t *at = buf_reserve(r->out, size);
 
-	put_head(r, '$', (int64_t)bytes.len);
-	at = buf_reserve(r->out, bytes.len + 2);
 	if (at == NULL) {
 		return;
 	}
+	at[0] = '$';
+	at = write_number(at + 1, bytes.len, digits);
 	if (bytes.len > 0) {
 		memcpy(at, bytes.data, bytes.len);
 	}
 	at[bytes.len] = '\r';
 	at[bytes.len + 1] = '\n';
-	r->out->len += bytes.len + 2;
+	r->out->len += size;
 }
 
 void reply_bulk_text(struct reply *r, const char *text)

@@ -15,6 +15,7 @@
 /* A head is a number, or a line that a server wrote about one request. */
 #define LINE_MAX_BYTES KIB(64)
 #define DOUBLE_MAX_BYTES 64
+#define SHORT_DIGITS 18 /* fit 64 bits, with no need to look */
 
 struct head {
 	uint8_t type;
@@ -74,6 +75,30 @@ static int check_head(struct head *head)
 	return head->number > INT32_MAX ? ERR_TOO_LARGE : 0;
 }
 
+/* Most heads are a length or a number of a few digits, whole and as it should be: taken here. False when a
+ * head is not of these; what it is, is found out at leisure. */
+static bool take_short(const uint8_t *begin, size_t left, struct head *head)
+{
+	size_t digits = 0;
+	int64_t number = 0;
+
+	if (left < 1 + SHORT_DIGITS + 2) {
+		return false;
+	}
+	while (digits < SHORT_DIGITS && begin[1 + digits] >= '0' && begin[1 + digits] <= '9') {
+		number = number * 10 + (begin[1 + digits] - '0');
+		digits++;
+	}
+	if (digits == 0 || (begin[1] == '0' && digits > 1) || begin[1 + digits] != '\r' || begin[2 + digits] != '\n') {
+		return false;
+	}
+	head->type = begin[0];
+	head->text = slice_of(begin + 1, digits);
+	head->number = number;
+	return head->type == ':' ||
+	       (number <= INT32_MAX && (head->type == '$' || head->type == '*' || head->type == '%'));
+}
+
 static int take_head(struct slice input, size_t at, struct head *head)
 {
 	const uint8_t *begin = input.data + at;
@@ -82,6 +107,10 @@ static int take_head(struct slice input, size_t at, struct head *head)
 
 	if (left == 0) {
 		return ERR_MORE;
+	}
+	if (take_short(begin, left, head)) {
+		head->next = at + 1 + head->text.len + 2;
+		return 0;
 	}
 	lf = memchr(begin, '\n', left);
 	if (lf == NULL) {
@@ -265,7 +294,7 @@ static int fill_aggregate(struct slice input, const struct head *head, size_t *a
 	}
 	value->type = aggregate_type(head->type);
 	value->count = (size_t)head->number;
-	value->items = arena_zalloc(arena, (size_t)elements * sizeof(*value->items));
+	value->items = arena_alloc(arena, (size_t)elements * sizeof(*value->items)); /* parse fills each */
 	for (uint64_t i = 0; i < elements; i++) {
 		rc = parse(input, at, arena, depth + 1, &value->items[i]);
 		if (rc != 0) {
