@@ -1,4 +1,5 @@
 #include "tests/sim/sim_body.h"
+#include "tests/sim/sim_fiber.h"
 
 #include "base/checksum.h"
 #include "base/log.h"
@@ -129,6 +130,7 @@ void sim_free(struct sim *sim)
 		free(host);
 	}
 	sim_net_fini(sim);
+	sim_fibers_free(&sim->fibers);
 	heap_fini(&sim->events);
 	free(sim);
 }

@@ -23,6 +23,7 @@ struct sim {
 	struct list memory; /* of old segments */
 	size_t memory_count;
 	uint64_t next_port;
+	struct sim_fiber *fibers; /* spare ones */
 	void (*crashed)(void *owner, struct sim_host *host);
 	void *crashed_owner;
 	struct sim_stats stats;

@@ -1,8 +1,12 @@
+/* A jump to another stack looks to the fortified longjmp like one into a frame that is gone. */
+#undef _FORTIFY_SOURCE
+
 #include "tests/sim/sim_fiber.h"
 
 #include "base/err.h"
 
 #include <assert.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -27,7 +31,11 @@ struct sim_fiber {
 	void (*run)(void *owner);
 	void *owner;
 	bool inside; /* run() has begun and not returned */
-	ucontext_t here, caller;
+	bool begun;  /* here says where it stopped; before, first says where it begins */
+	/* swapcontext asks the kernel for the signals each time, twice a switch; nobody changes them. */
+	jmp_buf here, caller;
+	ucontext_t first;
+	struct sim_fiber *next; /* of those that wait for another owner */
 	uint8_t *memory; /* a guard page, then the stack */
 #ifdef FIBER_ASAN
 	void *fake, *caller_fake;
@@ -72,7 +80,9 @@ static void must(int status)
 void sim_fiber_wait(struct sim_fiber *fiber)
 {
 	leave_fiber(fiber);
-	must(swapcontext(&fiber->here, &fiber->caller));
+	if (_setjmp(fiber->here) == 0) {
+		_longjmp(fiber->caller, 1);
+	}
 	enter_fiber(fiber);
 }
 
@@ -92,40 +102,68 @@ bool sim_fiber_resume(struct sim_fiber *fiber)
 {
 	fiber->inside = true;
 	leave_caller(fiber);
-	must(swapcontext(&fiber->caller, &fiber->here));
+	if (_setjmp(fiber->caller) == 0) {
+		if (fiber->begun) {
+			_longjmp(fiber->here, 1);
+		}
+		fiber->begun = true;
+		must(setcontext(&fiber->first));
+	}
 	enter_caller(fiber);
 	return !fiber->inside;
 }
 
-struct sim_fiber *sim_fiber_new(void (*run)(void *owner), void *owner)
+static struct sim_fiber *fiber_make(void)
 {
 	struct sim_fiber *fiber = calloc(1, sizeof(*fiber));
 	if (fiber == NULL) {
 		fatal("out of memory for a fiber");
 	}
-	fiber->run = run;
-	fiber->owner = owner;
 	fiber->memory = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (fiber->memory == MAP_FAILED) {
 		fatal("out of memory for a stack");
 	}
 	must(mprotect(fiber->memory, GUARD_BYTES, PROT_NONE));
-	must(getcontext(&fiber->here));
-	fiber->here.uc_stack.ss_sp = fiber->memory + GUARD_BYTES;
-	fiber->here.uc_stack.ss_size = STACK_BYTES;
-	fiber->here.uc_link = NULL;
+	must(getcontext(&fiber->first));
+	fiber->first.uc_stack.ss_sp = fiber->memory + GUARD_BYTES;
+	fiber->first.uc_stack.ss_size = STACK_BYTES;
+	fiber->first.uc_link = NULL;
 	uint64_t address = (uint64_t)(uintptr_t)fiber;
-	makecontext(&fiber->here, (void (*)(void))begin, 2, (unsigned)(address >> 32), (unsigned)address);
+	makecontext(&fiber->first, (void (*)(void))begin, 2, (unsigned)(address >> 32), (unsigned)address);
 	return fiber;
 }
 
-void sim_fiber_free(struct sim_fiber *fiber)
+struct sim_fiber *sim_fiber_take(struct sim_fiber **spare, void (*run)(void *owner), void *owner)
+{
+	struct sim_fiber *fiber = *spare;
+	if (fiber != NULL) {
+		*spare = fiber->next;
+	} else {
+		fiber = fiber_make();
+	}
+	assert(!fiber->inside);
+	fiber->run = run;
+	fiber->owner = owner;
+	return fiber;
+}
+
+void sim_fiber_give(struct sim_fiber **spare, struct sim_fiber *fiber)
 {
 	if (fiber == NULL) {
 		return;
 	}
 	assert(!fiber->inside);
-	must(munmap(fiber->memory, GUARD_BYTES + STACK_BYTES));
-	free(fiber);
+	fiber->next = *spare;
+	*spare = fiber;
+}
+
+void sim_fibers_free(struct sim_fiber **spare)
+{
+	struct sim_fiber *fiber;
+	while ((fiber = *spare) != NULL) {
+		*spare = fiber->next;
+		must(munmap(fiber->memory, GUARD_BYTES + STACK_BYTES));
+		free(fiber);
+	}
 }

@@ -106,7 +106,7 @@ static void lane_fire(struct sim_event *event)
 	if (lane->state == LANE_STARTING) {
 		lane->running = list_entry(list_pop(&lane->queue), struct env_work, link);
 		if (lane->fiber == NULL) {
-			lane->fiber = sim_fiber_new(lane_run, lane);
+			lane->fiber = sim_fiber_take(&e->sim->fibers, lane_run, lane);
 		}
 	}
 	if (lane->state != LANE_ENDING) {
@@ -122,7 +122,7 @@ static void lane_fire(struct sim_event *event)
 static void lane_free(struct sim_lane *lane)
 {
 	list_remove(&lane->link);
-	sim_fiber_free(lane->fiber);
+	sim_fiber_give(&lane->e->sim->fibers, lane->fiber);
 	free(lane);
 }
 
