@@ -22,6 +22,11 @@
 #define MERGE_READ_BYTES KIB(256)
 /* Of the memtable: 24 bits a key for rows of 300 bytes, small enough to stay in a cache. */
 #define MEMTABLE_BLOOM_RATIO 0.01
+/* What has no function of its own (options_new). */
+#define EVERYWHERE                                                                                           \
+	"avoid_flush_during_shutdown=true;stats_persist_period_sec=0;avoid_unnecessary_blocking_io=true;"    \
+	"allow_concurrent_memtable_write=false;memtable_insert_with_hint_prefix_extractor=fixed:1;"
+#define PARTITIONS "sst_partitioner_factory={id=SstPartitionerFixedPrefixFactory;length=4}"
 
 /* A thread takes the priority of who starts it, and RocksDB starts them here. */
 static void *start_compactions(void *env)
@@ -56,6 +61,21 @@ static rocksdb_cache_t *cache_new(size_t bytes)
 	return cache;
 }
 
+/* Filters and indexes grow with the data (two bytes a row): in the cache they stay within its bound, and in
+ * pieces of 4 KiB, so that a large table does not push out all else. Those of young files, which every read
+ * asks, are held there. The simulator's files are small and stay open with theirs, whole: a third of what a
+ * read costs there. */
+static void bound_filters(rocksdb_block_based_table_options_t *table)
+{
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
+	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+	rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
+	rocksdb_block_based_options_set_index_type(
+		table, rocksdb_block_based_table_index_type_two_level_index_search);
+	rocksdb_block_based_options_set_partition_filters(table, 1);
+}
+
 /* Point reads that miss are the common case (is this order new?): a bloom filter in front of the memtable
  * and of every file saves most of their cost. */
 static void tune_reads(const struct store_config *config, rocksdb_options_t *options)
@@ -67,16 +87,9 @@ static void tune_reads(const struct store_config *config, rocksdb_options_t *opt
 	rocksdb_block_based_options_set_format_version(table, 5);
 	rocksdb_cache_t *cache = cache_new(config->cache_bytes ? config->cache_bytes : MIB(64));
 	rocksdb_block_based_options_set_block_cache(table, cache);
-	/* Filters and indexes grow with the data (two bytes a row): in the cache they stay within its bound,
-	 * and in pieces of 4 KiB, so that a large table does not push out all else. Those of young files,
-	 * which every read asks, are held there. */
-	rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
-	rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
-	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
-	rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
-	rocksdb_block_based_options_set_index_type(
-		table, rocksdb_block_based_table_index_type_two_level_index_search);
-	rocksdb_block_based_options_set_partition_filters(table, 1);
+	if (config->disk == NULL) {
+		bound_filters(table);
+	}
 	rocksdb_options_set_block_based_table_factory(options, table);
 	rocksdb_cache_destroy(cache);
 	rocksdb_block_based_options_destroy(table);
@@ -178,12 +191,10 @@ rocksdb_options_t *options_new(const struct store_config *config, rocksdb_env_t 
 	 * its keys: an insert begins where the last one of its table ended, not at the head of the list. One
 	 * thread applies, so nothing is lost with concurrent writes, which would ignore the hint. Merged
 	 * files end where a table does (its first bytes, store/keys.h): one that reached from the end of a
-	 * table into the next would be merged with all of the next again and again, and could not be moved.
+	 * table into the next would be merged with all of the next again and again, and could not be moved;
+	 * the simulator's merges take everything.
 	 * What RocksDB cannot build of this it leaves out and says nothing: tests/unit/test_store asks. */
-	const char *more = "avoid_flush_during_shutdown=true;stats_persist_period_sec=0;"
-			   "avoid_unnecessary_blocking_io=true;allow_concurrent_memtable_write=false;"
-			   "memtable_insert_with_hint_prefix_extractor=fixed:1;"
-			   "sst_partitioner_factory={id=SstPartitionerFixedPrefixFactory;length=4}";
+	const char *more = config->disk != NULL ? EVERYWHERE : EVERYWHERE PARTITIONS;
 	rocksdb_options_t *options = rocksdb_options_create();
 	char *message = NULL;
 	rocksdb_get_options_from_string(base, more, options, &message);

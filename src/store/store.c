@@ -41,6 +41,9 @@ void store_disk_free(struct store_disk *disk)
 	if (disk == NULL) {
 		return;
 	}
+	if (disk->options != NULL) {
+		rocksdb_options_destroy(disk->options);
+	}
 	rocksdb_env_destroy(disk->env);
 	free(disk);
 }
@@ -132,14 +135,21 @@ int store_open(const struct store_config *config, struct store **out, struct err
 	store->write = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_disable_WAL(store->write, 1);
 
-	rocksdb_options_t *options = options_new(config, store->env, err);
+	rocksdb_options_t *options = config->disk != NULL ? config->disk->options : NULL;
+	if (options == NULL) {
+		options = options_new(config, store->env, err);
+	}
 	if (options == NULL) {
 		status = ERR_INVALID;
 		goto err_after_store;
 	}
 	char *message = NULL;
 	store->db = rocksdb_open(options, store->dir, &message);
-	rocksdb_options_destroy(options);
+	if (config->disk != NULL) {
+		config->disk->options = options;
+	} else {
+		rocksdb_options_destroy(options);
+	}
 	if (message != NULL) {
 		status = options_fail(message, err, "opening the database");
 		goto err_after_store;

@@ -27,7 +27,8 @@ void store_disk_merge_at(struct store_disk *disk, uint64_t young_files);
 struct store_config {
 	const char *dir;         /* made if absent; its parent is synced */
 	struct store_disk *disk; /* NULL: the real one. Else also: no automatic flush or compaction, no
-				    statistics; a flush merges young files itself */
+				    statistics; a flush merges young files itself; cache_bytes are those of
+				    the disk's first opening */
 	uint64_t memtable_bytes; /* 64 MiB */
 	uint64_t cache_bytes;    /* block cache, 64 MiB */
 };
