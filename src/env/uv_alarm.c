@@ -76,7 +76,7 @@ static void *alarm_main(void *arg)
 	while (!a->closing) {
 		uint64_t until_us = clock_us(CLOCK_MONOTONIC) + a->look_us;
 		struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
-		pthread_cond_timedwait(&a->wanted, &a->mutex, &until);
+		pthread_cond_clockwait(&a->wanted, &a->mutex, CLOCK_MONOTONIC, &until);
 		if (!a->closing && look(a)) {
 			a->alarm->rang(a->alarm);
 			fatal("an alarm rang, and nobody ended the process");
@@ -97,12 +97,8 @@ void uv_alarm_open(struct env_alarm *alarm)
 	a->look_us = (alarm->limit_us + LOOKS - 1) / LOOKS;
 	int status = pthread_getcpuclockid(pthread_self(), &a->clock);
 	assert(status == 0);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&a->mutex, NULL);
-	pthread_cond_init(&a->wanted, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&a->wanted, NULL);
 	if (uv_work_thread(&a->thread, ALARM_STACK_BYTES, alarm_main, a) != 0) {
 		fatal("cannot start a thread for an alarm; is the limit on processes too low?");
 	}
