@@ -126,7 +126,9 @@ fault name => 'full', text => 'the disk of a node, most often the leader, has no
 	},
 	end => sub {
 		my ($event) = @_;
-		unlink "$at{ $event->{node} }/balloon", "$at{ $event->{node} }/balloon2" if $event->{node};
+		my $at = $event->{node} ? $at{ $event->{node} } : return;
+		unlink "$at/balloon", "$at/balloon2";
+		must( 'sync', '-f', $at ); # what the journal does not have comes back when the file system is torn away next
 	};
 
 fault name => 'readonly', text => 'the file system of a node turns read-only: it stops, and starts when the disk was mended',
