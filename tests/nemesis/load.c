@@ -141,10 +141,11 @@ static void record(struct load_client *client)
 void load_done(struct tally_call *call)
 {
 	struct load_client *client = call->data;
+	struct load *load = client->load;
 	record(client);
 	ask_again_later(client);
-	uint64_t pause = prng_below(&client->load->prng, client->load->pause_ms + 1);
-	uv_timer_start(&client->pause, pause_cb, pause, 0);
+	uv_timer_start(&client->pause, pause_cb, pace_wait_ms(&load->pace, &load->prng, uv_now(&load->loop)),
+		       0);
 }
 
 static int open_clients(struct load *load, struct err *err)
@@ -235,18 +236,23 @@ static int usage(void)
 	fprintf(stderr,
 		"usage: nemesis-load --servers a,b,c --workload register|append|sale|bank|ring [--clients N] "
 		"[--seconds S]\n"
-		"       [--timeout-ms T] [--pause-ms P] [--seed S] [--history FILE]\n");
+		"       [--timeout-ms T] [--rate OPERATIONS] [--think-ms MS] [--seed S] [--history FILE]\n"
+		"--rate: a second, of all clients together, at most; without it each thinks up to "
+		"--think-ms\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"servers", 1, 0, 's'}, {"workload", 1, 0, 'w'},   {"clients", 1, 0, 'c'},
-		{"seconds", 1, 0, 't'}, {"timeout-ms", 1, 0, 'o'}, {"pause-ms", 1, 0, 'p'},
-		{"seed", 1, 0, 'r'},    {"history", 1, 0, 'h'},    {0},
+		{"servers", 1, 0, 's'},    {"workload", 1, 0, 'w'},
+		{"clients", 1, 0, 'c'},    {"seconds", 1, 0, 't'},
+		{"timeout-ms", 1, 0, 'o'}, {"rate", 1, 0, 'p'},
+		{"think-ms", 1, 0, 'i'},   {"seed", 1, 0, 'r'},
+		{"history", 1, 0, 'h'},    {0},
 	};
-	struct load load = {.client_count = 10, .seconds = 10, .timeout_ms = 5000, .pause_ms = 10, .seed = 1};
+	struct load load = {
+		.client_count = 10, .seconds = 10, .timeout_ms = 5000, .pace = {.think_ms = 10}, .seed = 1};
 	const char *history_path = NULL;
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (option) {
@@ -266,7 +272,10 @@ int main(int argc, char **argv)
 			load.timeout_ms = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case 'p':
-			load.pause_ms = (unsigned)strtoul(optarg, NULL, 10);
+			load.pace.rate = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'i':
+			load.pace.think_ms = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case 'r':
 			load.seed = strtoull(optarg, NULL, 10);
@@ -283,6 +292,7 @@ int main(int argc, char **argv)
 	}
 	struct err err = {0};
 	load.options.servers = load.servers;
+	load.pace.clients = load.client_count;
 	prng_init(&load.prng, load.seed);
 	history_init(&load.history);
 	uv_loop_init(&load.loop);

@@ -2,7 +2,7 @@
  * one operation under way, that record what they see (tests/check/history.h). What stayed unknown, and
  * now and then what was answered, is asked again under its id by another of them.
  *
- * A workload makes operations and understands their answers; load runs them. */
+ * A workload makes operations and understands their answers; load runs them, at their pace. */
 #ifndef TESTS_NEMESIS_LOAD_H
 #define TESTS_NEMESIS_LOAD_H
 
@@ -11,6 +11,7 @@
 #include "base/prng.h"
 #include "client/tally.h"
 #include "tests/check/history.h"
+#include "tests/nemesis/pace.h"
 
 #define LOAD_PARTS 4
 #define LOAD_AGAIN_MAX 64
@@ -33,11 +34,13 @@ struct workload {
 	const char *name;
 	/* Runs before the clients, blocking. 0 or an error line in err. */
 	int (*prepare)(struct load *load, struct tally_sync *sync, struct err *err);
-	/* Fills client->op; its request_id too, when the question brings its own, else a write gets a fresh one. */
+	/* Fills client->op; its request_id too, when the question brings its own, else a write gets a fresh
+	 * one. */
 	void (*draw)(struct load_client *client);
 	/* Asks what op says under request_id: starts client->call with load_done as its callback. */
 	void (*ask)(struct load_client *client);
-	/* Reads the value of an OK answer into client->op (lists from load->history.arena). False: the answer makes no sense. */
+	/* Reads the value of an OK answer into client->op (lists from load->history.arena). False: the answer
+	 * makes no sense. */
 	bool (*answer)(struct load_client *client, const struct tally_value *value);
 	/* After the clients: final reads through sync, then judges. 0, or the broken demand in err. */
 	int (*judge)(struct load *load, struct tally_sync *sync, struct err *err);
@@ -61,7 +64,8 @@ struct load {
 	struct load_client *clients;
 	struct load_again again[LOAD_AGAIN_MAX];
 	unsigned again_count, repeated;
-	unsigned client_count, timeout_ms, pause_ms, closed;
+	unsigned client_count, timeout_ms;
+	struct pace pace;
 	uint64_t seconds, seed, ends_us;
 	uint64_t made; /* operations started: unique values */
 	bool nonsense; /* an answer that no server of ours may give */
