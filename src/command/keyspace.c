@@ -147,6 +147,8 @@ int randomkey_command(struct command_call *call)
 
 /* ---- RANGE ---- */
 
+_Static_assert(LIMIT_SCAN_ROWS == 10000, "the text says so");
+
 static bool parse_range_limit(struct command_call *call, int64_t *limit)
 {
 	*limit = LIMIT_SCAN_ROWS;
@@ -157,11 +159,8 @@ static bool parse_range_limit(struct command_call *call, int64_t *limit)
 		reply_syntax_error(call->reply);
 		return false;
 	}
-	if (!argument_integer(call, 4, limit)) {
-		return false;
-	}
-	if (*limit < 1 || *limit > LIMIT_SCAN_ROWS) {
-		reply_error(call->reply, "ERR LIMIT is 1 to %d", LIMIT_SCAN_ROWS);
+	if (!slice_to_int64(call->argv[4], limit) || *limit < 1 || *limit > LIMIT_SCAN_ROWS) {
+		reply_code(call->reply, CODE_VALIDATION, "\"reason\":\"LIMIT is 1 to 10000\"");
 		return false;
 	}
 	return true;

@@ -269,7 +269,7 @@ my @rows = (
 	['46 RANGE from behind to', sub { my $said = conn()->cmd('RANGE', 'z', 'a'); return ref $said && @$said == 0 ? '' : 'said something' }],
 	(map { my $n = $_; ["47 SCAN COUNT $n", sub { my $said = conn()->cmd('SCAN', '0', 'COUNT', $n); return $said =~ /^-ERR/ ? '' : 'said ' . (ref $said ? 'keys' : $said) }] }
 		'0', '-1', 'x', '9223372036854775808'),
-	(map { my $n = $_; ["47 RANGE LIMIT $n", sub { my $said = conn()->cmd('RANGE', 'a', 'b', 'LIMIT', $n); return $said =~ /^-ERR/ ? '' : 'said ' . (ref $said ? 'keys' : $said) }] }
+	(map { my $n = $_; ["47 RANGE LIMIT $n", sub { my $said = conn()->cmd('RANGE', 'a', 'b', 'LIMIT', $n); return $said =~ /^-VALIDATION .*LIMIT/ ? '' : 'said ' . (ref $said ? 'keys' : $said) }] }
 		'0', '-1', '10001', 'x'),
 	(map { my $n = $_; ["48 a cursor made up: $n", sub { my $said = conn()->cmd('SCAN', $n); return ref $said || $said =~ /^-ERR/ ? '' : "said $said" }] }
 		'12345678901234567', '-1', 'x', '99999999999999999999'),

@@ -443,7 +443,9 @@ static void test_range(void)
 	solo.protocol = 3;
 	says("RANGE c \"\"", "%2\r\n$1\r\nc\r\n$1\r\n4\r\n$1\r\nd\r\n$1\r\n3\r\n", "a map in RESP3");
 	solo.protocol = 2;
-	says("RANGE a b LIMIT 0", "-ERR LIMIT is 1 to 10000\r\n", "a limit has its bounds");
+	says("RANGE a b LIMIT 0", "-VALIDATION {\"outcome\":\"refused\",\"reason\":\"LIMIT is 1 to 10000\"}\r\n",
+	     "a limit has its bounds, and is refused as that of ROWS");
+	says("RANGE a b LIMIT x", "-VALIDATION {\"outcome\":\"refused\",\"reason\":\"LIMIT is 1 to 10000\"}\r\n", "so is one that is no number");
 	says("RANGE a b LIMIT", "-ERR syntax error\r\n", "and a number");
 	end();
 }
