@@ -336,11 +336,27 @@ static void much_came(struct link *link)
 	}
 }
 
+/* What came is no frame. A member's first bytes are a checksum: one that begins as a client's command, and is damaged
+ * behind that, is told what it does not understand, and closed as ever. */
+static void tell_stranger(struct link *link, int status)
+{
+	if (link->commands && link->state == LINK_GREETING && !link->waiting) {
+		buf_append_text(link_out(link), "-ERR this is the port between nodes: clients use the port of the setting "
+						"listen, 7401 unless set\r\n");
+		link_flush(link);
+	}
+	link->events->bad_frame(link, status);
+	link_drop(link);
+}
+
 static void data_cb(void *owner, struct slice bytes)
 {
 	struct link *link = owner;
 	struct frame frame;
 	int status = 0;
+	if (link->came == 0 && link->state == LINK_GREETING && !link->dialed && bytes.len > 0) {
+		link->commands = bytes.data[0] == '*';
+	}
 	link->came += bytes.len;
 	while ((link->state == LINK_GREETING || link->state == LINK_READY) &&
 	       (status = frame_reader_next(&link->reader, &bytes, &frame)) == 0) {
@@ -354,8 +370,7 @@ static void data_cb(void *owner, struct slice bytes)
 		}
 	}
 	if (status != 0 && status != ERR_MORE) {
-		link->events->bad_frame(link, status);
-		link_drop(link);
+		tell_stranger(link, status);
 	} else if (link->state == LINK_READY && link->came >= LINK_LEAST) {
 		much_came(link);
 	}

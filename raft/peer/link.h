@@ -93,7 +93,8 @@ struct link {
 	struct hello hello; /* ours; accepted links learn to_id and kind from the peer */
 	uint64_t peer_id;
 	struct life peer_life;
-	bool waiting; /* accepted: for link_welcome */
+	bool waiting;  /* accepted: for link_welcome */
+	bool commands; /* accepted: its first bytes are a Redis client's, who is told so */
 	enum link_state state;
 	bool was_ready;            /* before it began to close */
 	struct env_stream *stream; /* NULL while WAITING or CLOSED */

@@ -138,6 +138,11 @@ static void bad_frame(struct link *link, int status)
 	transport->stats.frames_bad++;
 	if (status == ERR_VERSION && link->state == LINK_GREETING) {
 		transport_refused_version(transport, link);
+	} else if (link->commands && link->state == LINK_GREETING && transport_may_say(transport)) {
+		log_event(transport->config.log, LOG_WARN, "client_on_peer_port",
+			  "address=%s a Redis client speaks to the port between nodes: clients use the port of "
+			  "the setting listen",
+			  env_stream_peer(link->stream));
 	} else if (transport_may_say(transport)) {
 		log_event(transport->config.log, LOG_WARN, "peer_bad_frame", "peer=%llu address=%s reason=%s",
 			  (unsigned long long)link->peer_id, env_stream_peer(link->stream), err_name(status));

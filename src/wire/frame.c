@@ -60,13 +60,13 @@ void frame_reader_fini(struct frame_reader *reader)
 /* The bytes of the frame that begins here, 0 when the head is not complete. */
 static int frame_size(struct slice bytes, size_t body_max, size_t *size)
 {
+	const uint8_t *head = bytes.data;
+	if (bytes.len >= 8 + MAGIC_BYTES && memcmp(head + 8, magic, MAGIC_BYTES) != 0) {
+		return ERR_CORRUPT; /* also what never becomes as long as a head: a client's command at the wrong port */
+	}
 	if (bytes.len < FRAME_HEAD) {
 		*size = 0;
 		return 0;
-	}
-	const uint8_t *head = bytes.data;
-	if (memcmp(head + 8, magic, MAGIC_BYTES) != 0) {
-		return ERR_CORRUPT;
 	}
 	if (head[12] != FRAME_VERSION) {
 		return ERR_VERSION;
@@ -147,12 +147,10 @@ int frame_reader_next(struct frame_reader *reader, struct slice *bytes, struct f
 			return frame_decode(whole, frame);
 		}
 	}
-	if (!fill(reader, bytes, FRAME_HEAD)) {
-		return ERR_MORE;
-	}
+	bool has_head = fill(reader, bytes, FRAME_HEAD);
 	int status = frame_size(buf_slice(partial), reader->body_max, &size);
-	if (status != 0) {
-		return status;
+	if (status != 0 || !has_head) {
+		return status != 0 ? status : ERR_MORE;
 	}
 	return fill(reader, bytes, size) ? frame_decode(buf_slice(partial), frame) : ERR_MORE;
 }

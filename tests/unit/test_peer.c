@@ -413,6 +413,7 @@ static void test_who_may_come_in(void)
 
 /* A stream by hand. */
 struct raw {
+	char heard[128]; /* what came last */
 	struct env_stream *stream;
 	struct env_write write;
 	uint8_t bytes[256];
@@ -424,7 +425,11 @@ static void raw_opened(void *owner, int status)
 {
 	((struct raw *)owner)->open = status == 0;
 }
-static void raw_data(void *owner, struct slice bytes) {}
+static void raw_data(void *owner, struct slice bytes)
+{
+	struct raw *raw = owner;
+	snprintf(raw->heard, sizeof(raw->heard), "%.*s", (int)bytes.len, (const char *)bytes.data);
+}
 static void raw_closed(void *owner, int status)
 {
 	struct raw *raw = owner;
@@ -543,6 +548,39 @@ static void test_other_version(void)
 	}
 	ok(closed && refused.count == 1 && strstr(refused.line, "another format between members") != NULL,
 	   "one of another version is refused, and said once (%u: %s)", refused.count, refused.line);
+	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
+	sim_env_free(env);
+	pair_free(pair);
+}
+
+static void client_line(void *owner, enum log_level level, const char *line)
+{
+	*(unsigned *)owner += strstr(line, " client_on_peer_port ") != NULL;
+}
+
+static void test_client(void)
+{
+	struct pair *pair = pair_new(18);
+	unsigned lines = 0;
+	struct log log = {.sink = client_line, .owner = &lines};
+	pair->log = &log;
+	start(pair, 0, CLUSTER);
+	struct env *env = sim_host_start(pair->ends[2].host);
+	struct raw whole, pieces;
+	raw_dial(&whole, pair, env);
+	raw_dial(&pieces, pair, env);
+	run_ms(pair, 50);
+	raw_send(&whole, SLICE_LIT("*1\r\n$4\r\nPING\r\n"));
+	raw_send(&pieces, SLICE_LIT("*1\r\n$4\r\n"));
+	run_ms(pair, 50);
+	ok(whole.closed && !pieces.closed, "a command of a Redis client is closed at once, however short");
+	is_str(whole.heard,
+	       "-ERR this is the port between nodes: clients use the port of the setting listen, 7401 unless set\r\n",
+	       "and answered with an error that says why");
+	raw_send(&pieces, SLICE_LIT("PING\r\n"));
+	run_ms(pair, 50);
+	ok(pieces.closed && strcmp(pieces.heard, whole.heard) == 0, "so is one in pieces");
+	is_int(lines, 2, "the log says it, too");
 	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
 	sim_env_free(env);
 	pair_free(pair);
@@ -969,6 +1007,7 @@ int main(void)
 	test_bad_bytes();
 	test_other_version();
 	test_few_words();
+	test_client();
 	test_many_payloads();
 	test_lost_memory();
 	test_after_a_power_cut();
