@@ -28,6 +28,17 @@ static int corrupt(struct recovery *r, uint64_t number, uint64_t offset, const c
 		path, (unsigned long long)r->wal->last_index + 1, (unsigned long long)offset, what);
 }
 
+/* The same of a whole file: which index begins there is not known. */
+static int corrupt_file(struct recovery *r, uint64_t number, const char *what)
+{
+	char path[WAL_PATH_BYTES];
+	wal_path(r->wal, number, path);
+	return err_set(r->err, ERR_CORRUPT,
+		       "%s: corrupt log: %s; acknowledged entries are lost here: restore the file from a copy of "
+		       "this member (docs/operations.md), the others hold them",
+		       path, what);
+}
+
 /* ---- the files ---- */
 
 int recovery_read(struct recovery *r, uint64_t number, uint64_t bytes_max, struct slice *bytes)
@@ -89,7 +100,7 @@ static int check_unused(struct recovery *r, size_t i)
 	uint64_t number = r->names.numbers[i];
 	int status = recovery_read(r, number, UINT64_MAX, &bytes);
 	if (status == 0 && segment_proves(bytes, number, 0, 0)) {
-		return corrupt(r, number, 0, "its head is damaged");
+		return corrupt_file(r, number, "its head is damaged");
 	}
 	if (status == 0 && i == r->used && may_mend(r) && mend_head(bytes, number, &r->mend)) {
 		tell_mended(r);
@@ -109,7 +120,7 @@ static int find_used(struct recovery *r)
 {
 	for (size_t i = 0; i < r->names.count; i++) {
 		if (i > 0 && r->names.numbers[i] != r->names.numbers[i - 1] + 1) {
-			return corrupt(r, r->names.numbers[i - 1] + 1, 0, "this segment is missing");
+			return corrupt_file(r, r->names.numbers[i - 1] + 1, "this segment is missing");
 		}
 		struct segment_head head;
 		int status = read_head(r, r->names.numbers[i], &head);
@@ -118,7 +129,7 @@ static int find_used(struct recovery *r)
 				       r->wal->dir);
 		}
 		if (status == 0 && r->used < i) {
-			return corrupt(r, r->names.numbers[r->used], 0, "its head is damaged");
+			return corrupt_file(r, r->names.numbers[r->used], "its head is damaged");
 		}
 		if (status == 0) {
 			r->used = i + 1;
@@ -219,7 +230,7 @@ static int begin_segment(struct recovery *r, const struct segment_head *head, si
 	assert(i < r->used);
 	assert(head->number == r->names.numbers[i]);
 	if (head->log_id != wal->config.log_id) {
-		return corrupt(r, head->number, 0, "a segment of another log");
+		return corrupt_file(r, head->number, "a segment of another log");
 	}
 	if (i == 0) {
 		wal_begin_at(wal, head->first_index, head->previous_term, head->previous_chain);
@@ -322,8 +333,8 @@ static int read_all(struct recovery *r)
 		if (i + 1 < r->used) {
 			int status = read_head(r, r->names.numbers[i + 1], &next);
 			if (status == ERR_CORRUPT) {
-				return corrupt(r, r->names.numbers[i + 1], 0,
-					       "its head changed while it was read");
+				return corrupt_file(r, r->names.numbers[i + 1],
+						    "its head changed while it was read");
 			}
 			if (status != 0) {
 				return status;

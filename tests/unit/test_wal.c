@@ -992,6 +992,8 @@ static void test_another_log(void)
 	story.disk = gap;
 	ok(story_open(&story, &err) == ERR_CORRUPT && strstr(err.text, "missing") != NULL,
 	   "a missing segment is truth lost");
+	ok(strstr(err.text, "0000000000000002.log: corrupt log: this") != NULL,
+	   "and is told without an index, as none is known yet");
 	story.disk = disk;
 	env = disk_env_new(disk);
 	struct wal_config config = {.env = env,
