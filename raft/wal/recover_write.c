@@ -193,6 +193,12 @@ int recovery_write(struct recovery *r)
 	if (status == 0) {
 		status = write_segment(r, wal->file, wal->file_bytes);
 	}
+	if (status == ERR_NO_SPACE) {
+		return err_set(r->err, status,
+			       "cannot write %s: no space left: a segment of the log takes %llu KiB at once; free space, "
+			       "or set segment smaller",
+			       path, (unsigned long long)(wal->file_bytes / KIB(1)));
+	}
 	if (status != 0) {
 		return err_set(r->err, status, "cannot write %s: %s", path, err_name(status));
 	}

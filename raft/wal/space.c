@@ -147,8 +147,9 @@ static void spare_done(struct env_work *work)
 	} else if (spare->status == ERR_NO_SPACE) {
 		if (!spare->no_space) {
 			log_event(wal->config.log, LOG_ERROR, "log_no_space",
-				  "dir=%s bytes=%llu writes wait until there is space", wal->dir,
-				  (unsigned long long)spare->bytes);
+				  "dir=%s bytes=%llu writes wait until there is space for a segment: free it, or set "
+				  "segment smaller",
+				  wal->dir, (unsigned long long)spare->bytes);
 		}
 		spare->no_space = true;
 		if (!wal->closing) {

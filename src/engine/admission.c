@@ -115,8 +115,10 @@ static void space_judge(struct shard *shard)
 	}
 	space->low = low;
 	log_event(shard->log, LOG_WARN, low ? "space_low" : "space_back",
-		  "free=%" PRIu64 " needed=%" PRIu64 " reserve=%" PRIu64 " dir=%s", space->free_bytes,
-		  space_needed(shard), shard->config.space_reserve_bytes, shard->config.log_dir);
+		  "free=%" PRIu64 " needed=%" PRIu64 " reserve=%" PRIu64 " dir=%s%s", space->free_bytes,
+		  space_needed(shard), shard->config.space_reserve_bytes, shard->config.log_dir,
+		  low ? " writes are refused: free space, or on a small disk set space-reserve and segment smaller"
+		      : "");
 	replica_set_room(shard->replica, !low); /* as leader it hands over, if another has room */
 }
 

@@ -234,6 +234,8 @@ like_tally(3, qr/^refused: ERR member $away is not connected: node \d leads on/,
 	like(`$build/tally status --servers 127.0.0.1:$client`, qr/^n1 .* disk nearly full: \d+ MiB free, writes need 92160000$/m,
 		'status says whose disk it is, and how much must be free');
 	like(Cluster::Client->new($client)->cmd('INFO', 'persistence'), qr/^aof_last_write_status:err\r\n.*^space_low:1\r$/ms, 'and so does INFO');
+	like(Cluster::read_from("$dir/log", 0), qr/ warn space_low .* writes are refused: free space, or on a small disk set space-reserve and segment smaller$/m,
+		'the log says it once, and what to do');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 }

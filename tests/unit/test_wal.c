@@ -739,6 +739,15 @@ static void test_no_space(void)
 	story_close(&story);
 	ok(true, "a log without space closes");
 	disk_free(disk);
+	disk = disk_new(7);
+	disk_fill(disk, true);
+	story_init(&story, disk, KIB(4));
+	struct err err = {0};
+	ok(story_open(&story, &err) == ERR_NO_SPACE &&
+		   strstr(err.text, "a segment of the log takes 4 KiB at once; free space, or set segment smaller") != NULL,
+	   "a new one that finds none says how much it asks for, and what to set");
+	story_kill(&story);
+	disk_free(disk);
 }
 
 static unsigned files_named(struct disk *disk, const char *ending)
