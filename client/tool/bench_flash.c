@@ -221,7 +221,8 @@ static void sale_try_next(const struct bench *bench, const char *campaign)
 	for (size_t i = 0; i < local->count; i++) {
 		printf(" %d", (int)local->nodes[i].pid);
 	}
-	printf("\n");
+	printf("\nThen %llu MiB stay behind%s %s\n", (unsigned long long)(local_disk_bytes(local) >> 20),
+	       local->dir_is_ours ? ": rm -r" : " in", local->dir);
 }
 
 /* A sale waits in queues when it is too large; a buyer does not mind which connection he is on. */

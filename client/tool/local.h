@@ -57,5 +57,7 @@ bool local_died(struct local *local);
 const char *local_file_system(const char *path, bool *memory);
 /* The median time of an fdatasync of 4 KiB there, in us; 0 when it cannot be measured. */
 uint64_t local_sync_us(const char *dir);
+/* What the files in its directory take. */
+uint64_t local_disk_bytes(const struct local *local);
 
 #endif /* CLIENT_TOOL_LOCAL_H */

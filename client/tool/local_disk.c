@@ -1,5 +1,6 @@
-/* The disk below a local cluster: what it is, and what a sync costs there. */
+/* The disk below a local cluster: what it is, what a sync costs there, what the cluster takes of it. */
 #include <fcntl.h>
+#include <fts.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <sys/vfs.h>
@@ -70,4 +71,20 @@ uint64_t local_sync_us(const char *dir)
 	unlink(path);
 	qsort(samples, SYNC_SAMPLES, sizeof(samples[0]), compare_us);
 	return fine ? samples[SYNC_SAMPLES / 2] : 0;
+}
+
+uint64_t local_disk_bytes(const struct local *local)
+{
+	char dir[sizeof(local->dir)];
+	char *const roots[] = {dir, NULL};
+	uint64_t bytes = 0;
+	snprintf(dir, sizeof(dir), "%s", local->dir);
+	FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	for (FTSENT *entry; walk != NULL && (entry = fts_read(walk)) != NULL;) {
+		bytes += entry->fts_info == FTS_F ? (uint64_t)entry->fts_statp->st_blocks * 512 : 0;
+	}
+	if (walk != NULL) {
+		fts_close(walk);
+	}
+	return bytes;
 }

@@ -118,6 +118,17 @@ for my $command ('get x', 'status', 'hash') {
 	my $said = `$build/tally --servers foo $command 2>&1`;
 	is_deeply([$? >> 8, $said], [2, qq(tally $name: --servers: "foo" is not host:port\n)], "addresses that make no sense are exit 2: $name");
 }
+
+# A sale that stays says what it leaves behind, and how to be rid of it.
+{
+	my $dir = "$c->{dir}/stays";
+	($code, $text) = run("$build/tally", 'bench', 'sale', '--local', '1', '--units', '10', '--buyers', '20', '--keep', '--unsafe', '--dir', $dir,
+		'--bundle', "$src/commerce");
+	my ($pid) = $text =~ /^Stop it with: kill (\d+)$/m;
+	like($text, qr/^Then \d+ MiB stay behind: rm -r \Q$dir\E\n\z/m, 'the last line of a sale that stays is what stays');
+	kill 'KILL', $pid if $pid;
+}
+
 my ($mute, $address) = mute_leader();
 ($code, $text) = run('sh', '-c', "'$build/tally' set x y --servers $address --timeout 500ms 2>&1");
 ok($code == 6 && $text =~ /^unknown: .* it may have happened; ask again with the same id$/, 'a write that is never answered is exit 6')
