@@ -6,7 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "env/env.h"
+#include "client/client.h"
+#include "env/uv_env.h"
 
 /* One node that does not answer must not make the tool wait for its whole timeout. */
 #define NODE_MS_MAX 2000
@@ -119,47 +120,149 @@ static void find_visit(void *owner, const char *address, const struct tally_call
 	}
 }
 
-/* Asks the one there; takes it away again when an earlier one is the same node. True when it stays. */
-static bool find_at(struct tool *tool, struct node_list *nodes, size_t at)
+/* ---- all at once: those that are away are waited for together ---- */
+
+struct inquiry;
+struct question {
+	struct inquiry *inquiry;
+	struct tally *tally;
+	struct tally_call call;
+	const char *address;
+};
+struct inquiry {
+	struct node_list *nodes;
+	struct question questions[NODES_MAX];
+	size_t asked, answered, closed;
+};
+
+static void question_cb(struct tally_call *call)
+{
+	struct question *question = call->data;
+	question->inquiry->answered++;
+	find_visit(question->inquiry->nodes, question->address, call);
+}
+
+static void question_closed_cb(void *data)
+{
+	((struct inquiry *)data)->closed++;
+}
+
+static bool inquiry_answered(void *owner)
+{
+	const struct inquiry *inquiry = owner;
+	return inquiry->answered == inquiry->asked;
+}
+
+static bool inquiry_closed(void *owner)
+{
+	const struct inquiry *inquiry = owner;
+	return inquiry->closed == inquiry->asked;
+}
+
+static void inquiry_wait(struct inquiry *inquiry, struct env *env, bool (*over)(void *owner))
+{
+	while (!over(inquiry)) {
+		uv_env_run_until(env, over, inquiry, NODE_MS_MAX);
+	}
+}
+
+static void question_start(struct inquiry *inquiry, struct env *env, const char *address, unsigned timeout_ms)
 {
 	static const char *const words[] = {"TALLY", "STATUS"};
-	struct node_view *view = &nodes->nodes[at];
-	node_ask(view->address, words, 2, node_timeout_ms(tool), find_visit, nodes);
-	for (size_t i = 0; i < at; i++) {
-		if (*view->incarnation != '\0' &&
-		    strcmp(nodes->nodes[i].incarnation, view->incarnation) == 0) {
-			nodes->count--;
-			memmove(view, view + 1, (nodes->count - at) * sizeof(*view));
-			return false;
+	struct tally_options options = {.servers = address, .direct = true};
+	struct question *question = &inquiry->questions[inquiry->asked];
+	struct err err = {0};
+	*question = (struct question){.inquiry = inquiry, .address = address, .call.data = question};
+	question->tally = client_open(env, &options, &err);
+	if (question->tally != NULL) {
+		inquiry->asked++;
+		tally_command_start(question->tally, &question->call, NULL, words, NULL, 2, TALLY_READ,
+				    timeout_ms, question_cb);
+	}
+}
+
+/* Asks the one there and all behind it; whom they name stands behind those afterwards. */
+static void find_from(struct tool *tool, struct node_list *nodes, size_t at)
+{
+	struct inquiry inquiry = {.nodes = nodes};
+	struct env *env = uv_env_new(NULL);
+	for (size_t end = nodes->count; at < end; at++) {
+		question_start(&inquiry, env, nodes->nodes[at].address, node_timeout_ms(tool));
+	}
+	inquiry_wait(&inquiry, env, inquiry_answered);
+	for (size_t i = 0; i < inquiry.asked; i++) {
+		tally_close(inquiry.questions[i].tally, question_closed_cb, &inquiry);
+	}
+	inquiry_wait(&inquiry, env, inquiry_closed);
+	uv_env_free(env, NULL, NULL);
+}
+
+/* An earlier one is the same node. */
+static bool is_double(const struct node_list *nodes, size_t at)
+{
+	const struct node_view *view = &nodes->nodes[at];
+	for (size_t i = 0; i < at && *view->incarnation != '\0'; i++) {
+		if (strcmp(nodes->nodes[i].incarnation, view->incarnation) == 0) {
+			return true;
 		}
 	}
-	return true;
+	return false;
+}
+
+/* How many were taken away. */
+static size_t forget_doubles(struct node_list *nodes)
+{
+	size_t before = nodes->count;
+	for (size_t at = nodes->count; at-- > 0;) {
+		if (is_double(nodes, at)) {
+			nodes->count--;
+			memmove(&nodes->nodes[at], &nodes->nodes[at + 1],
+				(nodes->count - at) * sizeof(nodes->nodes[0]));
+		}
+	}
+	return before - nodes->count;
+}
+
+static const struct node_view *first_to_answer(const struct node_list *nodes)
+{
+	for (size_t i = 0; i < nodes->count; i++) {
+		if (nodes->nodes[i].answers) {
+			return &nodes->nodes[i];
+		}
+	}
+	return NULL;
+}
+
+/* Of servers that are guessed the first that answers is left, and not yet asked whom it knows. */
+static void guess(struct tool *tool, struct node_list *nodes)
+{
+	char address[sizeof(nodes->nodes[0].address)];
+	find_from(tool, nodes, 0);
+	const struct node_view *first = first_to_answer(nodes);
+	if (first != NULL) {
+		strcpy(address, first->address);
+		nodes->count = 0;
+		list_add(nodes, address);
+	}
 }
 
 bool nodes_find(struct tool *tool, struct node_list *nodes)
 {
 	const char *rest = tool->servers;
 	char address[sizeof(nodes->nodes[0].address)];
-	bool guessed = rest == tool_servers_default;
-	bool any = false;
-	size_t at = 0;
 	nodes->count = 0;
-	while (!any && next_server(&rest, address, sizeof(address))) {
-		nodes->count = guessed ? 0 : nodes->count;
+	while (next_server(&rest, address, sizeof(address))) {
 		list_add(nodes, address);
-		if (guessed) {
-			find_at(tool, nodes, 0);
-			any = nodes->nodes[0].answers;
-			at = 1;
-		}
 	}
-	while (at < nodes->count) {
-		if (find_at(tool, nodes, at)) {
-			any = any || nodes->nodes[at].answers;
-			at++;
-		}
+	if (tool->servers == tool_servers_default) {
+		guess(tool, nodes);
 	}
-	return any;
+	for (size_t at = 0, end; at < nodes->count; at = end) {
+		end = nodes->count;
+		find_from(tool, nodes, at);
+		end -= forget_doubles(nodes);
+	}
+	return first_to_answer(nodes) != NULL;
 }
 
 void nodes_explain(const char *servers)
@@ -229,7 +332,9 @@ bool nodes_hash(const struct node_list *nodes, unsigned timeout_ms, struct node_
 		bool all_answer = true;
 		for (size_t i = 0; i < nodes->count; i++) {
 			hashes[i] = (struct node_hash){0};
-			hash_ask(nodes->nodes[i].address, timeout_ms, &hashes[i]);
+			if (nodes->nodes[i].answers) {
+				hash_ask(nodes->nodes[i].address, timeout_ms, &hashes[i]);
+			}
 			all_answer = all_answer && hashes[i].text[0] != '\0';
 			same_index = same_index && hashes[i].index == hashes[0].index;
 			equal = equal && strcmp(hashes[i].text, hashes[0].text) == 0;

@@ -1,4 +1,4 @@
-/* All nodes of a cluster, asked one by one: status and hash are a node's own
+/* All nodes of a cluster, each asked itself: status and hash are a node's own
  * knowledge, so the question must not go to the leader instead. */
 #ifndef CLIENT_TOOL_NODES_H
 #define CLIENT_TOOL_NODES_H
@@ -28,7 +28,7 @@ struct node_hash {
 
 /* All servers, and the members that any of them names; of the servers that are asked when none is given the
  * first that answers and those it names. A node that is found under two names is there once. False when none
- * answers. */
+ * answers. All are asked at once, so those that are away cost one wait; then those who were named. */
 bool nodes_find(struct tool *tool, struct node_list *nodes);
 /* After nobody answered: those of the servers whose names lead nowhere, a line each on stderr. Asks the
  * resolver, which may take seconds. */

@@ -60,6 +60,37 @@ sub mute_leader {
 	}
 }
 
+# Nodes that answer when all of them have been asked, and not before: (their pid, their addresses).
+sub patient_nodes {
+	my ($count) = @_;
+	my @listeners = map { IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "listen: $!" } 1 .. $count;
+	my @addresses = map { '127.0.0.1:' . $_->sockport } @listeners;
+	my $pid = fork // die "fork: $!";
+	return ($pid, @addresses) if $pid;
+	my $select = IO::Select->new(@listeners);
+	my (%node, %asked, @waiting);
+	while (1) {
+		for my $socket ($select->can_read) {
+			if (my ($i) = grep { $socket == $listeners[$_] } 0 .. $#listeners) {
+				my $client = $socket->accept;
+				$node{$client} = $i;
+				$select->add($client);
+			} elsif (!sysread $socket, my $bytes, 65536) {
+				$select->remove($socket);
+				@waiting = grep { $_ != $socket } @waiting;
+				close $socket;
+			} else {
+				syswrite $socket, "%1\r\n+proto\r\n:3\r\n" if $bytes =~ /\r\nHELLO\r\n/;
+				next if $bytes !~ /\r\nSTATUS\r\n/;
+				$asked{$node{$socket}} = 1;
+				push @waiting, $socket;
+				next if keys %asked < $count;
+				syswrite $_, "%4\r\n+role\r\n+leader\r\n+term\r\n:1\r\n+name\r\n+n$node{$_}\r\n+incarnation\r\n+i$node{$_}\r\n" for splice @waiting;
+			}
+		}
+	}
+}
+
 # A bench that lasts, meanwhile; its end is waited for below. Nothing of it is measured.
 open my $capacity, '-|', "$build/tally", 'bench', 'flash', '--local', '1', '--seconds', '10', '--connections', '1', '--depth', '1',
 	'--bundle', "$src/commerce", '--unsafe', '--tallyd', '--memory=4GiB --memtable=1GiB --flush-bytes=1GiB' or die "tally: $!";
@@ -80,6 +111,9 @@ like_tally(0, qr/3 of 3 nodes answer; one leads/, 'status shows every node', 'st
 like_tally(0, qr/^n1 +localhost:(?!.*^n1 ).*^3 of 3 nodes answer; one leads$/ms, 'a node is one line, by whatever name it was found', 'status',
 	'--servers', "localhost:$c->{client_port}{1},127.0.0.1:$c->{client_port}{2}");
 like_tally(0, qr/the same bytes on every node/, 'hash compares the nodes', 'hash');
+my ($patient, @patient) = patient_nodes(3);
+like(`$build/tally status --servers @{[join ',', @patient]} 2>&1`, qr/^3 of 3 nodes answer/m, 'all nodes are asked at once, not one behind the other');
+kill 'KILL', $patient;
 
 # ---- procedures ----
 like_tally(0, qr/^active: commerce\@1: 5 procedures$/, 'script push deploys the bundle', 'script', 'push', "$src/commerce");
