@@ -24,6 +24,16 @@ void *sim_net_allocate(size_t size)
 
 /* ---- connections and segments ---- */
 
+struct segment *sim_segment_new(size_t len)
+{
+	struct segment *segment = malloc(sizeof(*segment) + len);
+	if (segment == NULL) {
+		fatal("out of memory in the simulated network");
+	}
+	*segment = (struct segment){.len = len};
+	return segment;
+}
+
 void sim_segments_free(struct list *segments)
 {
 	struct list *link;
@@ -66,7 +76,7 @@ void sim_segment_send(struct direction *way, enum segment_kind kind, struct segm
 	struct sim *sim = way->conn->sim;
 	const struct sim_link *link = sim_way_link(way);
 	if (segment == NULL) {
-		segment = sim_net_allocate(sizeof(*segment));
+		segment = sim_segment_new(0);
 	}
 	segment->kind = kind;
 	uint64_t at = sim->now_us + link->delay_us + prng_below(&sim->prng, link->jitter_us + 1);
@@ -137,7 +147,7 @@ static void remember(struct direction *way, const struct segment *segment)
 		free(list_entry(link, struct segment, link));
 		sim->memory_count--;
 	}
-	struct segment *kept = sim_net_allocate(sizeof(*kept) + segment->len);
+	struct segment *kept = sim_segment_new(segment->len);
 	memcpy(kept, segment, sizeof(*kept) + segment->len);
 	kept->from = conn->hosts[1 - way->to];
 	kept->to = conn->hosts[way->to];
@@ -165,7 +175,7 @@ static struct segment *recall(const struct direction *way)
 	if (found == NULL) {
 		return NULL;
 	}
-	struct segment *copy = sim_net_allocate(sizeof(*copy) + found->len);
+	struct segment *copy = sim_segment_new(found->len);
 	memcpy(copy, found, sizeof(*copy) + found->len);
 	list_init(&copy->link);
 	return copy;

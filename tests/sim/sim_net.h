@@ -92,6 +92,8 @@ void *sim_net_allocate(size_t size);
 struct conn *sim_conn_new(struct sim_host *from, struct sim_host *to, unsigned port);
 /* Frees it once both ends are gone and nothing is under way. */
 void sim_conn_collect(struct conn *conn);
+/* Its bytes are the caller's to fill, all of them. */
+struct segment *sim_segment_new(size_t len);
 /* segment is consumed; NULL: one without bytes. */
 void sim_segment_send(struct direction *way, enum segment_kind kind, struct segment *segment);
 /* RST: half the time it overtakes what is under way. */

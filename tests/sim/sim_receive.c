@@ -45,7 +45,10 @@ static void read_data(struct sim_stream *s)
 	}
 	there = there < READ_BYTES ? there : READ_BYTES;
 	assert(there > 0);
-	uint8_t *buffer = sim_net_allocate(there);
+	uint8_t *buffer = malloc(there);
+	if (buffer == NULL) {
+		fatal("out of memory in the simulated network");
+	}
 	size_t len = 0;
 	while (!list_empty(&s->ready) && len < there) {
 		struct segment *segment = list_entry(s->ready.next, struct segment, link);
@@ -62,6 +65,7 @@ static void read_data(struct sim_stream *s)
 			free(segment);
 		}
 	}
+	assert(len == there);
 	gave_room(s, len);
 	s->events->data(s->owner, slice_of(buffer, len));
 	free(buffer);

@@ -86,8 +86,7 @@ void sim_stream_pump(struct sim_stream *s)
 		if (len > 1 && prng_chance(&sim->prng, sim_way_link(way)->split_per_million, 1000000)) {
 			len = 1 + prng_below(&sim->prng, len);
 		}
-		struct segment *segment = sim_net_allocate(sizeof(*segment) + len);
-		segment->len = len;
+		struct segment *segment = sim_segment_new(len);
 		take_queued(s, segment->bytes, len);
 		s->unsent -= len;
 		way->held += len;
