@@ -29,7 +29,7 @@ sub start_load {
 	my $out = "$world{dir}/load.out";
 	unlink $out;
 	$load = spawn( 'load', { out => $out }, qw(setpriv --pdeathsig KILL), in_ns( 'h', "$build/nemesis-load", '--servers', servers(), '--workload', $option{workload},
-			'--clients', $option{clients}, '--seconds', $option{time}, '--seed', $option{seed},
+			'--clients', $option{clients}, '--seconds', $option{time}, '--rate', $option{rate} // 0, '--seed', $option{seed},
 			'--history', "$world{dir}/history.jsonl" ) );
 	my $until = now_us() + 30e6;
 	while ( slurp($out) !~ /^ready/m ) {

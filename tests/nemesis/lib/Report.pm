@@ -151,7 +151,7 @@ sub make_report {
 	my $struck = @{ $world{events} };
 	check_goodput( $quiet, @{ $history->{acks} } );
 	return {
-		( map { $_ => $asked->{$_} } qw(workload nodes clients time seed) ), kinds => $asked->{faults},
+		( map { $_ => $asked->{$_} } qw(workload nodes clients time rate seed) ), kinds => $asked->{faults},
 		operations => $operations, ok => $count{ok}, fail => $count{fail}, unknown => $count{info},
 		unknown_percent => $operations ? 100 * $count{info} / $operations : 0,
 		quiet_per_s => $quiet, fire_per_s => $fire, fire_percent => $quiet ? 100 * $fire / $quiet : 0,

@@ -19,7 +19,7 @@ our $build = $ENV{TALLY_BUILD} // "$src/build";
 
 our %world;          # this run's; other modules keep their own words in it
 my @undo;            # [ text, code ], undone from the last to the first
-my %processes;       # pid => name, of what was spawned and not yet reaped
+my %processes;       # pid => the signal that ends it, of what was spawned and not yet reaped
 my $started_by = $$; # a child that dies between fork and exec undoes nothing
 
 sub now_us { return int( clock_gettime(CLOCK_MONOTONIC) * 1e6 ) }
@@ -42,16 +42,18 @@ sub undo { my ( $text, $code ) = @_; push @undo, [ $text, $code ]; return }
 sub undo_all {
 	return if $$ != $started_by;
 	local @SIG{qw(INT TERM HUP)} = ('IGNORE') x 3;
-	kill_process( $_, 'KILL' ) for keys %processes;
+	kill $processes{$_}, $_ for keys %processes;
+	kill_process( $_, $processes{$_} ) for keys %processes;
 	while ( my $step = pop @undo ) {
 		eval { $step->[1]->(); 1 } or print "nemesis: could not undo ($step->[0]): $@";
 	}
 	return;
 }
 
-# Whichever program it is that uses this.
-$SIG{$_} = sub { $world{leave_nothing} = 1; say_line('interrupted'); exit 1 }
-	for qw(INT TERM HUP);
+# Whichever program it is that uses this. Perl takes handlers away before it comes to END, and a lane of a suite is told by
+# the terminal and by the suite: the second word must not find it without one.
+my @deadly = qw(INT TERM HUP);
+$SIG{$_} = sub { @SIG{@deadly} = ('IGNORE') x @deadly; $world{leave_nothing} = 1; say_line('interrupted'); exit 1 } for @deadly;
 END { my $status = $?; undo_all(); $? = $status }
 
 # ---- commands and processes ----
@@ -70,13 +72,14 @@ sub guarded {
 	return wantarray ? @result : $result[0];
 }
 
-# Starts a process that dies with this one. %io: in, out (a handle, or the path of a file that grows), cwd.
+# Starts a process that dies with this one. %io: in, out (a handle, or the path of a file that grows), cwd, end (the
+# signal it is ended with, when not KILL: it is waited for while it undoes what it made).
 sub spawn {
-	my ( $name, $io, @command ) = @_;
+	my ( undef, $io, @command ) = @_; # its name is for who reads
 	return guarded( sub {
 		my $pid = fork // die "nemesis: fork: $!\n";
 		if ($pid) {
-			$processes{$pid} = $name;
+			$processes{$pid} = $io->{end} // 'KILL';
 			return $pid;
 		}
 		my $ok = eval {

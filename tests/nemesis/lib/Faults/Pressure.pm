@@ -36,6 +36,7 @@ use constant TERMS_MOST => 6;
 fault name => 'starve', text => 'a node has 10 % of a processor (cgroup v1); leadership must not flap',
 	needs   => sub { return needs_group( 'cpu', 'cpu.shares' ) },
 	prepare => sub { make_groups('cpu') },
+	busy    => 1,
 	hold    => [ 4, 6 ],
 	begin   => sub {
 		my ($event) = @_;
