@@ -2,7 +2,7 @@
 # commit may wait. Each item counts as one passed or failed test, tells every minute
 # how far it is, and how long it took. Two more builds are made while the quick tier's
 # programs wait for each other (full_builds); then what measures runs alone, and the
-# rest in four lanes side by side (full_tier).
+# rest in four lanes side by side (full_tier). The soak's nemesis has lanes of its own inside of one of them.
 
 FULL_LOGS=build/full
 mkdir -p "$FULL_LOGS"
@@ -84,12 +84,11 @@ fuzz_all() {
 
 # In build: of the units those that have threads. Who starts none, and does not run on libuv, cannot race. Nor can whole
 # nodes in the simulated environment (fleet), which runs all work in the one thread there is; what starts one there is
-# RocksDB's. The soak does not ask; fuzz bodies have one thread in any case, and the life of which each disk call fails
-# takes half an hour here.
+# RocksDB's. Fuzz bodies have one thread in any case, and the life of which each disk call fails takes half an hour here.
 threaded_units() {
 	local program
 	for program in $(list . unit_programs | tr ' ' '\n' | grep -v -e tests/fuzz/ -e test_nth_disk); do
-		if [ "$TIER" = soak ] || has_threads "$program"; then
+		if has_threads "$program"; then
 			echo "$program"
 		fi
 	done
@@ -137,11 +136,10 @@ seeds() {
 nice_from_here() { renice -n "$1" "$BASHPID" >/dev/null; }
 
 setup_packages clang libclang-rt-dev strace nbdkit libnbd-bin e2fsprogs
-[ "$TIER" != soak ] || setup_packages valgrind
 
 SEEDS=1000 FUZZ_S=30 KILLS=30 OVERLOAD_S=60 FLASH_S=60
 if [ "$TIER" = soak ]; then
-	SEEDS=30000 FUZZ_S=3600 KILLS=200 OVERLOAD_S=60 FLASH_S=3600
+	SEEDS=30000 FUZZ_S=30 KILLS=100 OVERLOAD_S=60 FLASH_S=600
 fi
 
 # A check that ends early leaves nothing behind that builds.
@@ -178,9 +176,9 @@ full_figures() {
 	fi
 }
 
-# Who goes by the clock comes first: the nemesis judges silences and goodput. The fuzzers' seconds are the clock's
-# too, and they take what it leaves, as does whatever computes. The seeds take what nobody wants; they are what can
-# be cut anywhere, so both processors have work until the end.
+# Who goes by the clock comes first: the nemesis judges silences and goodput, the tests of distcheck wait for elections.
+# The fuzzers' seconds are the clock's too, and they take what it leaves, as does whatever computes. The seeds take what
+# nobody wants; they are what can be cut anywhere, so both processors have work until the end.
 full_lanes() {
 	(
 		item nemesis tests/nemesis/nemesis suite "$TIER" --json="$FIGURES/nemesis.json"
@@ -188,10 +186,16 @@ full_lanes() {
 	(
 		item powercut tests/nemesis/powercut --cuts 20
 		item bitrot tests/nemesis/bitrot --files 180 --blocks 20 --json="$FIGURES/bitrot.json"
-		nice_from_here 10
-		item harness harness
-		item teeth perl tests/sim/teeth.pl
-		item lineage perl tests/scenario/lineage.pl
+		if [ "$TIER" = soak ]; then
+			item distcheck make -C build distcheck
+			nice_from_here 10
+			item build-clang build_clang
+		else # what judges the tests
+			nice_from_here 10
+			item harness harness
+			item teeth perl tests/sim/teeth.pl
+			item lineage perl tests/scenario/lineage.pl
+		fi
 	) &
 	(
 		nice_from_here 10
@@ -203,14 +207,7 @@ full_lanes() {
 		item seeds seeds
 	) &
 	wait
-	count_results build # the harness's
-}
-
-# What a release wants besides: hours are there.
-full_release() {
-	item build-clang build_clang
-	item valgrind make -j"$(nproc)" -C build check-valgrind
-	item distcheck make -C build distcheck
+	[ "$TIER" = soak ] || count_results build # the harness's
 }
 
 full_tier() {
@@ -221,8 +218,4 @@ full_tier() {
 	count_items
 	full_lanes
 	count_items
-	if [ "$TIER" = soak ]; then
-		full_release
-		count_items
-	fi
 }
