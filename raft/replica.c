@@ -287,11 +287,21 @@ static void close_in_turn(struct replica *r)
 	transport_close(r->transport, transport_closed_cb);
 }
 
+/* The first entry of its leader's term is here and, as far as it knows, not committed: what is waited for before
+ * anything is answered. At most a window, once a term. */
+static bool leader_opens(const struct replica *r)
+{
+	uint64_t term = r->core.current_term;
+	return wal_term_of(r->wal, wal_last_index(r->wal)) == term &&
+	       wal_term_of(r->wal, r->commit_index) != term;
+}
+
 void replica_hold_log(struct replica *r)
 {
 	/* While entries wait for the log the core does not stand, and keeps to its leader: they are written
 	 * before it would. */
-	r->log_held = r->owner_behind && !replica_leads(r) && env_now_ms(r->env) < patience_hears_until_ms(r);
+	r->log_held = r->owner_behind && !replica_leads(r) && !leader_opens(r) &&
+		      env_now_ms(r->env) < patience_hears_until_ms(r);
 	wal_hold(r->wal, r->vote_held || r->log_held);
 }
 

@@ -137,10 +137,11 @@ void replica_transfer(struct replica *replica, uint64_t target_id, uint64_t time
  * space, a leader hands over to the most caught-up member that has room, if there is one, and a follower
  * lets others stand first. */
 void replica_set_room(struct replica *replica, bool room);
-/* Whether the owner has more committed entries than it wants and has not applied them; false at first. While it
- * is, a follower writes nothing more into its log and acknowledges nothing, unless its leader falls silent: what
- * was not applied is bounded by what it was then and the leader's window (8 entries), and a leader whose majority
- * is behind commits no faster than one of them applies. A leader writes all the same. */
+/* Whether the owner has more committed entries than it wants and has not applied them; false at first. While
+ * it is, a follower writes nothing more into its log and acknowledges nothing, unless its leader falls silent
+ * or has only come to lead: what was not applied is bounded by what it was then and the leader's window (8
+ * entries), and a leader whose majority is behind commits no faster than one of them applies. A leader writes
+ * all the same. */
 void replica_set_behind(struct replica *replica, bool behind);
 
 /* The owner's database holds everything up to index (in memory). Changes are reported to the core here. */
