@@ -82,14 +82,15 @@ int trade_check(const struct trade *t, struct trade_verdict *v, struct err *err)
 	count_gaps(t, v);
 	map_fini(&orders);
 	v->unsold = t->demand_left ? t->avail : 0;
+	/* The cause before what follows from it: an order with two rows also sells more than there was. */
 	const struct {
 		bool holds;
 		const char *demand;
 		int64_t got, want;
 	} demands[] = {
-		{v->oversold == 0, "oversold", v->oversold, 0},
 		{v->lost == 0, "acknowledged sales without an order row", v->lost, 0},
 		{v->doubled == 0, "order ids with more than one row", v->doubled, 0},
+		{v->oversold == 0, "oversold", v->oversold, 0},
 		{v->wrong == 0, "orders that differ from what the buyer was told", v->wrong, 0},
 		{v->ghost == 0, "orders under an id that was refused for good", v->ghost, 0},
 		{v->over_limit == 0, "customers above their limit (Q1)", v->over_limit, 0},
