@@ -69,7 +69,10 @@ sub copy_tree {
 	my @names = grep { !/^(?:\.|\.\.|\.git|build.*|autom4te\.cache)$/ || $_ eq 'build-aux' } readdir $dir;
 	closedir $dir;
 	system( 'cp', '-a', ( map {"$self->{src}/$_"} @names ), $to ) == 0 or die "the tree cannot be copied\n";
-	system( 'cp', '-a', $self->{build}, "$to/build" ) == 0 or die "the build cannot be copied\n";
+	# But for full/, where fuzzers make and remove files at the same time.
+	my @built = grep { $_ ne "$self->{build}/full" } glob "$self->{build}/*";
+	mkdir "$to/build" or die "$to/build: $!\n";
+	system( 'cp', '-a', @built, "$to/build" ) == 0 or die "the build cannot be copied\n";
 	return $to;
 }
 
