@@ -207,7 +207,9 @@ sub rests_within {
 	return;
 }
 
-sub some_node { my @up = nodes_up(); return $up[ int rand @up ] }
+# Not one that SIGSTOP holds: what strikes it beside that is not felt.
+sub runs { my ($i) = @_; return slurp("/proc/$pid{$i}/stat") !~ /\) T / }
+sub some_node { my @up = grep { runs($_) } nodes_up(); return $up[ int rand @up ] }
 sub victim { return rand() < 0.6 ? leader() : some_node() }
 sub others { my ($i) = @_; return grep { $_ != $i } 1 .. $world{nodes} }
 sub shuffled { my @list = @_; my @out; push @out, splice( @list, int rand @list, 1 ) while @list; return @out }
