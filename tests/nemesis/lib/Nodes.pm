@@ -16,10 +16,10 @@ use Network;
 our @EXPORT = qw(forget_nodes node_wrap node_group node_option node_env node_dir node_out node_log node_pid nodes_up expect_stop expect_life start_node kill_node signal_node
 	stop_node watch_nodes wait_for gone_within servers leader leads term rests_within some_node victim others shuffled check_nodes exit_text);
 
-my ( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused );
+my ( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused, %held );
 
 # Another run begins.
-sub forget_nodes { %{$_} = () for \( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused ); return }
+sub forget_nodes { %{$_} = () for \( %pid, %wrap, %group, %option, %env, %dir, %out, %may_stop, %excused, %held ); return }
 
 # The command is put in front of tallyd's; it must exec the rest, for the process is the node.
 sub node_wrap { my ( $i, @words ) = @_; push @{ $wrap{$i} }, @words; return }
@@ -71,6 +71,7 @@ sub start_node {
 	my ($i) = @_;
 	return if $pid{$i};
 	delete $may_stop{$i};
+	delete $held{$i};
 	my @members = map { ( '--member', "$_=" . address($_) . ":7501," . address($_) . ':7401' ) } 1 .. $world{nodes};
 	my @env = map {"$_=$env{$i}{$_}"} sort keys %{ $env{$i} // {} };
 	my @groups = map { ( 'sh', '-c', "echo \$\$ >$_/cgroup.procs && exec \"\$@\"", 'sh' ) } @{ $group{$i} // [] };
@@ -83,7 +84,12 @@ sub start_node {
 	return;
 }
 
-sub signal_node { my ( $i, $signal ) = @_; kill $signal, $pid{$i} if $pid{$i}; return }
+sub signal_node {
+	my ( $i, $signal ) = @_;
+	kill $signal, $pid{$i} if $pid{$i};
+	$held{$i} = $signal eq 'STOP' if $signal =~ /^(?:STOP|CONT)$/;
+	return;
+}
 
 sub exit_text {
 	my ($status) = @_;
@@ -208,8 +214,7 @@ sub rests_within {
 }
 
 # Not one that SIGSTOP holds: what strikes it beside that is not felt.
-sub runs { my ($i) = @_; return slurp("/proc/$pid{$i}/stat") !~ /\) T / }
-sub some_node { my @up = grep { runs($_) } nodes_up(); return $up[ int rand @up ] }
+sub some_node { my @up = grep { !$held{$_} } nodes_up(); return $up[ int rand @up ] }
 sub victim { return rand() < 0.6 ? leader() : some_node() }
 sub others { my ($i) = @_; return grep { $_ != $i } 1 .. $world{nodes} }
 sub shuffled { my @list = @_; my @out; push @out, splice( @list, int rand @list, 1 ) while @list; return @out }
