@@ -117,8 +117,7 @@ static void next_item(struct shard *shard)
 		return;
 	}
 	apply->item_done = 0;
-	/* Where pauses are made, many short ones. */
-	size_t most = pace_pause_us(apply->young_files, 1000) > 0 ? APPLY_ITEM_BYTES / 8 : APPLY_ITEM_BYTES;
+	size_t most = pace_item_bytes(apply->young_files);
 	while (apply->count > 0 && apply->item_count < APPLY_ITEM_ENTRIES && bytes < most) {
 		struct entry *entry = apply->queue[apply->head];
 		assert(entry->index == apply->index + apply->item_count + 1);

@@ -66,8 +66,8 @@ void overload_turn(struct shard *shard, uint64_t now_us)
 
 static bool wait_is_long(const struct shard *shard, uint64_t now_us)
 {
-	if (shard->behind_us != 0 && shard->parked_count >= LIMIT_TURN_REQUESTS &&
-	    now_us - shard->behind_us >= LIMIT_WAIT_MS * 1000) {
+	if (shard->spent_us != 0 && shard->parked_count >= LIMIT_TURN_REQUESTS &&
+	    now_us - shard->spent_us >= LIMIT_WAIT_MS * 1000) {
 		return true;
 	}
 	const struct batch *oldest = &shard->batches[shard->first_waiting % BATCH_RING];
@@ -167,7 +167,7 @@ bool overload_spends(struct shard *shard, uint64_t now_us)
 	shard->turn_asked_us = now_us;
 	if (spent) {
 		env_timer_start_at(&shard->turn_timer, now_us);
-		shard->behind_us = shard->behind_us == 0 ? now_us : shard->behind_us;
+		shard->spent_us = shard->spent_us == 0 ? now_us : shard->spent_us;
 	}
 	return spent;
 }

@@ -25,9 +25,13 @@ uint64_t pace_pause_us(uint64_t young_files, uint64_t work_us)
 		return 0;
 	}
 	uint64_t files = young_files - FILES_CALM;
-	uint64_t work = work_us < PAUSE_MAX_US ? work_us : PAUSE_MAX_US;
-	uint64_t pause_us = work * files / FILES_STEP;
-	return files < PAUSE_MAX_US && pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US;
+	bool most = work_us >= PAUSE_MAX_US * FILES_STEP / files; /* a product would not fit every work */
+	return most ? PAUSE_MAX_US : work_us * files / FILES_STEP;
+}
+
+size_t pace_item_bytes(uint64_t young_files)
+{
+	return young_files <= FILES_CALM ? APPLY_ITEM_BYTES : APPLY_ITEM_BYTES / 8;
 }
 
 bool pace_holds(const struct shard *shard)

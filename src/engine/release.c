@@ -111,7 +111,7 @@ void release_parked(struct shard *shard)
 		}
 	}
 	if (list_empty(&shard->parked)) {
-		shard->behind_us = 0;
+		shard->spent_us = 0;
 	}
 }
 

@@ -202,7 +202,7 @@ struct shard {
 	uint64_t turn_began_us;
 	uint64_t turn_asked_us;      /* the last of them: what took the time since then has run */
 	struct env_timer turn_timer; /* armed: the turn's time is spent, what comes waits for the loop's next */
-	uint64_t behind_us;          /* since when requests are parked for that; 0: none are */
+	uint64_t spent_us;           /* since when requests are parked for that; 0: none are */
 	struct overload overload;
 	struct once_block once_block; /* ids of the open batch */
 	struct buf payload;
@@ -359,6 +359,8 @@ void apply_fini(struct shard *shard);
 /* pace.c */
 /* What a node waits behind an item that took work_us. */
 uint64_t pace_pause_us(uint64_t young_files, uint64_t work_us);
+/* Entries go into an item until it has so many: where pauses are made, many short ones. */
+size_t pace_item_bytes(uint64_t young_files);
 /* So much is not applied yet that a batch waits to be sealed until it is full. Without space nobody waits: what
  * is new is refused. */
 bool pace_holds(const struct shard *shard);

@@ -231,13 +231,15 @@ static const struct workload *find_workload(const char *name)
 	return NULL;
 }
 
+#define RATE_MAX 100000 /* what ten clients ask for in waves of a tenth of a millisecond */
+
 static int usage(void)
 {
 	fprintf(stderr,
 		"usage: nemesis-load --servers a,b,c --workload register|append|sale|bank|ring [--clients N] "
 		"[--seconds S]\n"
 		"       [--timeout-ms T] [--rate OPERATIONS] [--think-ms MS] [--seed S] [--history FILE]\n"
-		"--rate: a second, of all clients together, at most; without it each thinks up to "
+		"--rate: a second, of all clients together, up to 100000; without it each thinks up to "
 		"--think-ms\n");
 	return 2;
 }
@@ -287,7 +289,8 @@ int main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (load.servers == NULL || load.workload == NULL || load.client_count == 0 || load.seconds == 0) {
+	if (load.servers == NULL || load.workload == NULL || load.client_count == 0 || load.seconds == 0 ||
+	    load.pace.rate > RATE_MAX) {
 		return usage();
 	}
 	struct err err = {0};

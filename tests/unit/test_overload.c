@@ -331,7 +331,7 @@ static void test_spent_turns(void)
 	ok(turn_defers(&w, LIMIT_REQUEST_LONG_MS * 1000, LIMIT_REQUEST_LONG_MS * 1000),
 	   "so does what comes behind one that took long");
 	ok(!w.shard->overload.on && w.shard->overload.long_us == 0, "neither is overload");
-	is_int(w.shard->behind_us, 0, "nor remembered when all have run");
+	is_int(w.shard->spent_us, 0, "nor remembered when all have run");
 
 	struct ask a, b, c;
 	world_turns(&w);
@@ -339,7 +339,7 @@ static void test_spent_turns(void)
 	w.shard->turn_began_us -= LIMIT_TURN_MS * 1000;
 	ask_start(&w, &b, "SET k w");
 	w.shard->parked_count += LIMIT_TURN_REQUESTS;
-	w.shard->behind_us -= LIMIT_WAIT_MS * 1000;
+	w.shard->spent_us -= LIMIT_WAIT_MS * 1000;
 	ask_start(&w, &c, "SET k x");
 	w.shard->parked_count -= LIMIT_TURN_REQUESTS;
 	ok(strncmp(ask_wait(&c), "-OVERLOADED", 11) == 0, "many that wait so for long are overload");

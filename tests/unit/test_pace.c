@@ -13,6 +13,8 @@ static void test_pauses(void)
 	is_int(pace_pause_us(64, 500), 2000, "and is a multiple of the work");
 	is_int(pace_pause_us(127, 10000), 100000, "but has an end");
 	is_int(pace_pause_us(UINT64_MAX, UINT64_MAX), 100000, "whatever the machine did meanwhile");
+	ok(pace_item_bytes(48) == MIB(1) && pace_item_bytes(49) == KIB(128),
+	   "items are short where pauses are made");
 }
 
 static uint64_t paced_us(struct world *w)
@@ -103,20 +105,20 @@ static void test_held(void)
 	world_close(&w);
 }
 
-/* A pause that is long, as nobody makes it. */
-static void pause_long(struct world *w)
+/* A leader that has applied all and begins a pause, longer than anybody makes one. */
+static void lead_pausing(struct world *w)
 {
+	world_lead(w, NULL, NULL);
+	world_ask(w, "SET k v");
+	uv_env_run_until(w->env, all_applied, w, WAIT_MS);
 	w->shard->apply.next_us = env_now_us(w->env) + 10 * WAIT_MS * 1000ULL;
+	world_ask(w, "SET k w");
 }
 
 static void test_opens(void)
 {
 	struct world w;
-	world_lead(&w, NULL, NULL);
-	world_ask(&w, "SET k v");
-	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
-	pause_long(&w);
-	world_ask(&w, "SET k w");
+	lead_pausing(&w);
 	world_turns(&w);
 	ok(!all_applied(&w), "while a pause lasts nothing is applied");
 	replica_double_lose(replica_double(), true);
@@ -132,11 +134,7 @@ static void test_no_space(void)
 {
 	struct world w;
 	struct ask a;
-	world_lead(&w, NULL, NULL);
-	world_ask(&w, "SET k v");
-	uv_env_run_until(w.env, all_applied, &w, WAIT_MS);
-	pause_long(&w);
-	world_ask(&w, "SET k w");
+	lead_pausing(&w);
 	w.shard->apply.bytes += LIMIT_APPLY_AHEAD;
 	ask_start(&w, &a, "INCR n");
 	world_turns(&w);
