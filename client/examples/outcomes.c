@@ -1,5 +1,5 @@
-/* Outcomes: each of the four ways a call can fail to be done, and what a program
- * does about it.
+/* Outcomes: what a program does about each way a call can end. Three of the five
+ * come here: done, refused and retry.
  *
  *   ./outcomes 127.0.0.1:7401 */
 #include <stdio.h>
