@@ -101,7 +101,7 @@ static uint64_t ask_budget(struct tool *tool)
 
 /* ---- */
 
-void footprint_begin(struct footprint *footprint, struct tool *tool, const struct local *local)
+void footprint_begin(struct footprint *footprint, struct tool *tool, struct local *local)
 {
 	*footprint = (struct footprint){.local = local};
 	if (local->count > 0) {
@@ -126,6 +126,9 @@ void footprint_end(struct footprint *footprint, struct tool *tool)
 {
 	if (footprint->local->count > 0) {
 		ask_status(tool, footprint->local, footprint->term_after, footprint->flushes_after);
+	}
+	if (footprint_elections(footprint) > 0) {
+		local_keep_logs(footprint->local);
 	}
 }
 
@@ -199,8 +202,8 @@ void footprint_print(const struct footprint *footprint)
 	if (elections == 0) {
 		printf(": no election\n");
 	} else {
-		printf(": %llu ELECTION%s WITHOUT A FAULT\n", (unsigned long long)elections,
-		       elections == 1 ? "" : "S");
+		printf(": %llu ELECTION%s WITHOUT A FAULT; the logs stay in %s\n",
+		       (unsigned long long)elections, elections == 1 ? "" : "S", footprint->local->dir);
 	}
 }
 
@@ -217,6 +220,9 @@ void footprint_json(const struct footprint *footprint, struct buf *out)
 		     {"term_after", footprint->term_after, 0}};
 	json_out_int(out, "nodes", (int64_t)count);
 	json_out_int(out, "elections", (int64_t)footprint_elections(footprint));
+	if (footprint_elections(footprint) > 0) {
+		json_out_text(out, "logs", footprint->local->dir);
+	}
 	json_out_int(out, "budget_mib", (int64_t)(footprint->budget_bytes >> 20));
 	json_out_int(out, "rss_max_mib", (int64_t)(footprint_rss_bytes(footprint) >> 20));
 	json_out_int(out, "flushes_min", (int64_t)footprint_flushes(footprint));

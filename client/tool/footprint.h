@@ -8,7 +8,7 @@
 #include "client/tool/local.h"
 
 struct footprint {
-	const struct local *local;
+	struct local *local;
 	uint64_t budget_bytes;                                  /* of each node; 0: not known */
 	uint64_t rss_bytes[LOCAL_MAX], files[LOCAL_MAX];        /* the largest seen */
 	uint64_t term_before[LOCAL_MAX], term_after[LOCAL_MAX]; /* 0: the node did not answer */
@@ -17,10 +17,10 @@ struct footprint {
 };
 
 /* Asks every node for budget, term and flushes. */
-void footprint_begin(struct footprint *footprint, struct tool *tool, const struct local *local);
+void footprint_begin(struct footprint *footprint, struct tool *tool, struct local *local);
 /* Looks at /proc; as often as the bench likes. */
 void footprint_sample(struct footprint *footprint);
-/* Asks for terms and flushes again. */
+/* Asks for terms and flushes again. Behind an election the nodes' logs outlive them (local_keep_logs). */
 void footprint_end(struct footprint *footprint, struct tool *tool);
 /* Terms that began in between, as the node tells that saw most of them. */
 uint64_t footprint_elections(const struct footprint *footprint);

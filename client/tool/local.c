@@ -324,6 +324,15 @@ static int remove_visit(const char *path, const struct stat *stat, int flag, str
 	return remove(path);
 }
 
+/* Not those of the databases, which lie deeper. */
+static int remove_but_logs_visit(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
+{
+	const char *dot = strrchr(path, '.');
+	bool log = ftw->level == 1 && dot != NULL && strcmp(dot, ".log") == 0;
+	bool top = ftw->level == 0;
+	return log || top ? 0 : remove(path);
+}
+
 static void local_stop_node(struct local *local, size_t at)
 {
 	pid_t pid = local->nodes[at].pid;
@@ -359,7 +368,13 @@ void local_stop(struct local *local)
 		local_stop_node(local, i);
 	}
 	if (local->dir_is_ours) {
-		nftw(local->dir, remove_visit, 16, FTW_DEPTH | FTW_PHYS);
+		nftw(local->dir, local->logs_stay ? remove_but_logs_visit : remove_visit, 16,
+		     FTW_DEPTH | FTW_PHYS);
 	}
 	local->count = 0;
+}
+
+void local_keep_logs(struct local *local)
+{
+	local->logs_stay = true;
 }

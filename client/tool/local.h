@@ -31,6 +31,7 @@ struct local {
 	char tallyd[512];
 	char dir[512];
 	bool dir_is_ours;
+	bool logs_stay;
 	char servers[LOCAL_MAX * 64];
 	struct local_node nodes[LOCAL_MAX];
 	size_t count;
@@ -41,6 +42,8 @@ int local_start(struct local *local, struct tool *tool, const struct local_optio
 /* Stops what runs (unless kept) and removes the directory if it was made here. Harmless when nothing was
  * started. */
 void local_stop(struct local *local);
+/* Of what local_stop removes, the nodes' logs stay (DIR/n1.log ...): something happened that they may explain. */
+void local_keep_logs(struct local *local);
 void local_kill(struct local *local, size_t node); /* kill -9; does not wait for the end */
 /* SIGTERM; does not wait for the end either. */
 void local_term(struct local *local, size_t node);

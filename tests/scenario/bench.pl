@@ -4,6 +4,7 @@
 # No figure fails here: the machine may be busy.
 use strict;
 use warnings;
+use IO::Select;
 use JSON::PP;
 use Test::More;
 
@@ -51,6 +52,39 @@ cmp_ok($flash->{rss_max_mib}, '>', 0, 'and is something');
 is($flash->{budget_mib}, 256, 'beside the budget they were given');
 cmp_ok($flash->{files_max}, '>', 10, 'so were their files');
 ok(defined $flash->{stolen_percent} && $flash->{idle_percent} + $flash->{stolen_percent} < 100, 'the cores were not idle, nor all stolen by a host');
+
+# The ports of the nodes that a bench started.
+sub ports_of {
+	my ($pid) = @_;
+	my @ports;
+	for my $child (split ' ', `ps -o pid= --ppid $pid`) {
+		open my $in, '<', "/proc/$child/cmdline" or next;
+		local $/;
+		push @ports, $1 if (<$in> // '') =~ /--listen[=\0][\d.]+:(\d+)/;
+	}
+	return @ports;
+}
+
+# Leadership changes while sales run: nobody ordered it, as far as the bench knows.
+{
+	my $pid = open my $in, '-|', "$build/tally", qw(bench flash --local 3 --unsafe --json --seconds 4 --bundle), "$src/commerce"
+		or die "tally: $!";
+	my $told = IO::Select->new($in);
+	until ($told->can_read(0.7)) {
+		for my $port (ports_of($pid)) {
+			last if `redis-cli -p $port TALLY TRANSFER 2>&1` =~ /^OK/; # the others do not lead
+		}
+	}
+	local $/;
+	my $json = eval { decode_json(<$in> // '') } // {};
+	close $in;
+	my $dir = $json->{logs} // '';
+	is($json->{lost}, 0, 'sales outlive leaders that go meanwhile');
+	cmp_ok($json->{elections} // 0, '>', 0, 'whose going is counted');
+	is(join(' ', map { s{.*/}{}r } glob "$dir/*"), 'n1.log n2.log n3.log', 'and of the nodes the logs stay, which say why, and nothing else');
+	unlink glob "$dir/n?.log" if $dir ne '';
+	rmdir $dir if $dir ne '';
+}
 
 my $kv = bench('kv', 'kv', '--reads', '90', '--seconds', '1', '--keys', '100', '--connections', '2', '--depth', '16');
 my $all = ($kv->{set_per_s} // 0) + ($kv->{get_per_s} // 0) || 1;
