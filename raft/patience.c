@@ -34,6 +34,7 @@
 
 #define VOTE_TAKES 8  /* election timeouts that a vote takes on a slow disk, at most */
 #define VOTES_APART 8 /* times what a vote takes: two that stood at once are then apart most of the time */
+#define LATE_SAID_MS 1000
 
 static void apply(struct replica *r)
 {
@@ -62,9 +63,24 @@ static uint64_t draw_ms(struct replica *r, uint64_t spread_ms)
 	return r->config.heartbeat_ms + draw % spread_ms;
 }
 
+/* Who asks why leadership changed finds here that nobody heard this node, or it nobody. */
+static void say_late(struct replica *r, uint64_t late_ms)
+{
+	uint64_t now_ms = env_now_ms(r->env);
+	r->count.late_ms_max = late_ms > r->count.late_ms_max ? late_ms : r->count.late_ms_max;
+	if (late_ms < r->config.election_ms / 3 || now_ms - r->patience.late_ms < LATE_SAID_MS) {
+		return;
+	}
+	r->patience.late_ms = now_ms;
+	log_event(r->log, LOG_WARN, "loop_late",
+		  "ms=%llu this node stood still for so long: it had no processor, or one task took it all",
+		  (unsigned long long)late_ms);
+}
+
 void patience_late(struct replica *r, uint64_t late_ms)
 {
 	uint64_t most_ms = r->config.election_ms;
+	say_late(r, late_ms);
 	patience_turn(r);
 	if (late_ms < r->config.heartbeat_ms) {
 		return;

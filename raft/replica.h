@@ -173,6 +173,7 @@ struct replica_stats {
 	uint64_t first_index, last_index, durable_index, commit_index, applied_index;
 	struct chain chain; /* at last_index */
 	uint64_t elections, proposals, reads, read_rounds;
+	uint64_t late_ms_max; /* so late our own timer has fired: the loop stood still */
 	uint64_t log_bytes, log_writes, log_syncs, log_sync_us_p50, log_sync_us_p99;
 	uint64_t frames_in, frames_out, frames_bad, messages_dropped, reconnects;
 	struct replica_peer_stats {

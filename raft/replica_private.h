@@ -91,6 +91,7 @@ struct replica {
 		uint64_t away_ms;  /* a leader's loop was late since then, at most an election timeout */
 		uint64_t held_ms, until_ms; /* a follower's: how long its timeout is held, and until when */
 		uint64_t coming_ms;         /* when its leader was told last that an append comes */
+		uint64_t late_ms;           /* when it was said last that our own loop was late */
 	} patience;
 	/* What the step under way brought with it. */
 	struct entry *submitted;
@@ -169,7 +170,7 @@ struct replica {
 	bool wal_closed, transport_closed;
 	struct env_turn closed_turn;
 	struct {
-		uint64_t elections, proposals, reads, read_rounds, dropped, frames_bad;
+		uint64_t elections, proposals, reads, read_rounds, dropped, frames_bad, late_ms_max;
 	} count;
 };
 

@@ -44,6 +44,7 @@ void replica_stats(const struct replica *r, struct replica_stats *stats)
 	stats->proposals = r->count.proposals;
 	stats->reads = r->count.reads;
 	stats->read_rounds = r->count.read_rounds;
+	stats->late_ms_max = r->count.late_ms_max;
 	stats->log_bytes = wal.bytes;
 	stats->log_writes = wal.writes;
 	stats->log_syncs = wal.syncs;

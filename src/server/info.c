@@ -181,6 +181,7 @@ static void put_tally(struct facts *facts)
 		put(facts, "keyspace_age_ms", age_ms);
 	}
 	put(facts, "elections", stats->replica.elections);
+	put(facts, "loop_late_ms_max", stats->replica.late_ms_max);
 	put(facts, "proposals", stats->replica.proposals);
 	put(facts, "read_rounds", stats->replica.read_rounds);
 	put(facts, "script_calls", stats->script.calls);

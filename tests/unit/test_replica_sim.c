@@ -147,6 +147,11 @@ static void test_fast_election(void)
 	small_world_free(world);
 }
 
+static void count_late(void *owner, enum log_level level, const char *line)
+{
+	*(unsigned *)owner += strstr(line, "loop_late ms=") != NULL;
+}
+
 static void test_pause(void)
 {
 	struct small_world *world = world_new(8, 3);
@@ -155,7 +160,9 @@ static void test_pause(void)
 	small_world_run(world, 300);
 	struct group_member *follower = &world->group.members[leader == &world->group.members[0] ? 1 : 0];
 	uint64_t term = leader->term;
-	unsigned changes = 0;
+	unsigned changes = 0, said = 0;
+	world->log.owner = &said;
+	world->log.sink = count_late;
 	for (unsigned i = 0; i < 10; i++) {
 		sim_host_pause(world->hosts[number(world, follower)]);
 		small_world_run(world, 700);
@@ -166,6 +173,13 @@ static void test_pause(void)
 	}
 	ok(changes == 0 && leader->open && leader->term == term,
 	   "after a stall the heartbeat that waits is read before the election timer counts");
+	struct replica_stats stats, leaders;
+	replica_stats(follower->replica, &stats);
+	replica_stats(leader->replica, &leaders);
+	ok(said > 0 && said <= 10 && stats.late_ms_max >= 100 && stats.late_ms_max < 700,
+	   "who stood still says so, once each time: %u lines, %llu ms", said,
+	   (unsigned long long)stats.late_ms_max);
+	is_int(leaders.late_ms_max, 0, "and nobody else");
 	small_world_free(world);
 }
 
