@@ -159,6 +159,45 @@ static void test_older_copy(void)
 	small_world_free(s.world);
 }
 
+/* A backup as docs/operations.md has it: copies of all at one stop, put back in the place of all. */
+static void test_all_restored(void)
+{
+	struct story s = story_new(80, 3, 3);
+	struct group *group = &s.world->group;
+	struct sim_host *copies[3];
+	uint64_t kept = small_world_write(s.world, small_world_leader(s.world), 3, 100);
+	small_world_run(s.world, 500);
+	for (size_t i = 0; i < 3; i++) {
+		const char *const names[] = {"first", "second", "third"};
+		down(&s, i);
+		copies[i] = sim_host_new(s.world->sim, names[i]);
+		sim_disk_copy(s.world->hosts[i], copies[i]);
+	}
+	uint64_t then = group->agreed_upto;
+	for (size_t i = 0; i < 3; i++) {
+		small_world_start(s.world, i);
+	}
+	uint64_t later = small_world_write(s.world, small_world_leader(s.world), 5, 100);
+	small_world_run(s.world, 500);
+	ok(kept > 0 && then >= kept && later > then, "three are copied at a stop, and go on");
+	for (size_t i = 0; i < 3; i++) {
+		down(&s, i);
+		sim_disk_copy(copies[i], s.world->hosts[i]);
+		group_wipe(group, i);
+	}
+	group->agreed_upto = group->acknowledged = then; /* what came behind is given up */
+	for (size_t i = 0; i < 3; i++) {
+		small_world_start(s.world, i);
+	}
+	struct group_member *leader = small_world_leader(s.world);
+	small_world_run(s.world, 1000);
+	ok(leader != NULL && whole(&s, kept), "copies of all, put back together, elect and hold what was acknowledged before them");
+	uint64_t last = leader == NULL ? 0 : small_world_write(s.world, leader, 3, 100);
+	small_world_run(s.world, 1000);
+	ok(last > 0 && whole(&s, last), "and go on: nobody is told off");
+	small_world_free(s.world);
+}
+
 /* The same directory on two machines, made while the first ran. */
 static void test_twins(void)
 {
@@ -310,6 +349,7 @@ int main(void)
 	test_hears_enough();
 	test_wiped();
 	test_older_copy();
+	test_all_restored();
 	test_twins();
 	test_let_in();
 	test_founding();

@@ -197,20 +197,48 @@ static void test_help(void)
 	buf_fini(&help);
 }
 
-/* The manual tells every key that the help tells. */
-static void test_manual(void)
+/* A page of the source tree, until the next call; NULL and skipped when it is not here. */
+static char *read_page(const char *name)
 {
 	static char page[65536];
 	char path[1024];
 	const char *top = getenv("TALLY_SRC");
-	snprintf(path, sizeof path, "%s/src/server/tallyd.8", top == NULL ? "." : top);
+	snprintf(path, sizeof path, "%s/%s", top == NULL ? "." : top, name);
 	FILE *file = fopen(path, "r");
 	if (file == NULL) {
-		tap_skip("the manual is not here");
-		return;
+		tap_skip("a page is not here");
+		return NULL;
 	}
 	page[fread(page, 1, sizeof page - 1, file)] = '\0';
 	fclose(file);
+	return page;
+}
+
+/* What an operator copies. */
+static void test_example(void)
+{
+	struct node_config config;
+	struct err err;
+	char *page = read_page("docs/operations.md");
+	if (page == NULL) {
+		return;
+	}
+	char *begin = strstr(page, "\n```\n"), *end = begin == NULL ? NULL : strstr(begin + 5, "\n```\n");
+	if (!ok(end != NULL, "docs/operations.md begins with an example of settings")) {
+		return;
+	}
+	end[1] = '\0';
+	int status = read_text(begin + 5, &config, &err);
+	ok(status == 0 && config.member_count == 3, "its settings are taken, and name three members (%s)", err.text);
+}
+
+/* The manual tells every key that the help tells. */
+static void test_manual(void)
+{
+	const char *page = read_page("src/server/tallyd.8");
+	if (page == NULL) {
+		return;
+	}
 	struct buf help;
 	size_t missing = 0;
 	buf_init(&help, KIB(64));
@@ -237,5 +265,6 @@ int main(void)
 	test_long_line();
 	test_help();
 	test_manual();
+	test_example();
 	return tap_done();
 }
