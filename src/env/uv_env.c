@@ -184,11 +184,12 @@ static void bound_cb(struct env_timer *timer) {}
 void uv_env_run_until(struct env *env, bool (*done)(void *owner), void *owner, uint64_t wait_ms)
 {
 	struct uv_env *e = uv_env_of(env);
-	uint64_t until_us = env_now_us(env) + wait_ms * 1000;
 	struct env_timer bound;
 	env_timer_init(env, &bound, bound_cb);
-	env_timer_start_at(&bound, until_us);
-	while (!done(owner) && env_now_us(env) < until_us) {
+	env_timer_start(&bound, wait_ms);
+	/* It fires behind all that is due before it. The clock says nothing of that: it may have passed them all at
+	 * once, when the process was stopped. */
+	while (!done(owner) && env_timer_armed(&bound)) {
 		uv_run(e->loop, UV_RUN_ONCE);
 	}
 	env_timer_stop(&bound);

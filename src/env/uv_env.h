@@ -13,7 +13,8 @@ struct uv_loop_s;
 struct env *uv_env_new(struct uv_loop_s *loop);
 /* Runs until uv_env_stop. Only for an env with a loop of its own. */
 void uv_env_run(struct env *env);
-/* Runs at most wait_ms, or until done() is true after a turn. For blocking façades. */
+/* Runs at most wait_ms, or until done() is true after a turn. What is due within wait_ms has come then, however long
+ * the loop stood still. For blocking façades. */
 void uv_env_run_until(struct env *env, bool (*done)(void *owner), void *owner, uint64_t wait_ms);
 /* Makes uv_env_run return at the end of this turn. */
 void uv_env_stop(struct env *env);

@@ -68,10 +68,15 @@ static bool world_ended(void *owner)
 	return world->ended >= world->wanted;
 }
 
+/* Ends the test when they do not: the client still has the structs of calls that the next step would use anew. */
 static void world_wait(struct world *world, unsigned wanted)
 {
 	world->wanted = wanted;
 	uv_env_run_until(world->env, world_ended, world, PATIENCE_MS);
+	if (!world_ended(world)) {
+		fprintf(stderr, "%u calls of %u have ended\n", world->ended, wanted);
+		abort();
+	}
 }
 
 static const char *answer_ok(struct fake_node *node, const struct slice *words, size_t count)

@@ -134,9 +134,37 @@ static void test_signal(void)
 	uv_env_free(env, NULL, NULL);
 }
 
+static bool never(void *owner) { return false; }
+
+/* ---- a wait that the process slept through ---- */
+
+struct sleeper {
+	struct env_timer falls_asleep, due;
+	uint64_t wakes_us;
+	bool fired;
+};
+static void fall_asleep_cb(struct env_timer *timer)
+{
+	struct sleeper *sleeper = list_entry(timer, struct sleeper, falls_asleep);
+	while (env_now_us(timer->env) < sleeper->wakes_us) {
+	}
+}
+static void due_cb(struct env_timer *timer) { list_entry(timer, struct sleeper, due)->fired = true; }
+
+static void test_slept_through(struct env *env)
+{
+	struct sleeper sleeper = {.wakes_us = env_now_us(env) + 30000};
+	env_timer_init(env, &sleeper.falls_asleep, fall_asleep_cb);
+	env_timer_init(env, &sleeper.due, due_cb);
+	env_timer_start(&sleeper.falls_asleep, 1);
+	env_timer_start(&sleeper.due, 10);
+	uv_env_run_until(env, never, NULL, 20);
+	ok(sleeper.fired, "what is due within a wait comes before it ends, also when the process sleeps through both");
+	env_timer_stop(&sleeper.due);
+}
+
 /* ---- what is open is closed ---- */
 
-static bool never(void *owner) { return false; }
 static void no_timer(struct env_timer *timer) { ok(false, "a freed env fires no timer"); }
 static void no_turn(struct env_turn *turn) { ok(false, "a freed env runs no hook"); }
 static void no_write(struct env_write *write, int status) { ok(false, "a freed env ends no write"); }
@@ -511,6 +539,7 @@ int main(void)
 	};
 	env_conformance(&world.body);
 	is_int(world.slept, 0, "the loop wakes for everything that was waited for");
+	test_slept_through(env);
 	test_descriptors(env);
 	test_lock_across(env);
 	test_names(env);
