@@ -140,9 +140,9 @@ static void obey(struct proxy *proxy, char *line)
 	if (strncmp(line, "set", 3) == 0) {
 		obey_set(proxy, line + 3);
 	} else if (strcmp(line, "counts") == 0) {
-		printf("frames=%" PRIu64 " late=%" PRIu64 " choked=%" PRIu64 " swapped=%" PRIu64
+		printf("bytes=%" PRIu64 " frames=%" PRIu64 " late=%" PRIu64 " choked=%" PRIu64 " swapped=%" PRIu64
 		       " duplicated=%" PRIu64 " replayed=%" PRIu64 " corrupted=%" PRIu64 " cut=%" PRIu64 "\n",
-		       counts->frames, counts->late, counts->choked, counts->swapped, counts->duplicated,
+		       counts->bytes, counts->frames, counts->late, counts->choked, counts->swapped, counts->duplicated,
 		       counts->replayed, counts->corrupted, counts->cut);
 	} else {
 		printf("error %s\n", line);

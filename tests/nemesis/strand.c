@@ -321,6 +321,7 @@ void strand_wrote(struct strand *strand, size_t len)
 	struct mischief *mischief = strand->mischief;
 	assert(parcel != NULL && len <= parcel->len - parcel->at && len <= strand->left);
 	parcel->at += len;
+	mischief->counts.bytes += len;
 	strand->left -= strand->left != UINT64_MAX ? len : 0;
 	if (mischief->settings.bytes_per_s > 0) {
 		uint64_t *budget = &mischief->budget[strand->direction];

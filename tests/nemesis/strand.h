@@ -37,7 +37,7 @@ struct strand_settings {
 };
 
 struct strand_counts {
-	uint64_t frames, late, choked, swapped, duplicated, replayed, corrupted, cut;
+	uint64_t bytes, frames, late, choked, swapped, duplicated, replayed, corrupted, cut; /* bytes: that left */
 };
 
 struct strand_memory {

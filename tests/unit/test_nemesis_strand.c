@@ -155,7 +155,8 @@ static void test_throttle(void)
 	drain(&story, fed_us + 10000000);
 	ok(story.out.len > 95000 && story.out.len < 105000,
 	   "ten seconds at 10 kB/s let about 100 kB through");
-	ok(story.mischief.counts.choked > 0, "and it is counted");
+	ok(story.mischief.counts.choked > 0 && story.mischief.counts.bytes == story.out.len,
+	   "and it is counted, as is what came through");
 	end(&story);
 }
 

@@ -5,6 +5,7 @@ package Faults::Wire;
 # the kernel's and hit what the proxy sends as well.
 use strict;
 use warnings;
+use List::Util qw(max min);
 use World;
 use Network;
 use Nodes;
@@ -60,7 +61,7 @@ sub set_proxy {
 	return;
 }
 
-# draw: the settings of this time, as the proxy's words. effect: what it must have counted in the end.
+# draw: the settings of this time for these nodes, as the proxy's words. effect: what it must have counted in the end.
 sub wire_fault {
 	my (%row) = @_;
 	fault(
@@ -70,8 +71,8 @@ sub wire_fault {
 		begin   => sub {
 			my ($event) = @_;
 			my $victim = victim() or return;
-			my %set = $row{draw}->();
 			$event->{nodes} = rand() < 0.5 ? [$victim] : [ 1 .. $world{nodes} ];
+			my %set = $row{draw}->( @{ $event->{nodes} } );
 			for my $i ( @{ $event->{nodes} } ) {
 				$event->{before} += counted( $i, $row{effect} );
 				$active{$i}{ $event->{kind} } = \%set;
@@ -106,8 +107,20 @@ sub between { my ( $from, $to ) = @_; return $from + int rand( $to - $from + 1 )
 wire_fault name => 'slow-net', text => 'frames are 1 to 200 ms late, with jitter', effect => 'late',
 	draw => sub { my $delay = between( 1, 200 ); return ( delay => $delay, jitter => between( 0, $delay ) ) };
 
-wire_fault name => 'throttle', text => 'what a node (or each) says to its peers has 20 to 300 KB/s', effect => 'choked',
-	draw => sub { return ( rate => 1000 * between( 20, 300 ) ) };
+# So many bytes a second the busiest of these nodes exchanges with its peers now.
+sub busiest {
+	my (@nodes) = @_;
+	my $us     = now_us();
+	my %before = map { $_ => counted( $_, 'bytes' ) } @nodes;
+	wait_for(0.5);
+	return max( map { counted( $_, 'bytes' ) - $before{$_} } @nodes ) * 1e6 / ( now_us() - $us );
+}
+
+# A bound that is far above what they say (a follower of a cluster that does 200/s says 10 KB/s) chokes nobody. Of
+# the sum of both directions a tenth to two fifths is less than the larger of them.
+wire_fault name => 'throttle', effect => 'choked',
+	text => 'what a node (or each) says to its peers has 20 to 300 KB/s, or two fifths of what it says where that is less',
+	draw => sub { return ( rate => int max( 1000, min( 1000 * between( 20, 300 ), busiest(@_) * between( 10, 40 ) / 100 ) ) ) };
 
 wire_fault name => 'reorder', text => 'frames swap places; the connections of a pair overtake each other', effect => 'swapped',
 	draw => sub { return ( swap => between( 20, 200 ), lag => between( 0, 100 ) ) };
