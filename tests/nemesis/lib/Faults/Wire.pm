@@ -116,8 +116,8 @@ sub busiest {
 	return max( map { counted( $_, 'bytes' ) - $before{$_} } @nodes ) * 1e6 / ( now_us() - $us );
 }
 
-# A bound that is far above what they say (a follower of a cluster that does 200/s says 10 KB/s) chokes nobody. Of
-# the sum of both directions a tenth to two fifths is less than the larger of them.
+# A bound far above what they say (a follower of a cluster that does 200/s says 10 KB/s) chokes nobody, and a byte that
+# no connection comes to cuts none. Of the sum of both directions a tenth to two fifths is less than the larger of them.
 wire_fault name => 'throttle', effect => 'choked',
 	text => 'what a node (or each) says to its peers has 20 to 300 KB/s, or two fifths of what it says where that is less',
 	draw => sub { return ( rate => int max( 1000, min( 1000 * between( 20, 300 ), busiest(@_) * between( 10, 40 ) / 100 ) ) ) };
@@ -135,6 +135,6 @@ wire_fault name => 'corrupt', text => 'bits of frames flip', effect => 'corrupte
 	draw => sub { return ( corrupt => between( 1, 10 ) ) };
 
 wire_fault name => 'half-open', text => 'connections end at some byte: vanish, half of them, or reset', effect => 'cut',
-	draw => sub { return ( cut => between( 1, 3 ), after => 65536 ) };
+	draw => sub { return ( cut => between( 1, 3 ), after => int max( 100, min( 65536, busiest(@_) / 10 ) ) ) };
 
 1;
