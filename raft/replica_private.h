@@ -176,14 +176,10 @@ struct replica {
 
 /* replica.c */
 struct replica *replica_new(const struct replica_config *config);
-void replica_wal_config(struct replica *r, struct wal_config *config);
-void replica_core_init(struct replica *r);
-
-/* core_heap.c: before the core allocates anything; again is harmless. */
-void core_heap_set(void);
 /* Truth lost, or nothing can be believed any more: says so once and does nothing afterwards. */
 void replica_fail(struct replica *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-struct replica_peer *replica_find_peer(struct replica *r, uint64_t id);
+void replica_wal_config(struct replica *r, struct wal_config *config);
+void replica_core_init(struct replica *r);
 static inline bool replica_leads(const struct replica *r)
 {
 	return r->core.state == RAFT_LEADER;
@@ -192,6 +188,22 @@ static inline void replica_wake(struct replica *r)
 {
 	env_turn_arm(&r->turn);
 }
+
+/* core_heap.c: before the core allocates anything; again is harmless. */
+void core_heap_set(void);
+
+/* peers.c: the other members; NULL: none has that id. */
+struct replica_peer *peers_find(struct replica *r, uint64_t id);
+/* Members of the newest configuration, committed or not, are dialed. */
+void peers_follow(struct replica *r);
+/* Those of the settings, and the connections to them. fini: after the log, which may be reading for one. */
+void peers_init(struct replica *r);
+void peers_fini(struct replica *r);
+
+/* turn.c */
+void turn_init(struct replica *r);
+/* The log writes, unless a vote must be durable first or our owner is behind. */
+void turn_hold_log(struct replica *r);
 
 /* step.c: all entry ownership of the core is here. */
 int step_start(struct replica *r);
@@ -212,9 +224,6 @@ int step_transfer(struct replica *r, uint64_t target);
 void seat_turn(struct replica *r);
 void seat_heard(struct replica *r, struct replica_peer *peer);
 void seat_refused_cb(void *owner, uint64_t id, struct life remembered);
-
-/* replica.c: the log writes, unless a vote must be durable first or our owner is behind */
-void replica_hold_log(struct replica *r);
 
 /* vote.c */
 void vote_save(struct replica *r);

@@ -103,7 +103,7 @@ void step_fell_behind(struct replica *r, struct replica_peer *peer)
 
 static void take_message(struct replica *r, const struct raft_message *message)
 {
-	struct replica_peer *peer = replica_find_peer(r, message->server_id);
+	struct replica_peer *peer = peers_find(r, message->server_id);
 	assert(message->server_id != r->config.id);
 	if (peer == NULL) {
 		r->count.dropped++;

@@ -13,7 +13,7 @@ static void vote_start(struct replica *r);
 static void hold(struct replica *r, bool held)
 {
 	r->vote_held = held;
-	replica_hold_log(r);
+	turn_hold_log(r);
 	transport_hold(r->transport, held);
 }
 
