@@ -105,6 +105,19 @@ void replica_core_init(struct replica *r)
 	raft_set_max_inflight_entries(&r->core, REPLICA_WINDOW);
 }
 
+/* What the core was started with. */
+static void forget_start(struct replica *r)
+{
+	for (size_t i = 0; i < r->start_change_count; i++) {
+		entry_unref(r->start_changes[i]);
+	}
+	free(r->start_changes);
+	free(r->start_entries);
+	r->start_changes = NULL;
+	r->start_entries = NULL;
+	r->start_change_count = r->start_count = 0;
+}
+
 int replica_start(struct replica *r, struct err *err)
 {
 	assert(!r->started);
@@ -121,14 +134,7 @@ int replica_start(struct replica *r, struct err *err)
 	patience_start(r);
 	step_start(r);
 	assert(r->stopped || wal_last_index(r->wal) == raft_last_index(&r->core));
-	for (size_t i = 0; i < r->start_change_count; i++) {
-		entry_unref(r->start_changes[i]);
-	}
-	free(r->start_changes);
-	free(r->start_entries);
-	r->start_changes = NULL;
-	r->start_entries = NULL;
-	r->start_change_count = r->start_count = 0;
+	forget_start(r);
 	peers_follow(r);
 	replica_wake(r);
 	return 0;
@@ -170,14 +176,10 @@ void replica_free(struct replica *r)
 	if (r->core_open) {
 		raft_close(&r->core, NULL);
 	}
-	for (size_t i = 0; i < r->start_change_count; i++) {
-		entry_unref(r->start_changes[i]);
-	}
+	forget_start(r);
 	for (size_t i = 0; i < r->change_count; i++) {
 		entry_unref(r->changes[i]);
 	}
-	free(r->start_changes);
-	free(r->start_entries);
 	free(r->notices);
 	buf_fini(&r->configuration);
 	free(r);
