@@ -11,6 +11,35 @@
 
 #include "raft/wal/wal_private.h"
 
+/* ---- what waits ---- */
+
+void wal_ops_push(struct wal_ops *ops, struct wal_op op)
+{
+	assert((op.kind == RECORD_ENTRY) == (op.entry != NULL));
+	assert(op.entry == NULL || op.entry->index == op.index);
+	if (ops->first + ops->count == ops->cap && ops->first > ops->count) {
+		memmove(ops->ops, ops->ops + ops->first, ops->count * sizeof(op));
+		ops->first = 0;
+	}
+	if (ops->first + ops->count == ops->cap) {
+		ops->cap = ops->cap == 0 ? 64 : ops->cap * 2;
+		ops->ops = realloc(ops->ops, ops->cap * sizeof(op));
+		if (ops->ops == NULL) {
+			fatal("out of memory: %zu records wait for the log", ops->count);
+		}
+	}
+	ops->ops[ops->first + ops->count++] = op;
+}
+
+void wal_ops_fini(struct wal_ops *ops)
+{
+	for (size_t i = 0; i < ops->count; i++) {
+		entry_unref(ops->ops[ops->first + i].entry);
+	}
+	free(ops->ops);
+	*ops = (struct wal_ops){0};
+}
+
 /* ---- on the lane ---- */
 
 static void group_encode(struct wal_group *group)

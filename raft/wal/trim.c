@@ -108,29 +108,6 @@ static void removal_done(struct env_work *work)
 	wal_close_tick(removal->wal);
 }
 
-static void forget_before(struct wal *wal, uint64_t first)
-{
-	wal->base_term = wal_term_of(wal, first - 1);
-	size_t gone = 0;
-	while (gone + 1 < wal->term_count && wal->terms[gone + 1].first_index <= first) {
-		gone++;
-	}
-	if (gone > 0) {
-		memmove(wal->terms, wal->terms + gone, (wal->term_count - gone) * sizeof(*wal->terms));
-		wal->term_count -= gone;
-	}
-	gone = 0;
-	while (gone < wal->change_count && wal->changes[gone] < first) {
-		gone++;
-	}
-	if (gone > 0) {
-		memmove(wal->changes, wal->changes + gone,
-			(wal->change_count - gone) * sizeof(*wal->changes));
-		wal->change_count -= gone;
-	}
-	wal->first_index = first;
-}
-
 /* Were the one before it gone first, a power cut could leave no segment with a head: a log of nothing. */
 static bool head_under_way(const struct wal *wal, const struct wal_segment *segment)
 {
@@ -146,7 +123,7 @@ void wal_trim(struct wal *wal, uint64_t first)
 	}
 	assert(first - 1 <= wal->floor);
 	recent_shrink(&wal->recent, 0, first - 1);
-	forget_before(wal, first);
+	wal_note_trim(wal, first);
 	uint64_t oldest = list_entry(wal->segments.next, struct wal_segment, link)->number;
 	assert(removal->count == 0 || removal->first + removal->count == oldest);
 	removal->first = oldest - removal->count;

@@ -159,17 +159,20 @@ void wal_fail(struct wal *wal, const char *format, ...) __attribute__((format(pr
  * never made good by another. Whoever gets that tells the loop, which calls wal_fail_dir. */
 int wal_sync_dir(struct wal *wal);
 void wal_fail_dir(struct wal *wal);
-/* Bookkeeping of index, term and place. */
-void wal_note_entry(struct wal *wal, const struct entry *entry);
-void wal_note_place(struct wal *wal, uint64_t index, uint64_t number, uint64_t offset);
-void wal_note_truncation(struct wal *wal, uint64_t index, struct chain chain);
-struct wal_place wal_place_of(const struct wal *wal, uint64_t index);
-/* Starts again at index, behind an entry of this term and chain: what recovery begins with. */
-void wal_begin_at(struct wal *wal, uint64_t index, uint64_t term, struct chain chain);
 /* Lets old entries go that are durable and below the floor. */
 void wal_shrink(struct wal *wal);
 /* A closing log is done when nothing runs. */
 void wal_close_tick(struct wal *wal);
+
+/* notes.c */
+/* Starts again at index, behind an entry of this term and chain: what recovery begins with. */
+void wal_begin_at(struct wal *wal, uint64_t index, uint64_t term, struct chain chain);
+void wal_note_entry(struct wal *wal, const struct entry *entry);
+void wal_note_place(struct wal *wal, uint64_t index, uint64_t number, uint64_t offset);
+void wal_note_truncation(struct wal *wal, uint64_t index, struct chain chain);
+/* The log begins at first from here on. */
+void wal_note_trim(struct wal *wal, uint64_t first);
+struct wal_place wal_place_of(const struct wal *wal, uint64_t index);
 
 /* names.c */
 struct wal_names {
