@@ -1,4 +1,4 @@
-/* What transport.c and greeting.c share: the connections, and who may come in. */
+/* What transport.c, greeting.c and pulse.c share: the connections. */
 #ifndef RAFT_PEER_TRANSPORT_PRIVATE_H
 #define RAFT_PEER_TRANSPORT_PRIVATE_H
 
@@ -14,9 +14,6 @@ struct peer {
 	uint64_t unreached_said_us; /* that was said; 0: it was not */
 	uint64_t clock_ms, clock_us; /* its last pong's wall clock, and when that came; 0: none came */
 };
-
-/* So long without a connection is no restart: it is said. */
-#define UNREACHED_US ((uint64_t)5 * 1000000)
 
 /* A connection that was refused, and the line about it. */
 struct refusal {
@@ -51,6 +48,12 @@ struct transport {
 
 /* NULL: none that we dial. */
 struct peer *transport_find(const struct transport *transport, uint64_t id);
+
+/* pulse.c */
+void transport_ping(struct transport *transport, struct link *link);
+void transport_pulse_cb(struct env_timer *timer);
+/* Of a pong. */
+void transport_take_clock(struct transport *transport, const struct link *link, struct slice body);
 
 /* greeting.c */
 /* What becomes of a link that has said who it is: link_events.greeted. */
