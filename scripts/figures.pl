@@ -134,7 +134,7 @@ sub replay {
 
 sub flips {
 	my ($passed, $failed) = (0, 0);
-	for my $program (qw(test_wal test_wal_sim test_replica_open)) {
+	for my $program (qw(test_wal_rot test_wal_sim test_replica_open)) {
 		my ($p, $f) = sentences($program, 'flipped bit');
 		$passed += $p;
 		$failed += $f;
