@@ -91,6 +91,12 @@ void stop(struct pair *pair, size_t i, enum sim_kill kill)
 	sim_env_free(end->env);
 	end->env = NULL;
 	end->transport = NULL;
+	end->lives = NULL;
+}
+
+struct env *stranger(struct pair *pair)
+{
+	return pair->ends[2].env = sim_host_start(pair->ends[2].host);
 }
 
 struct pair *pair_new(uint64_t seed)
@@ -164,6 +170,17 @@ void raw_send(struct raw *raw, struct slice bytes)
 	memcpy(raw->bytes, bytes.data, bytes.len);
 	struct slice slice = slice_of(raw->bytes, bytes.len);
 	env_stream_write(raw->stream, &raw->write, &slice, 1);
+}
+
+void said_line(void *owner, enum log_level level, const char *line)
+{
+	struct said *said = owner;
+	for (size_t i = 0; i < 2; i++) {
+		if (said->words[i] != NULL && strstr(line, said->words[i]) != NULL) {
+			snprintf(said->line, sizeof(said->line), "%s", line);
+			said->count++;
+		}
+	}
 }
 
 void count_lines(void *owner, enum log_level level, const char *line)

@@ -32,6 +32,8 @@ struct pair *pair_new(uint64_t seed);
 void pair_free(struct pair *pair);
 void start(struct pair *pair, size_t i, uint64_t cluster_id);
 void stop(struct pair *pair, size_t i, enum sim_kill kill);
+/* The third host, without a member on it. */
+struct env *stranger(struct pair *pair);
 void run_ms(struct pair *pair, uint64_t ms);
 uint64_t bad_frames(struct end *end);
 /* The first two have each other's raft connection. */
@@ -57,10 +59,12 @@ struct lines {
 };
 void count_lines(void *lines, enum log_level level, const char *line);
 
-/* The last line that a log was asked for, and how many there were. */
+/* A log that keeps the last line with one of these words, and counts them. */
 struct said {
+	const char *words[2];
 	char line[1024];
 	unsigned count;
 };
+void said_line(void *said, enum log_level level, const char *line);
 
 #endif /* TESTS_UNIT_PEER_WORLD_H */

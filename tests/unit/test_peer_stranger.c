@@ -1,33 +1,14 @@
-/* Who knocks at the port between members and does not belong there: refused, counted, and told why in few words. */
-#include <stdio.h>
-
+/* Who knocks at the port between members and does not belong there: refused, and said in few words. */
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "tests/lib/tap.h"
 #include "tests/unit/peer_world.h"
 
-static void refused_line(void *owner, enum log_level level, const char *line)
-{
-	struct said *refused = owner;
-	if (strstr(line, " peer_refused ") != NULL || strstr(line, " peer_bad_frame ") != NULL) {
-		snprintf(refused->line, sizeof(refused->line), "%s", line);
-		refused->count++;
-	}
-}
-
-/* The last line that has something to correct. */
-static void keep_line(void *owner, enum log_level level, const char *line)
-{
-	if (strstr(line, " peer_refused ") != NULL) {
-		snprintf(owner, 1024, "%s", line);
-	}
-}
-
 static void test_who_may_come_in(void)
 {
 	struct pair *pair = pair_new(3);
-	char line[1024] = "";
-	struct log log = {.sink = keep_line, .owner = line};
+	struct said refused = {.words = {" peer_refused "}};
+	struct log log = {.sink = said_line, .owner = &refused};
 	pair->log = &log;
 	struct end *a = &pair->ends[0], *b = &pair->ends[1], *c = &pair->ends[2];
 	start(pair, 0, CLUSTER);
@@ -35,13 +16,13 @@ static void test_who_may_come_in(void)
 	run_ms(pair, 500);
 	ok(a->connected == 0 && b->connected == 0 && bad_frames(a) > 0,
 	   "a member of another cluster is refused");
-	ok(strstr(line, "it is of another cluster: compare the setting cluster") != NULL,
+	ok(strstr(refused.line, "it is of another cluster: compare the setting cluster") != NULL,
 	   "and the line says what to compare");
 	start(pair, 2, CLUSTER);
 	run_ms(pair, 500);
 	ok(c->connected == 0, "a member that is in no configuration is refused");
-	ok(strstr(line, " from=3 ") != NULL &&
-		   strstr(line, "no other member of ours has the id from=") != NULL,
+	ok(strstr(refused.line, " from=3 ") != NULL &&
+		   strstr(refused.line, "no other member of ours has the id from=") != NULL,
 	   "and the line says which id no member has");
 	stop(pair, 1, SIM_KILL_PROCESS);
 	stop(pair, 2, SIM_KILL_PROCESS);
@@ -52,7 +33,8 @@ static void test_who_may_come_in(void)
 	transport_add(a->transport, 3, "n2:1");
 	start(pair, 1, CLUSTER);
 	run_ms(pair, 500);
-	ok(strstr(line, " from=1 to=3 ") != NULL && strstr(line, "give our address to member to=") != NULL,
+	ok(strstr(refused.line, " from=1 to=3 ") != NULL &&
+		   strstr(refused.line, "give our address to member to=") != NULL,
 	   "an address in the line of the wrong member is told by who listens there");
 	pair_free(pair);
 }
@@ -69,7 +51,7 @@ static void test_bad_bytes(void)
 	struct pair *pair = pair_new(4);
 	struct end *a = &pair->ends[0];
 	start(pair, 0, CLUSTER);
-	struct env *env = sim_host_start(pair->ends[2].host);
+	struct env *env = stranger(pair);
 	struct raw silent, garbage, early, large, long_hello;
 	uint64_t at = sim_now_us(pair->sim);
 	raw_dial(&silent, pair, env);
@@ -109,8 +91,6 @@ static void test_bad_bytes(void)
 		open += !many[i].closed;
 	}
 	is_int(open, TRANSPORT_GREETING_MAX, "only so many may wait to say who they are");
-	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
-	sim_env_free(env);
 	pair_free(pair);
 }
 
@@ -118,11 +98,11 @@ static void test_bad_bytes(void)
 static void test_other_version(void)
 {
 	struct pair *pair = pair_new(17);
-	struct said refused = {.line = ""};
-	struct log log = {.sink = refused_line, .owner = &refused};
+	struct said refused = {.words = {" peer_refused ", " peer_bad_frame "}};
+	struct log log = {.sink = said_line, .owner = &refused};
 	pair->log = &log;
 	start(pair, 0, CLUSTER);
-	struct env *env = sim_host_start(pair->ends[2].host);
+	struct env *env = stranger(pair);
 	uint8_t head[96] = {1, 2, 3, 4, 5, 6, 7, 8, 'T', 'L', 'Y', 'P', 1, FRAME_HELLO};
 	head[16] = head[20] = 64;
 	bool closed = true;
@@ -136,8 +116,6 @@ static void test_other_version(void)
 	}
 	ok(closed && refused.count == 1 && strstr(refused.line, "another format between members") != NULL,
 	   "one of another version is refused, and said once (%u: %s)", refused.count, refused.line);
-	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
-	sim_env_free(env);
 	pair_free(pair);
 }
 
@@ -150,7 +128,7 @@ static void test_few_words(void)
 	struct log log = {.sink = count_lines, .owner = &lines};
 	pair->log = &log;
 	start(pair, 0, CLUSTER);
-	struct env *env = sim_host_start(pair->ends[2].host);
+	struct env *env = stranger(pair);
 	struct raw raw[300];
 	run_ms(pair, 1050);
 	for (size_t i = 0; i < 300; i++) {
@@ -164,24 +142,17 @@ static void test_few_words(void)
 	run_ms(pair, 1000);
 	is_int((long long)lines.dropped + lines.all - 1, 300,
 	       "the last of which tells how many there were not");
-	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
-	sim_env_free(env);
 	pair_free(pair);
-}
-
-static void client_line(void *owner, enum log_level level, const char *line)
-{
-	*(unsigned *)owner += strstr(line, " client_on_peer_port ") != NULL;
 }
 
 static void test_client(void)
 {
 	struct pair *pair = pair_new(18);
-	unsigned lines = 0;
-	struct log log = {.sink = client_line, .owner = &lines};
+	struct said client = {.words = {" client_on_peer_port "}};
+	struct log log = {.sink = said_line, .owner = &client};
 	pair->log = &log;
 	start(pair, 0, CLUSTER);
-	struct env *env = sim_host_start(pair->ends[2].host);
+	struct env *env = stranger(pair);
 	struct raw whole, pieces;
 	raw_dial(&whole, pair, env);
 	raw_dial(&pieces, pair, env);
@@ -196,9 +167,7 @@ static void test_client(void)
 	raw_send(&pieces, SLICE_LIT("PING\r\n"));
 	run_ms(pair, 50);
 	ok(pieces.closed && strcmp(pieces.heard, whole.heard) == 0, "so is one in pieces");
-	is_int(lines, 2, "the log says it, too");
-	sim_host_kill(pair->ends[2].host, SIM_KILL_PROCESS);
-	sim_env_free(env);
+	is_int(client.count, 2, "the log says it, too");
 	pair_free(pair);
 }
 
