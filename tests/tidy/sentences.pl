@@ -108,7 +108,7 @@ sub misfit {
 }
 
 my @lineage = $plant->read_changes('tests/scenario/lineage.changes');
-for my $change ( @lineage, $plant->read_changes('tests/sim/teeth.changes') ) {
+for my $change ( @lineage, map { $plant->read_changes($_) } 'tests/scenario/musts.changes', 'tests/sim/teeth.changes' ) {
 	is( misfit($change), undef, "the change of $change->{row} in $change->{hunks}[0]{file} finds its line" );
 }
 
