@@ -131,6 +131,20 @@ static void session_refuse(struct conn *conn, const struct command *command, boo
 	conn->hasty = true;
 }
 
+/* Requests of one read follow each other, so one look at the clock a request is enough. */
+void session_ran(struct conn *conn, const struct command *command, const struct slice *argv, size_t argc)
+{
+	struct node *node = conn->node;
+	uint64_t now_us = env_now_us(node->env);
+	uint64_t took_us = now_us - node->clock_us;
+	node->clock_us = now_us;
+	usage_of(&node->usage, command)->us += took_us;
+	if (took_us >= node->config.slowlog_us) {
+		slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us, argv, argc, conn->peer,
+			    conn->session.name);
+	}
+}
+
 /* To the leader, wherever it is. */
 static void session_data(struct conn *conn, const struct command *command, const struct slice *argv,
 			 size_t argc, const struct request_envelope *envelope, bool muted)
@@ -138,8 +152,7 @@ static void session_data(struct conn *conn, const struct command *command, const
 	struct node *node = conn->node;
 	struct call *call = conn_call(conn, muted);
 	struct request *request = &call->request;
-	struct usage_count *usage = usage_of(&node->usage, command);
-	usage->calls++;
+	usage_of(&node->usage, command)->calls++;
 	call->asked = command;
 	call->command = (struct request_command){command, argv, argc, conn->session.db};
 	request->kind = REQUEST_ONE;
@@ -151,17 +164,8 @@ static void session_data(struct conn *conn, const struct command *command, const
 		return;
 	}
 	conn_count_held(conn, call);
-	if (call->state != CALL_SUBMITTED) {
-		return;
-	}
-	/* Requests of one read follow each other, so one look at the clock a request is enough. */
-	uint64_t now_us = env_now_us(node->env);
-	uint64_t took_us = now_us - node->clock_us;
-	node->clock_us = now_us;
-	usage->us += took_us;
-	if (took_us >= node->config.slowlog_us) {
-		slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us, argv, argc, conn->peer,
-			    conn->session.name);
+	if (call->state == CALL_SUBMITTED) {
+		session_ran(conn, command, argv, argc);
 	}
 }
 

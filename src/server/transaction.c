@@ -326,6 +326,10 @@ void transaction_exec(struct conn *conn, const struct request_envelope *envelope
 	}
 	if (dispatch_call(&conn->node->dispatch, call)) {
 		conn_count_held(conn, call);
+		if (call->state == CALL_SUBMITTED) {
+			const struct slice word = SLICE_LIT("EXEC");
+			session_ran(conn, command_find(word), &word, 1);
+		}
 	}
 	if (here == 0) {
 		transaction_reset(transaction);

@@ -136,5 +136,8 @@ void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc,
 	conn->blocked = true; /* EXEC may follow in the same bytes and needs the versions */
 	if (dispatch_call(&conn->node->dispatch, call)) {
 		conn_count_held(conn, call);
+		if (call->state == CALL_SUBMITTED) {
+			session_ran(conn, command_find(SLICE_LIT("WATCH")), argv, argc);
+		}
 	}
 }

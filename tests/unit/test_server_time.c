@@ -1,6 +1,7 @@
 /* What a node does when time passes, under simulated time: slow clients, silent
  * clients, deadlines. */
 #include "server/config.h"
+#include "server/forward.h"
 #include "server/node.h"
 #include "server/node_private.h"
 #include "tests/lib/straw.h"
@@ -267,6 +268,63 @@ static void test_slowlog(void)
 	world_close(&world);
 }
 
+/* The newest but so many, as "GET a"; "" when there is none. */
+static const char *slow(const struct world *world, size_t skip, const char **peer)
+{
+	static char text[64];
+	text[0] = '\0';
+	list_for_each (link, &world->node->slowlog.entries) {
+		const struct slowlog_entry *entry = list_entry(link, struct slowlog_entry, link);
+		if (skip-- > 0) {
+			continue;
+		}
+		size_t len = 0;
+		for (size_t i = 0; i < entry->argc && len < sizeof text; i++) {
+			len += (size_t)snprintf(text + len, sizeof text - len, "%s%.*s", i > 0 ? " " : "",
+						(int)entry->argv[i].len, (const char *)entry->argv[i].data);
+		}
+		*peer = entry->peer;
+		break;
+	}
+	return text;
+}
+
+/* Everything is slow here: what runs on this node is told, however it came. */
+static void test_slow_here(void)
+{
+	struct world world;
+	struct client client;
+	struct request request;
+	struct request_command command = {command_find(SLICE_LIT("GET")),
+					  (const struct slice[]){SLICE_LIT("GET"), SLICE_LIT("c")}, 2, 0};
+	struct buf frame;
+	const char *peer = "";
+	world_open(&world, 5000);
+	client_open(&world, &client);
+	world.node->config.slowlog_us = 0;
+	say(&world, &client, "MULTI\r\nGET a\r\nEXEC\r\nGET b\r\n");
+	is_str(slow(&world, 0, &peer), "GET b", "a request that ran is in the slow log");
+	is_str(slow(&world, 1, &peer), "EXEC", "and so is an EXEC, which the request behind it is not blamed for");
+	world.node->config.members[1] = (struct node_member){.id = 2, .client = "n2:7401"};
+	world.node->config.member_count = 2;
+	request_init(&request);
+	request.kind = REQUEST_ONE;
+	request.protocol = 3;
+	request.user = SLICE_LIT("default");
+	request.commands = &command;
+	request.command_count = 1;
+	buf_init(&frame, KIB(1));
+	ok(forward_encode(&frame, &request, 1000), "another node passes a request on");
+	straw.config.on_forwarded(straw.config.owner, 2, 7, buf_slice(&frame));
+	is_str(slow(&world, 0, &peer), "GET c", "it is told where it ran");
+	is_str(peer, "n2:7401", "and who passed it on");
+	world.node->config.member_count = 1;
+	request_fini(&request);
+	buf_fini(&frame);
+	buf_fini(&client.heard);
+	world_close(&world);
+}
+
 static bool tells(const struct client *client, const char *line)
 {
 	return memmem(client->heard.data, client->heard.len, line, strlen(line)) != NULL;
@@ -350,6 +408,7 @@ int main(void)
 	test_after_a_flood();
 	test_run_of_answers();
 	test_slowlog();
+	test_slow_here();
 	test_usage();
 	test_wait();
 	return tap_done();
