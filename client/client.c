@@ -39,9 +39,7 @@ static void client_alarm_cb(struct env_timer *timer)
 	for (struct list *link = list_pop(&due); link != NULL; link = list_pop(&due)) {
 		call_due(list_entry(link, struct call, due.link), now_us);
 	}
-	if (tally->closing) {
-		client_wake(tally);
-	}
+	client_wake(tally); /* those behind one that is over may be sent now */
 	uint64_t next_us = wheel_next_us(&tally->wheel);
 	if (next_us != UINT64_MAX) {
 		env_timer_start_at(&tally->alarm, next_us);

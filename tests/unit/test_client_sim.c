@@ -1,4 +1,4 @@
-/* libtally in a simulated world: how long it takes to find a cluster that was away. */
+/* libtally in a simulated world: how long it takes to find a cluster that was away, and what only time shows. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +16,7 @@ struct world {
 	struct tally *tally;
 	struct tally_call call;
 	bool answered, closed;
+	unsigned others; /* calls beside it that have ended */
 };
 
 static const char *answer_ok(struct fake_node *node, const struct slice *words, size_t count)
@@ -26,6 +27,11 @@ static const char *answer_ok(struct fake_node *node, const struct slice *words, 
 static void answered_cb(struct tally_call *call)
 {
 	((struct world *)call->data)->answered = tally_call_outcome(call) == TALLY_DONE;
+}
+
+static void other_cb(struct tally_call *call)
+{
+	((struct world *)call->data)->others++;
 }
 
 static bool is_answered(void *owner)
@@ -107,8 +113,30 @@ static void test_return(void)
 	   (unsigned long long)worst_long);
 }
 
+#define HASTY 400
+
+/* One call runs out of time in each millisecond, so the first that waits has, whenever the node is found. */
+static void test_overdue(void)
+{
+	static struct tally_call hasty[HASTY];
+	struct world world;
+	world_open(&world, 1);
+	for (unsigned i = 0; i < HASTY; i++) {
+		hasty[i].data = &world;
+		tally_get_start(world.tally, &hasty[i], "k", 1, i + 1, other_cb);
+	}
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 60000, answered_cb);
+	sim_run(world.sim, SECOND / 5);
+	fake_node_revive(&world.node);
+	sim_run_until(world.sim, is_answered, &world, 5 * SECOND);
+	ok(world.answered && world.others == HASTY,
+	   "a call is sent when those before it were over just as the node was found");
+	world_close(&world);
+}
+
 int main(void)
 {
 	test_return();
+	test_overdue();
 	return tap_done();
 }
