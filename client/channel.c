@@ -58,6 +58,16 @@ void channel_forget(struct channel *channel, uint64_t seq)
 	slot->call = NULL;
 }
 
+bool channel_has_calls(const struct channel *channel)
+{
+	for (uint64_t seq = channel->first; seq < channel->next; seq++) {
+		if (channel_slot(channel, seq)->call != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- sending ---- */
 
 bool channel_has_room(const struct channel *channel)

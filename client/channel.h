@@ -35,6 +35,7 @@ struct channel {
 	struct env_stream *stream;
 	enum channel_state state;
 	bool retiring;
+	bool aside; /* retiring because it was silent, though its node is well (compass.h) */
 	bool asked; /* a STATUS is under way */
 
 	/* a ring of what waits for an answer: seq first to next - 1 */
@@ -58,6 +59,8 @@ static inline uint64_t channel_waiting(const struct channel *channel)
 	return channel->next - channel->first;
 }
 bool channel_has_room(const struct channel *channel);
+/* Does a call wait on it that has not ended? */
+bool channel_has_calls(const struct channel *channel);
 /* Appends call to the output; channel_flush sends it. */
 void channel_send(struct channel *channel, struct call *call, uint64_t now_us);
 /* Asks TALLY STATUS behind what is under way; the answer goes to the compass. */

@@ -112,8 +112,7 @@ static void compass_arm(struct compass *compass, uint64_t after_ms)
 	env_timer_start(&compass->timer, after_ms);
 }
 
-/* Brings the channels in line with the target: as many as asked for go there, the others retire. */
-static void compass_connect(struct compass *compass)
+void compass_connect(struct compass *compass)
 {
 	struct tally *tally = compass->tally;
 	unsigned there = 0;
@@ -136,28 +135,17 @@ static void compass_connect(struct compass *compass)
 	}
 }
 
-/* The target is the same and answers its status: it is slow, not gone. */
-static void compass_forgive(struct compass *compass)
-{
-	uint64_t now_us = compass_now_us(compass);
-	list_for_each (link, &compass->tally->channels) {
-		struct channel *channel = list_entry(link, struct channel, link);
-		channel->quiet_since_us = now_us;
-	}
-}
-
 static void compass_settle(struct compass *compass, struct probe *target, bool leads)
 {
 	if (compass->target != target || compass->target_leads != leads) {
 		compass->tally->stats.leader_changes++;
 		compass->slow_us = 0;
+		compass->set_aside = 0;
 		compass->quiet_pause_ms = QUIET_MS;
 	} else if (!leads && compass->quiet_pause_ms < QUIET_MAX_MS) {
 		compass->quiet_pause_ms *= 2;
 	}
-	if (compass->target == target) {
-		compass_forgive(compass);
-	}
+	compass->told_us = compass_now_us(compass);
 	compass->target = target;
 	compass->target_leads = leads;
 	compass_connect(compass);

@@ -17,7 +17,11 @@
  * (several times what answers took of late, when that is more), all nodes are asked: a slow
  * leader answers its status at once and we go on waiting; a dead one does not,
  * and another serves us. A single connection that is silent while others are answered is
- * given up by itself. Addresses are learned from the answers. */
+ * given up by itself. One that is silent for seconds while its node tells its status may wait for a long command, or
+ * may be dead: firewalls forget one that nobody uses, and so does a node while this machine sleeps. It is set aside:
+ * it keeps the calls that wait on it until they end, and others go over a new one.
+ *
+ * Addresses are learned from the answers. */
 #ifndef CLIENT_COMPASS_H
 #define CLIENT_COMPASS_H
 
@@ -47,6 +51,8 @@ struct compass {
 	uint64_t quiet_pause_ms;
 	uint64_t asked_us;      /* STATUS among the requests */
 	uint64_t heard_us;      /* the target answered a call */
+	uint64_t told_us;       /* it told its status when it was looked for */
+	unsigned set_aside;     /* times that connections were, since it answered a call */
 	uint64_t slow_us;       /* about the longest that answers took of late */
 	struct env_timer timer; /* next round of a search, or next look while served */
 };

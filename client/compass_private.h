@@ -5,6 +5,8 @@
 
 #include "client/compass.h"
 
+/* Brings the channels in line with the target: as many as asked for go there, the others retire. */
+void compass_connect(struct compass *compass);
 /* Begins a search. quiet: the target goes on serving meanwhile; one under way stays quiet if this is too. */
 void compass_seek(struct compass *compass, bool quiet);
 /* One look at all channels, which may begin a search. True while something waits for an answer, so that the

@@ -16,6 +16,8 @@ struct fake_conn {
 	struct resp_request_state state;
 	struct list later; /* struct fake_write, in order */
 	struct env_timer timer;
+	unsigned number; /* among those accepted, from 1 */
+	bool owes;       /* an answer, which no status overtakes */
 };
 
 struct fake_write {
@@ -119,12 +121,15 @@ static void fake_command(struct fake_conn *conn, const struct slice *words, size
 		fake_send(conn, node->hello != NULL ? node->hello : "%1\r\n+proto\r\n:3\r\n");
 	} else if (slice_is_word(words[0], "TALLY")) {
 		node->asked++;
-		fake_status(conn);
+		if (!conn->owes) {
+			fake_status(conn);
+		}
 	} else {
 		node->commands++;
 		fake_work(node);
 		fake_remember(node, words, count);
 		const char *reply = node->answer(node, words, count);
+		conn->owes = reply == NULL;
 		if (reply == FAKE_CLOSE) {
 			env_stream_close(conn->stream);
 		} else if (reply != NULL) {
@@ -137,7 +142,7 @@ static void fake_data_cb(void *owner, struct slice bytes)
 {
 	struct fake_conn *conn = owner;
 	struct arena arena;
-	if (conn->node->deaf) {
+	if (conn->node->deaf || conn->number <= conn->node->forgotten) {
 		return;
 	}
 	arena_init(&arena, KIB(4));
@@ -188,7 +193,7 @@ static void fake_accepted(void *owner, struct env_stream *stream)
 	list_init(&conn->later);
 	env_timer_init(node->env, &conn->timer, fake_later_cb);
 	list_append(&node->conns, &conn->link);
-	node->accepted++;
+	conn->number = ++node->accepted;
 	env_stream_set(stream, &fake_events, conn);
 }
 

@@ -20,6 +20,7 @@ struct fake_node {
 	char leader[64];     /* leader_client */
 	struct fake_node *members[4]; /* told in the status */
 	bool deaf;           /* reads and answers nothing, as a paused process */
+	unsigned forgotten;  /* so many of the first connections are dead, and neither side has heard of it */
 	uint64_t pace_us;    /* each command takes so long, one after the other; 0: none does */
 	uint64_t busy_us;    /* until then, with those that came so far */
 	const char *hello;   /* the answer to HELLO; NULL: a good one */

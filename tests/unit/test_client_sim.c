@@ -24,6 +24,11 @@ static const char *answer_ok(struct fake_node *node, const struct slice *words, 
 	return "+OK\r\n";
 }
 
+static const char *answer_nothing(struct fake_node *node, const struct slice *words, size_t count)
+{
+	return NULL;
+}
+
 static void answered_cb(struct tally_call *call)
 {
 	((struct world *)call->data)->answered = tally_call_outcome(call) == TALLY_DONE;
@@ -134,9 +139,97 @@ static void test_overdue(void)
 	world_close(&world);
 }
 
+/* The client's process is stopped, and all deadlines pass at once. */
+static void test_stopped(void)
+{
+	static struct tally_call hasty[HASTY];
+	struct world world;
+	world_open(&world, 2);
+	fake_node_revive(&world.node);
+	sim_run(world.sim, SECOND);
+	world.node.answer = answer_nothing;
+	for (unsigned i = 0; i < HASTY; i++) {
+		hasty[i].data = &world;
+		tally_get_start(world.tally, &hasty[i], "k", 1, 100 + i * 100, other_cb);
+	}
+	sim_run(world.sim, SECOND / 100);
+	sim_host_pause(world.client_host);
+	sim_run(world.sim, 300 * SECOND);
+	sim_host_resume(world.client_host);
+	uint64_t turns = sim_stats(world.sim)->turns;
+	sim_run(world.sim, SECOND / 100);
+	turns = sim_stats(world.sim)->turns - turns;
+	ok(world.others == HASTY && turns < 50,
+	   "a client that was stopped for five minutes ends what is over, and goes on (%llu turns)",
+	   (unsigned long long)turns);
+	world.node.answer = answer_ok;
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 1000, answered_cb);
+	sim_run(world.sim, 2 * SECOND);
+	ok(world.answered, "and asks again");
+	world_close(&world);
+}
+
+/* Its calls end there, or at their deadline; who comes later does not wait with them. */
+static void test_dead_connection(void)
+{
+	struct tally_call later;
+	struct world world;
+	unsigned done = 0;
+	world_open(&world, 3);
+	fake_node_revive(&world.node);
+	sim_run(world.sim, SECOND);
+	world.node.forgotten = world.node.accepted;
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 60000, other_cb);
+	sim_run(world.sim, 5 * SECOND);
+	for (unsigned i = 0; i < 40; i++) {
+		unsigned before = world.others;
+		later.data = &world;
+		tally_set_start(world.tally, &later, "k", 1, "v", 1, 1000, other_cb);
+		sim_run(world.sim, SECOND * 11 / 10);
+		done += world.others == before + 1 && tally_call_outcome(&later) == TALLY_DONE;
+	}
+	is_int(done, 40, "a connection that was forgotten on its way is left, though its node answers on others");
+	sim_run(world.sim, 20 * SECOND);
+	ok(world.others == 41 && tally_call_outcome(&world.call) == TALLY_UNKNOWN &&
+		   tally_call_attempts(&world.call) == 1,
+	   "what waits there is not asked twice: it may be a long command");
+	unsigned conns = 0;
+	list_for_each (link, &world.node.conns) {
+		conns++;
+	}
+	is_int(conns, 1, "and then it is closed");
+	world_close(&world);
+}
+
+/* It says who it is at once, and answers nothing else. */
+static void test_mute_node(void)
+{
+	static struct tally_call calls[600];
+	struct world world;
+	world_open(&world, 3);
+	fake_node_revive(&world.node);
+	world.node.answer = answer_nothing;
+	unsigned most = 0;
+	for (unsigned i = 0; i < 600; i++) {
+		calls[i].data = &world;
+		tally_set_start(world.tally, &calls[i], "k", 1, "v", 1, 600000, other_cb);
+		sim_run(world.sim, SECOND);
+		unsigned conns = 0;
+		list_for_each (link, &world.node.conns) {
+			conns++;
+		}
+		most = conns > most ? conns : most;
+	}
+	ok(most > 1 && most < 12, "a node that answers nothing for ten minutes has few connections of a client: %u", most);
+	world_close(&world);
+}
+
 int main(void)
 {
 	test_return();
 	test_overdue();
+	test_stopped();
+	test_dead_connection();
+	test_mute_node();
 	return tap_done();
 }
