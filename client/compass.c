@@ -57,19 +57,48 @@ static struct probe *compass_find(const struct compass *compass, struct slice ad
 	return NULL;
 }
 
+static bool compass_uses(const struct compass *compass, const struct probe *probe)
+{
+	list_for_each (link, &compass->tally->channels) {
+		if (list_entry(link, struct channel, link)->node == probe) {
+			return true;
+		}
+	}
+	return probe == compass->target || probe->stream != NULL;
+}
+
+/* One to be filled, when there is no room in place of another: members come and go in the life of a client. */
+static struct probe *compass_room(struct compass *compass)
+{
+	struct probe *probe = NULL;
+	if (compass->count < COMPASS_ADDRESSES_MAX) {
+		probe = malloc(sizeof(*probe));
+		if (probe == NULL) {
+			fatal("out of memory for an address");
+		}
+		compass->probes[compass->count++] = probe;
+		return probe;
+	}
+	for (size_t i = compass->given; i < compass->count; i++) {
+		struct probe *at = compass->probes[i];
+		if (!compass_uses(compass, at) && (probe == NULL || at->answered_us < probe->answered_us)) {
+			probe = at;
+		}
+	}
+	if (probe != NULL) {
+		probe_fini(probe);
+	}
+	return probe;
+}
+
 static void compass_add_one(struct compass *compass, struct slice address)
 {
-	if (compass->count == COMPASS_ADDRESSES_MAX || compass_find(compass, address) != NULL) {
-		return;
-	}
 	char text[PROBE_ADDRESS];
-	snprintf(text, sizeof(text), "%.*s", (int)address.len, (const char *)address.data);
-	struct probe *probe = malloc(sizeof(*probe));
-	if (probe == NULL) {
-		fatal("out of memory for an address");
+	struct probe *probe = compass_find(compass, address) == NULL ? compass_room(compass) : NULL;
+	if (probe != NULL) {
+		snprintf(text, sizeof(text), "%.*s", (int)address.len, (const char *)address.data);
+		probe_init(probe, compass, text);
 	}
-	probe_init(probe, compass, text);
-	compass->probes[compass->count++] = probe;
 }
 
 int compass_add(struct compass *compass, const char *servers, struct err *err)
@@ -85,6 +114,9 @@ int compass_add(struct compass *compass, const char *servers, struct err *err)
 			return err_set(err, ERR_INVALID, "\"%.*s\" is not host:port", (int)len,
 				       (const char *)rest.data);
 		}
+		if (compass->count == COMPASS_ADDRESSES_MAX) {
+			return err_set(err, ERR_INVALID, "at most %d servers are taken", COMPASS_ADDRESSES_MAX);
+		}
 		compass_add_one(compass, address);
 		rest = slice_skip(rest, len < rest.len ? len + 1 : len);
 		while (rest.len > 0 && rest.data[0] == ' ') {
@@ -94,6 +126,7 @@ int compass_add(struct compass *compass, const char *servers, struct err *err)
 	if (compass->count == 0) {
 		return err_set(err, ERR_INVALID, "no server address was given");
 	}
+	compass->given = compass->count;
 	return 0;
 }
 

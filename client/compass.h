@@ -21,7 +21,8 @@
  * may be dead: firewalls forget one that nobody uses, and so does a node while this machine sleeps. It is set aside:
  * it keeps the calls that wait on it until they end, and others go over a new one.
  *
- * Addresses are learned from the answers. */
+ * Addresses are learned from the answers; when there is no room, one takes the place of that which has not answered
+ * for longest, but of none that the caller gave. */
 #ifndef CLIENT_COMPASS_H
 #define CLIENT_COMPASS_H
 
@@ -38,7 +39,7 @@ struct tally;
 struct compass {
 	struct tally *tally;
 	struct probe *probes[COMPASS_ADDRESSES_MAX];
-	size_t count;
+	size_t count, given; /* given by the caller: the first */
 
 	struct probe *target; /* NULL: none yet */
 	bool target_leads;

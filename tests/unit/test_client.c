@@ -752,6 +752,13 @@ static void test_open(void)
 	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "servers without a comma between them are refused");
 	options.servers = "redis://127.0.0.1:7401";
 	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "so is what stands in front of an address elsewhere");
+	char many[1024] = "";
+	for (size_t i = 0, at = 0; i < 33; i++) {
+		at += (size_t)snprintf(many + at, sizeof(many) - at, "127.0.0.1:%zu,", i + 1);
+	}
+	options.servers = many;
+	ok(tally_sync_open(&options, error, sizeof(error)) == NULL && strstr(error, "at most 32") != NULL,
+	   "more servers than are tried are refused");
 	options.servers = "127.0.0.1:1";
 	options.connections = 100000;
 	ok(tally_sync_open(&options, error, sizeof(error)) == NULL, "too many connections are refused");

@@ -74,15 +74,22 @@ static void world_open(struct world *world, uint64_t seed)
 	world->call.data = world;
 }
 
-static void world_close(struct world *world)
+/* other: a further host, or NULL. */
+static void world_close_with(struct world *world, struct sim_host *other)
 {
 	tally_close(world->tally, closed_cb, world);
 	fake_node_kill(&world->node);
 	sim_run_until(world->sim, is_closed, world, 10 * SECOND);
 	sim_run(world->sim, SECOND);
+	sim_env_free(other != NULL ? sim_host_env(other) : NULL);
 	sim_env_free(sim_host_env(world->client_host));
 	sim_env_free(sim_host_env(world->node_host));
 	sim_free(world->sim);
+}
+
+static void world_close(struct world *world)
+{
+	world_close_with(world, NULL);
 }
 
 /* From the node's return to the answer, when it was away for so long. */
@@ -224,6 +231,43 @@ static void test_mute_node(void)
 	world_close(&world);
 }
 
+static const char *answer_follows(struct fake_node *node, const struct slice *words, size_t count)
+{
+	return "-NOT_LEADER {\"outcome\":\"retry\"}\r\n";
+}
+
+/* Over the years, members come and go. */
+static void test_many_members(void)
+{
+	struct world world;
+	struct fake_node next = {.role = "leader", .term = 2, .answer = answer_ok};
+	char status[4096];
+	int len = snprintf(status, sizeof(status), "%%2\r\n+role\r\n+leader\r\n+members\r\n*40\r\n");
+	world_open(&world, 4);
+	for (int i = 10; i < 50; i++) {
+		len += snprintf(status + len, sizeof(status) - (size_t)len, "%%1\r\n+client\r\n$8\r\no%d:7400\r\n", i);
+	}
+	struct sim_host *host = sim_host_new(world.sim, "n2");
+	next.env = sim_host_start(host);
+	list_init(&next.conns);
+	snprintf(next.address, sizeof(next.address), "n2:7400");
+	snprintf(next.leader, sizeof(next.leader), "n2:7400");
+	fake_node_revive(&next);
+	world.node.status = status;
+	fake_node_revive(&world.node);
+	sim_run(world.sim, SECOND);
+
+	world.node.status = NULL;
+	world.node.role = "follower";
+	world.node.answer = answer_follows;
+	snprintf(world.node.leader, sizeof(world.node.leader), "n2:7400");
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 10000, answered_cb);
+	sim_run_until(world.sim, is_answered, &world, 11 * SECOND);
+	ok(world.answered && next.commands == 1, "a client that has met many members still learns of a new one");
+	fake_node_kill(&next);
+	world_close_with(&world, host);
+}
+
 int main(void)
 {
 	test_return();
@@ -231,5 +275,6 @@ int main(void)
 	test_stopped();
 	test_dead_connection();
 	test_mute_node();
+	test_many_members();
 	return tap_done();
 }
