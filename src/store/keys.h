@@ -9,8 +9,8 @@
  *   'r'  rows of bundle tables (script)           r table-tuple…
  *   'i'  indexes of bundle tables (script)        i …
  *   's'  sequences (script)                       s name
- *   'o'  once records (engine)                    o user(tuple) id
- *   'q'  once records by age (engine)             q stamp_ms index part (engine/once_age.c); q: how far they went
+ *   'o'  once records (engine)                    o user-length(1) user id
+ *   'q'  once records by age (engine)             q stamp_ms index part (engine/once_age.c); q: the horizon
  *   'e'  event blocks (engine)                    e index(8, big-endian)
  *   't'  timer blocks (engine)                    t …
  *

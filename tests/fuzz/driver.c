@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 			run(scratch, input->len);
 		}
 	}
-	ok(true, "every truncation and flipped bit of %zu inputs of %s is survived", corpus.count, name);
+	ok(true, "truncations and flipped bits of %zu inputs of %s are survived", corpus.count, name);
 	prng_init(&prng, 1);
 	for (int i = 0; i < MUTATIONS; i++) {
 		run(scratch, mutate(&prng, &corpus, scratch));
