@@ -55,7 +55,7 @@ struct tally;
 enum tally_outcome { TALLY_DONE, TALLY_REFUSED, TALLY_CONFLICT, TALLY_RETRY, TALLY_UNKNOWN };
 
 struct tally_options {
-	const char *servers;       /* "host:port,host:port": client ports, any of the cluster; IPv6 as [address]:port */
+	const char *servers;       /* "host:port,host:port": client ports, any of the cluster; IPv6 as [address]:port; at most 32 */
 	unsigned connections;      /* to the leader; 0 means 1. Requests are spread over them */
 	unsigned pipeline_max;     /* requests under way a connection before starts queue; 0 means 1024 */
 	bool meta;                 /* ask the server to tell index and node with each answer: tally_call_meta */
