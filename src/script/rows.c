@@ -8,6 +8,8 @@
 #include "wire/tuple.h"
 
 #define ROWS_DEFAULT 100
+/* Tables that are named to who asks for another. */
+#define TABLES_TOLD 24
 
 static int refuse(struct reply *reply, struct arena *arena, const char *why)
 {
@@ -15,11 +17,34 @@ static int refuse(struct reply *reply, struct arena *arena, const char *why)
 	return ERR_DENIED;
 }
 
+/* Who mistyped a name sees the right one. Names are plain words; where there are many, the first ones. */
+static int refuse_table(const struct script_bundle *bundle, struct arena *arena, struct reply *reply)
+{
+	if (bundle == NULL) {
+		return refuse(reply, arena, "no bundle is active, and it is a bundle that has tables: push one");
+	}
+	if (bundle->table_count == 0) {
+		return refuse(reply, arena, "the active bundle has no tables");
+	}
+	const char *names = "";
+	size_t told = bundle->table_count < TABLES_TOLD ? bundle->table_count : TABLES_TOLD;
+	for (size_t i = 0; i < told; i++) {
+		names = arena_printf(arena, "%s%s%s", names, i == 0 ? "" : ", ",
+				     (const char *)bundle->tables[i].name.data);
+	}
+	const char *more = "";
+	if (told < bundle->table_count) {
+		more = arena_printf(arena, " and %zu more, in its tables.lua", bundle->table_count - told);
+	}
+	return refuse(reply, arena,
+		      arena_printf(arena, "the active bundle has no such table; it has %s%s", names, more));
+}
+
 /* The table named at argv[0]; on failure the reply is written. */
 static int find_table(struct script_host *host, struct txn *txn, struct arena *arena, struct slice name,
 		      const struct schema_table **table, struct reply *reply)
 {
-	struct script_bundle *bundle;
+	struct script_bundle *bundle = NULL;
 	uint64_t version;
 	int status = host_active(host, txn, &bundle, &version);
 	if (status < 0 && status != ERR_NOT_FOUND) {
@@ -31,7 +56,7 @@ static int find_table(struct script_host *host, struct txn *txn, struct arena *a
 			return 0;
 		}
 	}
-	return refuse(reply, arena, "no active bundle has this table");
+	return refuse_table(status == 0 ? bundle : NULL, arena, reply);
 }
 
 /* Texts as the leading cells of a key: the encoded key, or why not. */

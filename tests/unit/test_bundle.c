@@ -258,6 +258,42 @@ static void migration(void)
 	   "an old row has the new columns");
 }
 
+/* ---- ROWS ---- */
+
+static const char *rows_of(const char *table)
+{
+	const struct slice argv[] = {slice_str(table)};
+	struct txn *txn = txn_begin(w.overlay, &w.arena);
+	struct reply reply = {&w.reply, 2};
+	buf_reset(&w.reply);
+	int status = script_rows(w.host, txn, &w.arena, argv, 1, &reply);
+	txn_abort(txn);
+	return status == ERR_DENIED ? world_reply(&w) : "not refused";
+}
+
+static void unknown_tables(void)
+{
+	char text[8192] = "tables { item = { key = {'item'}, columns = { item = id } }";
+	ok(strstr(rows_of("item"), "\"reason\":\"no bundle is active, and it is a bundle that has tables: push one\"") != NULL,
+	   "without a bundle ROWS says that one has to be pushed");
+	const char *two[] = {"tables.lua",
+			     "tables { pool = { key = {'a'}, columns = { a = id } }, item = { key = {'a'}, columns = { a = id } } }",
+			     NULL};
+	struct err err = {0};
+	ok(world_push(&w, two, &err) == 0 &&
+		   strstr(rows_of("itm"), "\"reason\":\"the active bundle has no such table; it has item, pool\"") != NULL,
+	   "who mistypes a table is told which there are");
+	for (int i = 0; i < 30; i++) {
+		sprintf(text + strlen(text), ", t%02d = { key = {'a'}, columns = { a = id } }", i);
+	}
+	strcat(text, " }");
+	const char *many[] = {"tables.lua", text, NULL};
+	ok(world_push(&w, many, &err) == 0 &&
+		   strstr(rows_of("itm"), "it has item, t00, t01, ") != NULL &&
+		   strstr(rows_of("itm"), ", t22 and 7 more, in its tables.lua\"") != NULL,
+	   "of many, the first");
+}
+
 /* ---- who watches ---- */
 
 struct watcher {
@@ -347,6 +383,9 @@ int main(void)
 	world_close(&w);
 	world_open(&w);
 	migration();
+	world_close(&w);
+	world_open(&w);
+	unknown_tables();
 	world_close(&w);
 	world_open(&w);
 	watching();
