@@ -70,13 +70,21 @@ int dbsize_command(struct command_call *call)
 	return 0;
 }
 
+_Static_assert(COMMAND_WALK_MAX == 100000, "the text says so");
+
+/* Nothing was found up to there: it is not known that there is nothing. */
+static void reply_many_expired(struct reply *r)
+{
+	reply_code(r, CODE_OVERLOADED, "\"reason\":\"100,000 keys that have expired lie before the next one and are being removed: ask "
+	                               "again a little later, or from behind them\"");
+}
+
 /* ---- RANDOMKEY ---- */
 
-/* One live key: the first (or last) of the database, or the first from `from` on. */
-static int one_key(struct command_call *call, struct slice from, bool backward, struct slice *found)
+/* One live key: the first (or last) of the database, or the first from `from` on. cut: none, so far. */
+static int one_key(struct command_call *call, struct slice from, bool backward, struct slice *found, bool *cut)
 {
 	struct walk walk;
-	bool cut;
 	struct slice key;
 	struct row row;
 	int rc = walk_open(&walk, call, SLICE_NONE, from, backward);
@@ -85,7 +93,7 @@ static int one_key(struct command_call *call, struct slice from, bool backward, 
 		return rc;
 	}
 	*found = walk_next(&walk, &key, &row) ? arena_copy(call->arena, key) : SLICE_NONE;
-	return walk_close(&walk, &cut);
+	return walk_close(&walk, cut);
 }
 
 /* The eight bytes behind the first skip of s, as a number; what is missing is zero. */
@@ -126,19 +134,24 @@ static struct slice random_place(struct command_call *call, struct slice first, 
 int randomkey_command(struct command_call *call)
 {
 	struct slice first, last, key;
-	int rc = one_key(call, SLICE_NONE, false, &first);
+	bool first_cut = false, last_cut = false, cut;
+	int rc = one_key(call, SLICE_NONE, false, &first, &first_cut);
 
 	if (rc == 0) {
-		rc = one_key(call, SLICE_NONE, true, &last);
+		rc = one_key(call, SLICE_NONE, true, &last, &last_cut);
 	}
 	if (rc != 0) {
 		return rc;
 	}
 	if (first.data == NULL || last.data == NULL) {
-		reply_null(call->reply);
+		if (first_cut || last_cut) {
+			reply_many_expired(call->reply);
+		} else {
+			reply_null(call->reply);
+		}
 		return 0;
 	}
-	rc = one_key(call, random_place(call, first, last), false, &key);
+	rc = one_key(call, random_place(call, first, last), false, &key, &cut);
 	if (rc == 0) {
 		reply_bulk(call->reply, key.data == NULL ? last : key);
 	}
@@ -195,6 +208,10 @@ int range_command(struct command_call *call)
 	rc = walk_close(&walk, &cut);
 	if (rc != 0) {
 		return rc;
+	}
+	if (cut && found.count == 0 && (to.len == 0 || slice_compare(slice_of(walk.place, walk.place_len), to) < 0)) {
+		reply_many_expired(call->reply);
+		return 0;
 	}
 	reply_map(call->reply, found.count / 2);
 	for (size_t i = 0; i < found.count; i++) {

@@ -488,6 +488,29 @@ static void test_bounds(void)
 }
 
 /* Bytes that BITOP reads and writes: one request may name a long string some hundred thousand times. */
+/* More keys have expired than a walk on the loop passes over: where it ends is not the end. */
+static void test_range_over_expired(void)
+{
+	enum { EXPIRED = COMMAND_WALK_MAX + 1000 }; /* each walk forgets some */
+	static const char many[] = "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"100,000 keys that have expired lie before";
+	char line[64];
+
+	begin();
+	solo.seal_every = 1000;
+	for (int i = 0; i < EXPIRED; i++) {
+		snprintf(line, sizeof(line), "SET k%06d x PX 10", i);
+		solo_line(&solo, &out, line);
+	}
+	solo_line(&solo, &out, "SET live x");
+	solo_advance(&solo, 10);
+	ok(strncmp(solo_line(&solo, &out, "RANGE k \"\""), many, sizeof(many) - 1) == 0,
+	   "a range of more expired keys than are passed over does not say that nothing is behind them");
+	ok(strncmp(solo_line(&solo, &out, "RANDOMKEY"), many, sizeof(many) - 1) == 0, "nor does RANDOMKEY");
+	says("RANGE k k050000", "*0\r\n", "an empty range is one when all of it was seen");
+	says("RANGE k9 \"\"", "*2\r\n$4\r\nlive\r\n$1\r\nx\r\n", "and behind them it goes on");
+	end();
+}
+
 static void test_bitop_bound(void)
 {
 	char line[600];
@@ -585,3 +608,4 @@ int main(void)
 	test_too_many_to_look_for();
 	return tap_done();
 }
+	test_range_over_expired();
