@@ -7,6 +7,7 @@
 #ifndef COMMAND_COMMAND_H
 #define COMMAND_COMMAND_H
 
+#include "base/limits.h"
 #include "base/slice.h"
 #include "txn/txn.h"
 #include "wire/reply.h"
@@ -79,9 +80,18 @@ int command_key_version(struct txn *txn, unsigned db, struct slice key, uint64_t
 /* EXPLAIN: whose key a row of TABLE_KV is. False when it is no database's (any more). */
 bool command_row_name(struct txn *txn, struct slice row_key, unsigned *db, struct slice *key);
 
-/* Expiry by replicated batches: deletes at most max expired keys (index 'x') in
- * txn, tells how many and whether more are due. */
-int command_expire_due(struct txn *txn, size_t max, size_t *deleted, bool *more);
+/* Where expiry goes on: nothing before it in the index ('x') is due any more. Zero when a term begins. */
+struct command_expiry {
+	size_t len;
+	uint8_t key[LIMIT_ROW_KEY];
+};
+/* Expiry by replicated batches: deletes at most max expired keys in txn, tells how many and whether more are due.
+ * The place is behind them, which is true only with the transaction; or, when none was due, behind txn's time. */
+int command_expire_due(struct txn *txn, struct command_expiry *place, size_t max, size_t *deleted, bool *more);
+/* None was due: whoever leads next begins there. */
+int command_expire_note(struct txn *txn, const struct command_expiry *place);
+/* It is such a place; *at_ms is its time. */
+bool command_expiry_is_time(const struct command_expiry *place, uint64_t *at_ms);
 /* Background removal of keys of flushed generations, at most max in txn. */
 int command_sweep(struct txn *txn, size_t max, size_t *deleted, bool *more);
 

@@ -1,6 +1,9 @@
 /* Times of keys: EXPIRE and TTL families, and the background deletion of what has expired. */
 #include "command/room.h"
 
+#include <assert.h>
+
+#include "base/bytes.h"
 #include "base/err.h"
 #include "store/keys.h"
 
@@ -191,18 +194,34 @@ static int expire_entry(struct txn *txn, struct slice entry, uint64_t at_ms, siz
 	return txn_delete(txn, entry);
 }
 
-/* How far the index is worked off: 'g' 0xff -> at_ms (8, big-endian). Before that
- * time lie only tombstones, which RocksDB would walk over each time. No entry can
- * come there any more: rows are written with times after the stamp only. */
+/* How far the index is worked off: 'g' 0xff -> at_ms (8, big-endian). Before that time lie only tombstones, which
+ * RocksDB would walk over each time: of keys that have expired, and of those that were removed before (a lock that is
+ * given back). Millions may have one time, so the leader remembers the very entry (struct command_expiry). No entry
+ * can come there any more: rows are written with times after the stamp only. */
 static const uint8_t progress_key[2] = {TABLE_KV_DB, 0xff};
 
-static int progress_get(struct txn *txn, uint8_t key[9])
+static void place_at(struct command_expiry *place, uint64_t at_ms)
+{
+	place->len = 9;
+	place->key[0] = TABLE_KV_EXPIRY;
+	bytes_put_u64_big(place->key + 1, at_ms);
+}
+
+bool command_expiry_is_time(const struct command_expiry *place, uint64_t *at_ms)
+{
+	if (place->len != 9) {
+		return false;
+	}
+	*at_ms = bytes_u64_big(place->key + 1);
+	return true;
+}
+
+static int progress_get(struct txn *txn, uint64_t *at_ms)
 {
 	struct slice value;
 	int rc = txn_get_hot(txn, slice_of(progress_key, sizeof(progress_key)), &value);
 
-	memset(key, 0, 9);
-	key[0] = TABLE_KV_EXPIRY;
+	*at_ms = 0;
 	if (rc == ERR_NOT_FOUND) {
 		return 0;
 	}
@@ -210,30 +229,32 @@ static int progress_get(struct txn *txn, uint8_t key[9])
 		return ERR_CORRUPT;
 	}
 	if (rc == 0) {
-		memcpy(key + 1, value.data, 8);
+		*at_ms = bytes_u64_big(value.data);
 	}
 	return rc;
 }
 
-/* Works off at most max entries of [from, to); reached is the time of the last. */
-static int expire_entries(struct txn *txn, struct slice from, struct slice to, size_t max, size_t *deleted,
-                          size_t *seen, uint8_t reached[8])
+static int progress_put(struct txn *txn, const struct command_expiry *place)
 {
-	struct txn_cursor *cursor = txn_cursor_open(txn, from, to, false);
-	uint8_t copy[LIMIT_ROW_KEY]; /* an entry is the cursor's, and we write */
+	return txn_put(txn, slice_of(progress_key, sizeof(progress_key)), slice_of(place->key + 1, 8));
+}
+
+/* Works off at most max entries from place on and before `to`; the last of them is the place then. */
+static int expire_entries(struct txn *txn, struct command_expiry *place, struct slice to, size_t max, size_t *deleted,
+                          size_t *seen)
+{
+	struct txn_cursor *cursor = txn_cursor_open(txn, slice_of(place->key, place->len), to, false);
 	struct slice entry, value;
 	int rc = 0;
 
 	while (rc == 0 && *seen < max && txn_cursor_next(cursor, &entry, &value)) {
-		uint64_t at_ms;
-		if (entry.len < 9 || entry.len > sizeof(copy)) {
+		if (entry.len <= 9 || entry.len > sizeof(place->key)) {
 			rc = ERR_CORRUPT;
 			break;
 		}
-		memcpy(copy, entry.data, entry.len);
-		memcpy(reached, copy + 1, 8);
-		memcpy(&at_ms, copy + 1, sizeof(at_ms));
-		rc = expire_entry(txn, slice_of(copy, entry.len), __builtin_bswap64(at_ms), deleted);
+		place->len = entry.len; /* a copy: the entry is the cursor's, and we write */
+		memcpy(place->key, entry.data, entry.len);
+		rc = expire_entry(txn, slice_of(place->key, place->len), bytes_u64_big(place->key + 1), deleted);
 		*seen += 1;
 	}
 	if (rc == 0) {
@@ -243,26 +264,41 @@ static int expire_entries(struct txn *txn, struct slice from, struct slice to, s
 	return rc;
 }
 
-int command_expire_due(struct txn *txn, size_t max, size_t *deleted, bool *more)
+int command_expire_due(struct txn *txn, struct command_expiry *place, size_t max, size_t *deleted, bool *more)
 {
-	uint8_t from[9], to[9] = {TABLE_KV_EXPIRY}, reached[8];
-	uint64_t end = __builtin_bswap64(txn_now_ms(txn) + 1);
+	uint8_t to[9] = {TABLE_KV_EXPIRY};
+	uint64_t at_ms, now_ms = txn_now_ms(txn);
 	size_t seen = 0;
-	int rc = progress_get(txn, from);
+	int rc = 0;
 
+	*deleted = 0;
+	*more = false;
+	if (place->len == 0) {
+		rc = progress_get(txn, &at_ms);
+		place_at(place, at_ms);
+	}
+	bytes_put_u64_big(to + 1, now_ms + 1);
+	if (rc != 0 || memcmp(place->key, to, sizeof(to)) >= 0) {
+		return rc; /* all of this millisecond is worked off */
+	}
+	rc = expire_entries(txn, place, slice_of(to, sizeof(to)), max, deleted, &seen);
 	if (rc != 0) {
 		return rc;
 	}
-	memcpy(to + 1, &end, sizeof(end));
-	*deleted = 0;
-	*more = false;
-	if (memcmp(from, to, sizeof(to)) >= 0) {
-		return 0; /* all of this millisecond is worked off */
-	}
-	rc = expire_entries(txn, slice_of(from, sizeof(from)), slice_of(to, sizeof(to)), max, deleted, &seen, reached);
-	if (rc != 0 || seen == 0) {
-		return rc;
+	if (seen == 0) {
+		place_at(place, now_ms + 1);
+		return 0;
 	}
 	*more = seen == max; /* perhaps: the next step finds out */
-	return txn_put(txn, slice_of(progress_key, sizeof(progress_key)), slice_of(reached, sizeof(reached)));
+	return progress_put(txn, place);
+}
+
+int command_expire_note(struct txn *txn, const struct command_expiry *place)
+{
+	uint64_t at_ms = 0, noted_ms;
+	bool is_time = command_expiry_is_time(place, &at_ms);
+	int rc = progress_get(txn, &noted_ms);
+
+	assert(is_time);
+	return rc != 0 || at_ms <= noted_ms ? rc : progress_put(txn, place);
 }

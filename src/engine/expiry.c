@@ -7,6 +7,7 @@
 
 #define EXPIRY_MAX 256
 #define ONCE_SWEEP_US 1000000
+#define NOTE_MS 10000 /* how far keys have expired is written so often */
 #define TIME_LAG_MS 2000 /* from here on the shard's time is moved by entries of its own */
 #define TIME_TOLD_MS 10000 /* what takes longer than a second is told */
 
@@ -14,7 +15,7 @@ static int run_expire(struct shard *shard, struct txn *txn)
 {
 	size_t deleted = 0;
 	bool more = false;
-	int rc = command_expire_due(txn, EXPIRY_MAX, &deleted, &more);
+	int rc = command_expire_due(txn, &shard->expiry, EXPIRY_MAX, &deleted, &more);
 	assert(deleted <= EXPIRY_MAX);
 	shard->stats.expired += deleted;
 	shard->background_more = shard->background_more || more;
@@ -28,6 +29,11 @@ static int run_sweep(struct shard *shard, struct txn *txn)
 	int rc = command_sweep(txn, EXPIRY_MAX, &deleted, &more);
 	shard->background_more = shard->background_more || more;
 	return rc;
+}
+
+static int run_note(struct shard *shard, struct txn *txn)
+{
+	return command_expire_note(txn, &shard->expiry);
 }
 
 /* Block after block while another one fits: a quiet shop has many small ones, and what goes must not be less
@@ -57,9 +63,25 @@ static int run_once_sweep(struct shard *shard, struct txn *txn)
 /* What did not fit the open batch was not removed, and is found again. */
 static void remove_expired(struct shard *shard)
 {
-	uint64_t expired = shard->stats.expired;
+	uint64_t expired = shard->stats.expired, at_ms;
+	struct command_expiry place = shard->expiry;
 	if (!execute_background(shard, run_expire)) {
 		shard->stats.expired = expired;
+		if (!command_expiry_is_time(&shard->expiry, &at_ms)) {
+			shard->expiry = place;
+		}
+	}
+}
+
+/* Who leads next would walk over all keys that were removed before their time since one last expired. Where nobody writes
+ * there are none, and we do not either. */
+static void note_expired(struct shard *shard)
+{
+	uint64_t at_ms;
+	bool due = command_expiry_is_time(&shard->expiry, &at_ms) && at_ms >= shard->expiry_noted_ms + NOTE_MS;
+	if (due && shard->proposed_index > shard->expiry_noted_at && execute_background(shard, run_note)) {
+		shard->expiry_noted_ms = at_ms;
+		shard->expiry_noted_at = overlay_open_index(shard->overlay);
 	}
 }
 
@@ -117,6 +139,9 @@ static void tell_ahead(struct shard *shard)
 
 void expiry_begin(struct shard *shard)
 {
+	shard->expiry.len = 0;
+	shard->expiry_noted_ms = shard->stamp.last_ms;
+	shard->expiry_noted_at = shard->proposed_index;
 	memset(shard->once_from, 0, sizeof shard->once_from);
 	shard->event_from = 0;
 	shard->lag_told = false;
@@ -132,6 +157,7 @@ void expiry_tick(struct shard *shard, uint64_t now_us)
 	catch_up(shard, now_us);
 	tell_ahead(shard);
 	remove_expired(shard);
+	note_expired(shard);
 	execute_background(shard, run_sweep);
 	if (now_us >= shard->once_next_us) {
 		shard->once_next_us = now_us + ONCE_SWEEP_US;

@@ -240,6 +240,8 @@ struct shard {
 	/* background */
 	struct env_timer tick;
 	struct list hashes;
+	struct command_expiry expiry;              /* of this term */
+	uint64_t expiry_noted_ms, expiry_noted_at; /* what was written of it, and the index */
 	uint8_t once_from[ONCE_AGE_KEY];
 	uint64_t once_next_us;
 	uint64_t event_from;

@@ -105,9 +105,10 @@ static void work(struct world *w, struct slice row, struct slice value, unsigned
 	struct script_bundle *bundle;
 	struct script_active active;
 	uint64_t version;
+	struct command_expiry place = {0};
 	size_t deleted = 0;
 	bool more = false;
-	int status = which == 0   ? command_expire_due(txn, 10, &deleted, &more)
+	int status = which == 0   ? command_expire_due(txn, &place, 10, &deleted, &more)
 		     : which == 1 ? command_sweep(txn, 10, &deleted, &more)
 		     : which == 2 ? once_sweep(txn, from, NOW_MS, &deleted, &more)
 		     : which == 3 ? script_active(txn, &w->arena, &active)

@@ -21,8 +21,11 @@ static void says(const char *line, const char *wanted, const char *sentence)
 	is_str(solo_line(&solo, &out, line), wanted, "%s", sentence);
 }
 
+static struct command_expiry expiry; /* as a leader remembers it */
+
 static void begin(void)
 {
+	expiry.len = 0;
 	solo_open(&solo);
 	buf_init(&out, MIB(16));
 }
@@ -113,7 +116,7 @@ static void expire_due(size_t max, size_t deleted, bool more, const char *senten
 	struct txn *txn = solo_begin(&solo);
 	size_t count = 0;
 	bool left = false;
-	int rc = command_expire_due(txn, max, &count, &left);
+	int rc = command_expire_due(txn, &expiry, max, &count, &left);
 
 	solo_end(&solo, txn, true);
 	ok(rc == 0 && count == deleted && left == more, "%s (%zu deleted)", sentence, count);
@@ -173,6 +176,58 @@ static void test_expiry_in_steps(void)
 	says("SET again x PX 1", "+OK\r\n", "a key that comes later");
 	solo_advance(&solo, 1);
 	expire_due(10, 1, false, "is found although the index is worked off to here");
+	end();
+}
+
+/* Stands where the first of some removed entries was: whoever walks over those finds it. */
+static void put_entry_of_a(void)
+{
+	/* At 1,700,000,000,010, of the key a. */
+	static const uint8_t entry[] = {TABLE_KV_EXPIRY, 0, 0, 1, 0x8b, 0xcf, 0xe5, 0x68, 10, TABLE_KV, 0, 0, 0, 0, 0, 'a'};
+	struct txn *txn = solo_begin(&solo);
+
+	ok(txn_put(txn, slice_of(entry, sizeof(entry)), SLICE_NONE) == 0, "(an entry among those that went)");
+	solo_end(&solo, txn, true);
+}
+
+/* RocksDB walks over what is removed as over what is there: nothing is walked over twice. */
+static void test_expiry_at_one_time(void)
+{
+	char line[32];
+
+	begin();
+	says("SET stay 1", "+OK\r\n", "a key that stays");
+	for (char key = 'a'; key <= 'd'; key++) {
+		snprintf(line, sizeof(line), "SET %c x PXAT 1700000000010", key);
+		solo_line(&solo, &out, line);
+	}
+	solo_advance(&solo, 100);
+	expire_due(2, 2, true, "two of four keys that expire in one millisecond go");
+	put_entry_of_a();
+	expire_due(1, 1, true, "the next step begins behind them");
+	expire_due(2, 1, false, "so does the last");
+	says("KEYS *", "*1\r\n$4\r\nstay\r\n", "and all are gone");
+	end();
+}
+
+static void test_expiry_of_removed_keys(void)
+{
+	begin();
+	says("SET a x PXAT 1700000000010", "+OK\r\n", "a key that will expire");
+	says("DEL a", ":1\r\n", "and is removed before");
+	solo_advance(&solo, 100);
+	expire_due(10, 0, false, "leaves nothing that is due");
+	put_entry_of_a();
+	expire_due(10, 0, false, "where nothing was due");
+	solo_apply(&solo);
+	is_int(solo_count(&solo, TABLE_KV_EXPIRY), 1, "nobody looks again");
+	struct txn *txn = solo_begin(&solo);
+	ok(command_expire_note(txn, &expiry) == 0, "when that is written down");
+	solo_end(&solo, txn, true);
+	expiry.len = 0;
+	expire_due(10, 0, false, "and another leads");
+	solo_apply(&solo);
+	is_int(solo_count(&solo, TABLE_KV_EXPIRY), 1, "he does not either");
 	end();
 }
 
@@ -433,6 +488,29 @@ static void test_scan_over_expired(void)
 	end();
 }
 
+/* More keys have expired than a walk on the loop passes over: where it ends is not the end. */
+static void test_range_over_expired(void)
+{
+	enum { EXPIRED = COMMAND_WALK_MAX + 1000 }; /* each walk forgets some */
+	static const char many[] = "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"100,000 keys that have expired lie before";
+	char line[64];
+
+	begin();
+	solo.seal_every = 1000;
+	for (int i = 0; i < EXPIRED; i++) {
+		snprintf(line, sizeof(line), "SET k%06d x PX 10", i);
+		solo_line(&solo, &out, line);
+	}
+	solo_line(&solo, &out, "SET live x");
+	solo_advance(&solo, 10);
+	ok(strncmp(solo_line(&solo, &out, "RANGE k \"\""), many, sizeof(many) - 1) == 0,
+	   "a range of more expired keys than are passed over does not say that nothing is behind them");
+	ok(strncmp(solo_line(&solo, &out, "RANDOMKEY"), many, sizeof(many) - 1) == 0, "nor does RANDOMKEY");
+	says("RANGE k k050000", "*0\r\n", "an empty range is one when all of it was seen");
+	says("RANGE k9 \"\"", "*2\r\n$4\r\nlive\r\n$1\r\nx\r\n", "and behind them it goes on");
+	end();
+}
+
 static void test_range(void)
 {
 	begin();
@@ -488,29 +566,6 @@ static void test_bounds(void)
 }
 
 /* Bytes that BITOP reads and writes: one request may name a long string some hundred thousand times. */
-/* More keys have expired than a walk on the loop passes over: where it ends is not the end. */
-static void test_range_over_expired(void)
-{
-	enum { EXPIRED = COMMAND_WALK_MAX + 1000 }; /* each walk forgets some */
-	static const char many[] = "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"100,000 keys that have expired lie before";
-	char line[64];
-
-	begin();
-	solo.seal_every = 1000;
-	for (int i = 0; i < EXPIRED; i++) {
-		snprintf(line, sizeof(line), "SET k%06d x PX 10", i);
-		solo_line(&solo, &out, line);
-	}
-	solo_line(&solo, &out, "SET live x");
-	solo_advance(&solo, 10);
-	ok(strncmp(solo_line(&solo, &out, "RANGE k \"\""), many, sizeof(many) - 1) == 0,
-	   "a range of more expired keys than are passed over does not say that nothing is behind them");
-	ok(strncmp(solo_line(&solo, &out, "RANDOMKEY"), many, sizeof(many) - 1) == 0, "nor does RANDOMKEY");
-	says("RANGE k k050000", "*0\r\n", "an empty range is one when all of it was seen");
-	says("RANGE k9 \"\"", "*2\r\n$4\r\nlive\r\n$1\r\nx\r\n", "and behind them it goes on");
-	end();
-}
-
 static void test_bitop_bound(void)
 {
 	char line[600];
@@ -593,6 +648,8 @@ int main(void)
 	test_patterns();
 	test_expiry();
 	test_expiry_in_steps();
+	test_expiry_at_one_time();
+	test_expiry_of_removed_keys();
 	test_flush();
 	test_swap_while_swept();
 	test_versions();
@@ -601,6 +658,7 @@ int main(void)
 	test_long_patterns();
 	test_scan_over_expired();
 	test_range();
+	test_range_over_expired();
 	test_bounds();
 	test_bitop_bound();
 	test_memory_usage();
@@ -608,4 +666,3 @@ int main(void)
 	test_too_many_to_look_for();
 	return tap_done();
 }
-	test_range_over_expired();

@@ -444,6 +444,15 @@ static bool has_expired(void *owner)
 	return w->shard->stats.expired > 0;
 }
 
+/* The last time is long ago: the index that was proposed last. */
+static uint64_t note_expired(struct world *w)
+{
+	w->shard->expiry_noted_ms = 0;
+	shard_tick_cb(&w->shard->tick);
+	world_turns(w);
+	return w->shard->proposed_index;
+}
+
 static void test_expiry(void)
 {
 	struct world w;
@@ -452,6 +461,11 @@ static void test_expiry(void)
 	uv_env_run_until(w.env, has_expired, &w, WAIT_MS);
 	ok(w.shard->stats.expired == 1, "is removed by the leader");
 	is_str(world_ask(&w, "GET k"), "_||", "and is gone");
+	uint64_t index = note_expired(&w);
+	is_int(note_expired(&w), index, "how far keys have expired is not written down while nobody writes");
+	world_ask(&w, "SET k v");
+	is_int(note_expired(&w), index + 2, "it is when somebody has");
+	is_int(note_expired(&w), index + 2, "once");
 	world_close(&w);
 }
 
