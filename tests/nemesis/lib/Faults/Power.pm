@@ -53,6 +53,13 @@ sub flushing_disks {
 	return;
 }
 
+# And at once, for the clients may have little to do, or have ended.
+sub write_a_flush {
+	my @set = ( "$build/tally", 'set', 'filler', 'x' x 65536, '--timeout', '2s', '--servers', servers() );
+	capture( 3, in_ns( 'h', @set ) ) for 1 .. 5;
+	return;
+}
+
 # All at the same moment, then each disk draws what it has lost. Returns what was drawn, for the log.
 sub power_cut {
 	my ( $mode, @nodes ) = @_;
@@ -158,6 +165,7 @@ sub table_fails {
 sub table_works {
 	my ($event) = @_;
 	my $i = $event->{node};
+	write_a_flush();
 	failure("badtable: node $i lived on without a flush") unless gone_within( $i, 30 );
 	my ($last) = reverse grep { /^fatal:/ } split /^/, slurp( node_log($i) );
 	say_line( "n$i says: ", ( $last // 'nothing' ) =~ s/\n//r );
