@@ -18,7 +18,7 @@
  * (pace.h). What ends how. A deadline that comes while nothing of the call can be under way is RETRY;
  * otherwise UNKNOWN, for reads always RETRY. After an attempt without an answer the next ones carry SETTLE,
  * so that the server keeps their refusal under the request id: an older copy that arrives late then gets the
- * same refusal, and REFUSED is definite (ARCHITECTURE D9). */
+ * same refusal, and REFUSED is definite (docs/request.md). */
 #ifndef CLIENT_CALL_H
 #define CLIENT_CALL_H
 

@@ -15,7 +15,7 @@ tables {
       most_per_customer = count, -- the largest per_customer that it ever had: Q1
     },
   },
-  -- The pool of one SKU in a campaign; what the buyers' storm writes. L5, L6 hold inside it.
+  -- The pool of one SKU in a campaign; what the buyers' storm writes: P3.
   slice = {
     key = { "campaign", "sku" },
     columns = { campaign = id, sku = id, avail = count, held = count, committed = count, shipped = count,

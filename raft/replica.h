@@ -1,6 +1,6 @@
 /* One member of one Raft group: the door to consensus.
  *
- * Drives libraft's bare core through raft_step() (design: RAFT.md), keeps the
+ * Drives libraft's bare core through raft_step() (what it asks of us: docs/musts.md), keeps the
  * segmented log (raft/wal), term and vote (raft/wal/hardstate) and the peers'
  * connections (raft/peer). It knows nothing of keys or RocksDB: its owner gets
  * committed entries, applies them, and says how far it is.
@@ -26,7 +26,7 @@ struct replica_member {
 
 enum replica_role { REPLICA_FOLLOWER, REPLICA_CANDIDATE, REPLICA_LEADER };
 
-/* What the database says about itself at open: the meta record (D5). All zero when it is empty. */
+/* What the database says about itself at open: the meta record. All zero when it is empty. */
 struct replica_applied_state {
 	uint64_t index, term;
 	struct chain chain;
@@ -48,10 +48,9 @@ struct replica_events {
 	/* Entries up to index are committed AND durable in our own log: to be applied in
 	 * order. entries[i] are borrowed (entry_ref to keep). Every type comes, barriers and changes too. */
 	void (*on_committed)(void *owner, struct entry *const *entries, size_t count);
-	/* The commit index as the core reports it (a maximum, may run ahead of on_committed): replies may go
-	 * out (D3). */
+	/* The commit index as the core reports it (a maximum, may run ahead of on_committed): replies may go out. */
 	void (*on_commit_index)(void *owner, uint64_t commit_index);
-	/* Highest stamp seen in any peer frame rose (D11). May be NULL. */
+	/* Highest stamp seen in any peer frame rose. May be NULL. */
 	void (*on_stamp)(void *owner, uint64_t stamp_ms);
 	/* A request frame of another node arrived on the requests connection (forwarding):
 	 * answer with replica_reply and this token, once. request is borrowed. */
@@ -104,14 +103,14 @@ uint64_t replica_next_index(const struct replica *replica);
  * stamp_ms goes into every frame from now on. on_commit_index says when it is safe. */
 int replica_propose(struct replica *replica, struct entry *entry, uint64_t stamp_ms);
 /* A read was shown this stamp: every frame carries at least it from now on, the probes of a
- * replica_read_start that follows included, so the next leader has met it (D11). */
+ * replica_read_start that follows included, so the next leader has met it. */
 void replica_stamp(struct replica *replica, uint64_t stamp_ms);
 /* The time that the clocks of a majority have reached, as their pongs told it; 0: too few are known. */
 uint64_t replica_clock_ms(const struct replica *replica);
 /* Entries proposed by us in this term and not yet committed. */
 size_t replica_in_flight(const struct replica *replica);
 
-/* A linearizable read point (ReadIndex, D3): cb once, later, with 0 when a
+/* A linearizable read point (ReadIndex): cb once, later, with 0 when a
  * majority confirmed after this call that we lead (reads of state as of now, with
  * the commit index then, are linearizable); ERR_NOT_LEADER, ERR_TIMEOUT. All that
  * wait share one probe round. */
@@ -146,7 +145,7 @@ void replica_set_behind(struct replica *replica, bool behind);
 
 /* The owner's database holds everything up to index (in memory). Changes are reported to the core here. */
 void replica_applied(struct replica *replica, uint64_t index);
-/* The database is durable up to index: the log may be trimmed behind it (D5). */
+/* The database is durable up to index: the log may be trimmed behind it. */
 void replica_database_durable(struct replica *replica, uint64_t index);
 /* The configuration in force at the applied index, for the meta record; borrowed until the next applied
  * change. */

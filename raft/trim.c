@@ -1,4 +1,4 @@
-/* The log behind what the database has made durable (D5), and what is applied. */
+/* The log behind what the database has made durable, and what is applied. */
 #include <assert.h>
 
 #include "raft/member.h"

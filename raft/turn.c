@@ -106,7 +106,7 @@ static void close_in_turn(struct replica *r)
 
 /* ---- every turn ---- */
 
-/* The first entry of our term, always: the core appends one only if it needs it (D3). */
+/* The first entry of our term, always: the core appends one only if it needs it (docs/musts.md). */
 static void submit_open(struct replica *r)
 {
 	if (!r->open_due || !replica_leads(r) || r->stopped) {

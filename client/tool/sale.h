@@ -4,9 +4,9 @@
  * order row read back.
  *
  * Buyers: each has an order id of his own and asks for one unit. Arrivals
- * follow 0.5 B exp(-t / 2 s) a second, so 63 % come within two seconds
- * (commerce-bench CB-1). Three in a hundred click twice, two in a hundred give up
- * after SALE_HURRY_MS and ask again with the same id. Latencies count from the intended arrival. */
+ * follow 0.5 B exp(-t / 2 s) a second, so 63 % come within two seconds.
+ * Three in a hundred click twice, two in a hundred give up after
+ * SALE_HURRY_MS and ask again with the same id. Latencies count from the intended arrival. */
 #ifndef CLIENT_TOOL_SALE_H
 #define CLIENT_TOOL_SALE_H
 

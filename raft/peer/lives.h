@@ -1,7 +1,7 @@
 /* Who has lived: every start of this member, and the last start of each other
  * member that it has met. So a member that lost its memory is found out before it
  * votes or acknowledges: by the others, who remember a start that its directory
- * has never had (RELIABILITY 3.2, rows 40 and 42; docs/decisions/0008-founding.md).
+ * has never had (docs/decisions/0008-founding.md).
  *
  * A life is one start of one directory: the number of the start, and an id drawn
  * for it. It is durable here before anybody hears of it. A directory that was

@@ -1,5 +1,5 @@
 /* XXH3, the one checksum of the house: 64 bits over frames and records, 128
- * bits for the chain (ARCHITECTURE D13). Source: xxHash 0.8. */
+ * bits for the chain (docs/architecture.md). Source: xxHash 0.8. */
 #ifndef BASE_CHECKSUM_H
 #define BASE_CHECKSUM_H
 

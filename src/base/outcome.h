@@ -1,5 +1,5 @@
 /* The one table of codes a client can see, and the four outcomes, each with
- * one action (ARCHITECTURE D10):
+ * one action:
  *
  *   refused   never as asked; nothing was written
  *   conflict  nothing was written; read again, use a new id

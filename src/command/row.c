@@ -26,7 +26,7 @@
  *
  * An expired key reads as absent. Who finds one also deletes it: the answer
  * said that its time has passed, and the next leader's clock must not say
- * otherwise (ARCHITECTURE D11). Any write makes the stamp of the batch durable, so one
+ * otherwise (docs/architecture.md, One time). Any write makes the stamp of the batch durable, so one
  * deletion speaks for all that the transaction saw, and a walk over many expired
  * keys stops deleting after ROW_FORGET_MAX writes. On a full disk (txn_is_tight) nothing is
  * deleted: the proof that the answer waits for tells the other members its time, and that must do. */

@@ -1,6 +1,6 @@
 /* Who may come in at all. What is too much is answered at once with a retry code instead of
- * queueing (D15; overload.c says when it is too much); a nearly full disk refuses writes early, while there
- * is still room for the log to live (D14). */
+ * queueing (overload.c says when it is too much); a nearly full disk refuses writes early, while there
+ * is still room for the log to live. */
 #include "engine/shard_private.h"
 
 #include <assert.h>

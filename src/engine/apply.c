@@ -1,7 +1,7 @@
 /* The one path by which anything reaches the database, on leader and follower
- * alike: committed entries are checked, compared with the chain (D13) and written in work
+ * alike: committed entries are checked, compared with the chain and written in work
  * items on the apply lane, several entries an item. Another lane flushes, and what is
- * durable lets the log be trimmed (D5).
+ * durable lets the log be trimmed.
  *
  *   committed ── queue ──> item on the lane ──> applied: overlay forgets, replica knows ── enough? ──> flush
  *                             │ no space: the same item again, later

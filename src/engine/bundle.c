@@ -1,5 +1,5 @@
 /* Bundles of scripts: compiled on a lane before they are pushed, and again by every
- * member that applies the write of a new active version (ARCHITECTURE, Scripts).
+ * member that applies the write of a new active version (docs/scripts.md).
  *
  *   PUSH   copied ── lane: compile ──> installed ──> executed as a transaction (script_push)
  *   CHECK  copied ── lane: compile ──> answered

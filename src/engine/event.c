@@ -1,4 +1,4 @@
-/* Event blocks, table 'e', one a batch (D12): written by the overlay when it seals.
+/* Event blocks, table 'e', one a batch: written by the overlay when it seals.
  * Here is only their end: blocks older than the retention, in entries, are removed. */
 #include <assert.h>
 

@@ -21,7 +21,7 @@ struct execution {
 	unsigned depth; /* of request ids: 0 the request's own, 1 a CALL's inside it */
 };
 
-/* A request id around something that runs (D9). */
+/* A request id around something that runs. */
 struct guard {
 	struct slice id;
 	struct chain fingerprint;

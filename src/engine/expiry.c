@@ -1,6 +1,6 @@
 /* What time does to data, proposed by the leader in bounded batches like any other
  * write: keys past their expiry, keys of flushed databases, once records past their
- * retention, old event blocks. Followers never do it by themselves (D11). */
+ * retention, old event blocks. Followers never do it by themselves (docs/architecture.md, One time). */
 #include <assert.h>
 
 #include "engine/shard_private.h"
@@ -98,7 +98,7 @@ static void remove_once(struct shard *shard)
 }
 
 /* What our clock says beyond a majority's the bound on stamps holds back: bring it forward, one entry a tick, and
- * no faster, or a wrong clock would freeze time (D11). The entry writes what is there already: nothing. */
+ * no faster, or a wrong clock would freeze time. The entry writes what is there already: nothing. */
 static void catch_up(struct shard *shard, uint64_t now_us)
 {
 	assert(shard->phase == PHASE_LEADING);

@@ -1,4 +1,4 @@
-/* A request id: what it keeps is written in the same transaction as the effects (D9). */
+/* A request id: what it keeps is written in the same transaction as the effects. */
 #include <assert.h>
 
 #include "engine/execution.h"

@@ -1,4 +1,4 @@
-/* Once records: what makes a request happen once (D9).
+/* Once records: what makes a request happen once (docs/request.md).
  *
  * A record is written in the same batch as the effects it stands for, and holds
  * the reply, so a retry gets the same answer from any later leader. This file

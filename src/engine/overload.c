@@ -1,4 +1,4 @@
-/* More load than can be executed (D15, docs/decisions/0005).
+/* More load than can be executed (docs/decisions/0005).
  *
  *         two turns on end of LIMIT_TURN_MS, or with LIMIT_WAIT_REQUESTS that wait for LIMIT_WAIT_MS;
  *         or LIMIT_APPLY_LAG

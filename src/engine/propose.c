@@ -1,4 +1,4 @@
-/* Group commit (D4). The open batch is the overlay's newest layer; its index and
+/* Group commit. The open batch is the overlay's newest layer; its index and
  * stamp are fixed when it opens. It is sealed at the end of a turn when the window has
  * room, when it is full, or when it is old; while the window is full it grows, and under
  * overload always. While what is applied is far behind (pace.c) only a full one is sealed.

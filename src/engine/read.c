@@ -1,6 +1,6 @@
-/* Reads of a turn in which nothing was written share one proof of leadership (D3):
+/* Reads of a turn in which nothing was written share one proof of leadership (docs/request.md):
  * a ReadIndex round whose probe goes out after all of them arrived. Their stamp goes out with the
- * probe, so that the next leader has met the time they were told (D11). */
+ * probe, so that the next leader has met the time they were told. */
 #include "engine/shard_private.h"
 
 #include <assert.h>

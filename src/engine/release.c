@@ -32,7 +32,7 @@ void release_park(struct shard *shard, struct request *request, bool in_front)
 	shard->parked_count++;
 }
 
-/* Replies go out at commit; the overlay forgets at apply (D3). */
+/* Replies go out at commit; the overlay forgets at apply. */
 void release_committed(struct shard *shard)
 {
 	uint64_t last =

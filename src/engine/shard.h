@@ -1,5 +1,5 @@
 /* All of one Raft group on one node: log, database, overlay, scripts, waiting
- * requests (D16). The life of a request is in engine/request.h, the life of a sale
+ * requests. The life of a request is in engine/request.h, the life of a sale
  * in docs/architecture.md. A node holds an array of shards, today of length one. */
 #ifndef ENGINE_SHARD_H
 #define ENGINE_SHARD_H

@@ -1,10 +1,10 @@
-/* The shard's time (D11): one stamp a batch, chosen by the leader, never falling.
+/* The shard's time: one stamp a batch, chosen by the leader, never falling.
  *
  * A stamp is max(last, wall clock), but advances over the last entry's stamp by at
  * most the monotonic time that went by since we saw it and one second an entry, so
  * that a single bad clock cannot freeze time for all that follow; only where the clocks of a majority agree it
- * jumps, as after a stop of all. What a read was shown is a floor: later stamps are never below it. Pure: clocks are
- * arguments. */
+ * jumps, as after a stop of all (docs/decisions/0011). What a read was shown is a floor: later stamps are never
+ * below it. Pure: clocks are arguments. */
 #ifndef ENGINE_STAMP_H
 #define ENGINE_STAMP_H
 

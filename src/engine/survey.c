@@ -7,7 +7,7 @@
  *                                          at once; the walk ends with its next slice
  *
  * The answer is that of the moment at which the view was taken: it is in order with what its connection
- * sent before and after. It leaves as every read's does (D3): what it saw is committed, and leadership was
+ * sent before and after. It leaves as every read's does: what it saw is committed, and leadership was
  * proven after the request came, here even after the walk. Leadership that was lost meanwhile takes the
  * answer with it, for then what the view held uncommitted may have never been. */
 #include <assert.h>

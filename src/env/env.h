@@ -1,5 +1,5 @@
 /* The one door to the world: clocks, timers, sockets, files, background work
- * and random numbers (ARCHITECTURE D8). uv_env is production; the simulator
+ * and random numbers. uv_env is production; the simulator
  * has another body. Code above this door cannot tell which it runs on.
  *
  * Threads. An env belongs to one loop thread; every function here is called
@@ -185,7 +185,7 @@ void env_lock_release(struct env_lock *lock);
 /* ---- background work: lanes ---- */
 
 /* A lane runs its work items one after the other, in order, on a thread of its
- * own (ARCHITECTURE D7: one lane a kind of work). */
+ * own: one lane a kind of work. */
 struct env_lane;
 enum env_lane_priority { ENV_LANE_NORMAL, ENV_LANE_LOW };
 struct env_work {

@@ -1,4 +1,4 @@
-/* A whole Tally server: takes an env and a config and is the product (D8).
+/* A whole Tally server: takes an env and a config and is the product.
  * tallyd is this on uv_env; the simulator runs several in one process. */
 #ifndef SERVER_NODE_H
 #define SERVER_NODE_H

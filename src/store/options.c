@@ -187,7 +187,7 @@ rocksdb_options_t *options_new(const struct store_config *config, rocksdb_env_t 
 		tune_threads(env);
 		tune_real_disk(config, base);
 	}
-	/* Closing must not flush, or a simulated crash would lose nothing (D8). A batch comes in the order of
+	/* Closing must not flush, or a simulated crash would lose nothing. A batch comes in the order of
 	 * its keys: an insert begins where the last one of its table ended, not at the head of the list. One
 	 * thread applies, so nothing is lost with concurrent writes, which would ignore the hint. Merged
 	 * files end where a table does (its first bytes, store/keys.h): one that reached from the end of a

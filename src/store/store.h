@@ -1,6 +1,6 @@
 /* One RocksDB database as the house uses it: one column family, no WAL of its
  * own, one-byte tables in front of the keys (store/keys.h). It is at all times
- * exactly the state after one log index, which its meta record names (D5).
+ * exactly the state after one log index, which its meta record names.
  *
  * Threads: store_get on the loop; a cursor is opened there and used by one thread at a time; store_apply on
  * the apply lane; store_flush and store_checkpoint on the flush lane. RocksDB allows these side by side.

@@ -1,6 +1,6 @@
 /* What the leader has written and not yet applied: one layer a batch, the
  * newest is the open one. A lookup is one hash of the key, whatever the number
- * of layers; a hot key has one value a layer (D4).
+ * of layers; a hot key has one value a layer.
  *
  * Life of a layer: overlay_open (index and stamp fixed) → transactions join →
  * overlay_seal (payload built, keys ascending) → applied: overlay_forget. On loss of

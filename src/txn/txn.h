@@ -3,7 +3,7 @@
  * A transaction reads its own writes, then the overlay (writes of the leader
  * that are not yet applied), then the store. It writes into the open batch at
  * once and remembers how to take that back (layer.h): until txn_commit it can be
- * rolled back to a mark or dropped without a trace (D2, D4).
+ * rolled back to a mark or dropped without a trace.
  *
  * One transaction runs at a time on a loop, start to end without waiting
  * (asserted), so it is serial by construction. */
@@ -26,7 +26,7 @@ struct txn;
  * that wrote nothing costs nothing at commit. */
 struct txn *txn_begin(struct overlay *overlay, struct arena *arena);
 
-/* The time of this transaction: the stamp of the open batch (D11). */
+/* The time of this transaction: the stamp of the open batch. */
 uint64_t txn_now_ms(const struct txn *txn);
 /* The version its writes will carry: index of the open batch and our ordinal in it, both fixed now.
  * Big-endian-comparable as (index << 20 | ordinal) fits 64 bits. */
@@ -45,7 +45,7 @@ int txn_get_hot(struct txn *txn, struct slice key, struct slice *value);
 int txn_put(struct txn *txn, struct slice key, struct slice value);
 int txn_delete(struct txn *txn, struct slice key);
 
-/* An event or a timer told with the change (D12): its bytes go into the batch's event block in
+/* An event or a timer told with the change: its bytes go into the batch's event block in
  * order (overlay.h has the block's layout). ERR_FULL as above. */
 int txn_emit(struct txn *txn, struct slice event);
 

@@ -5,7 +5,7 @@
  *   1       1     kind: 1 batch, 2 open
  *   2       2     zero
  *   4       4     count of puts and deletes in the WriteBatch
- *   8       8     stamp, ms since 1970 (D11)
+ *   8       8     stamp, ms since 1970 (engine/stamp.h)
  *   16      n     a RocksDB WriteBatch: sequence(8) = 0, count(4), then records
  *                 0x01 klen key vlen value (put) | 0x00 klen key (delete), lengths varint32
  *

@@ -8,7 +8,7 @@
  *   14      2     zero
  *   16      4     bytes of the body, <= LIMIT_FRAME
  *   20      4     covered, <= bytes of the body
- *   24      8     highest stamp the sender has seen, ms since 1970 (ARCHITECTURE D11)
+ *   24      8     highest stamp the sender has seen, ms since 1970 (engine/stamp.h)
  *   32      8     XXH3-64 of the first `covered` bytes of the body
  *   40      n     body
  *

@@ -1,6 +1,6 @@
 /* The trade's invariants of a campaign, from the buyers' own list and every row
  * read back: P1-P4, Q1, exactly once, nothing acknowledged lost, nothing
- * oversold, numbers without gaps (COMMERCE.md 1.4, 4.2 K1-K6). */
+ * oversold, numbers without gaps (commerce/README.md). */
 #ifndef TESTS_CHECK_TRADE_H
 #define TESTS_CHECK_TRADE_H
 

@@ -49,7 +49,7 @@ static void test_long_stop(void)
 	stage_close(&s);
 }
 
-/* One entry adds a second at most, so that a clock that is wrong cannot drag time along (D11). */
+/* One entry adds a second at most, so that a clock that is wrong cannot drag time along. */
 static void test_wrong_clock(void)
 {
 	struct stage s;

@@ -1,6 +1,5 @@
 /* The newest entries in memory, and the log that is read, truncated and trimmed at the same time: two bugs
- * of RedisRaft (RELIABILITY.md, section 1, rows 18 and 21). docs/lineage.md names the lines that bring them
- * back. */
+ * of RedisRaft, rows 18 and 21 of docs/lineage.md, which names the lines that bring them back. */
 #include "raft/wal/recent.h"
 #include "raft/wal/wal.h"
 

@@ -1,7 +1,6 @@
-/* What went wrong in RedisRaft with connections (RELIABILITY.md, section 1, rows 16, 17 and the last one): a
- * handle stopped while it closes, a node freed while somebody walks over all of them, requests that nobody
- * answers any more, clients' traffic in front of heartbeats. docs/lineage.md names the lines that bring them
- * back. */
+/* What went wrong in RedisRaft with connections: a handle stopped while it closes, a node freed while somebody
+ * walks over all of them, requests that nobody answers any more, clients' traffic in front of heartbeats: rows
+ * 16, 17 and two without a number in docs/lineage.md, which names the lines that bring them back. */
 #include "env/uv_env.h"
 #include "raft/peer/transport.h"
 #include "tests/lib/tap.h"

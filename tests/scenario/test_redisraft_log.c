@@ -1,4 +1,4 @@
-/* What went wrong in RedisRaft between its log and its snapshots (RELIABILITY.md, section 1), each told in
+/* What went wrong in RedisRaft between its log and its snapshots, each told in
  * our terms: the database takes the place of the snapshot, trimming the place of the rewritten log.
  * docs/lineage.md names for each the line that brings it back. */
 #include "tests/lib/tap.h"

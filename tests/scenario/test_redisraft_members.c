@@ -1,6 +1,6 @@
 /* What RedisRaft did with the list of members that its snapshots carry, and with the gap between snapshot and
- * log (RELIABILITY.md, section 1, rows 13, 14, 15 and the last one). The database's meta record carries ours.
- * docs/lineage.md names the lines that bring them back. */
+ * log: rows 13, 14, 15 and the last one of docs/lineage.md, which names the lines that bring them back. The
+ * database's meta record carries ours. */
 #include "engine/shard_private.h"
 #include "raft/member.h"
 #include "tests/lib/tap.h"

@@ -1,4 +1,4 @@
-/* The simulated disk (RELIABILITY.md 3.3).
+/* The simulated disk.
  *
  * A file has two images: what the kernel holds (now) and what the platter holds
  * (old). Writes go to now; a sync copies what is dirty to old. A directory has

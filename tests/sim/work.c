@@ -11,7 +11,7 @@
 #define LIST_VALUES_MAX 1024
 #define ACCOUNTS 8
 #define DEPOSIT 100
-#define NODES 100 /* RELIABILITY.md 4.1 */
+#define NODES 100 /* of the ring */
 #define WORDS_MAX (1 + 2 * NODES)
 #define WORD_SIZE 24
 

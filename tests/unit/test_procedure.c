@@ -1,4 +1,4 @@
-/* Calls of procedures: arguments, rows, results, how they end. Rows 65 to 76 of the bad-input table. */
+/* Calls of procedures: arguments, rows, results, how they end. Rows 61 to 76 of tests/badinput/rows.txt. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

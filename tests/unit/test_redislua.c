@@ -402,7 +402,7 @@ static void test_functions(struct world *w)
 	is_int(refused, len, "a damaged dump is refused");
 }
 
-/* ---- what Redis paid for: RELIABILITY 5.3, a test a row ---- */
+/* ---- what Redis paid for: the CVEs of its Lua ---- */
 
 static bool is_one_reply(const struct world *w)
 {

@@ -1,5 +1,5 @@
-/* What RAFT.md marks [run], where a message must be just so: a puppet speaks for member 2 of three, member 1
- * is real. Each measure has a story here that fails without it. */
+/* The musts of the raft driver (docs/musts.md) where a message must be just so: a puppet speaks for member 2 of
+ * three, member 1 is real. */
 #include <assert.h>
 
 #include "tests/lib/tap.h"

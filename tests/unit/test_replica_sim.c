@@ -1,7 +1,6 @@
-/* What RAFT.md marks [run]: each measure has a story here, in test_replica_send.c or in
- * test_replica_disk.c, that fails without it (the commit that adds a story names the line that was broken to
- * see it fail). Here: elections, term and vote, commit. Simulated time, network and disk. Where a message
- * must be just so: test_replica_puppet.c. */
+/* The musts of the raft driver (docs/musts.md, with the line that was broken to see each fail).
+ * Here: elections, term and vote, commit; others are in test_replica_send.c and test_replica_disk.c. Simulated
+ * time, network and disk. Where a message must be just so: test_replica_puppet.c. */
 #include "tests/unit/replica_world.h"
 
 #include <stdlib.h>

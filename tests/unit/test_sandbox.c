@@ -1,5 +1,5 @@
 /* What a script can reach and how it ends: the table of what Redis paid for, and rows 61 to 68
- * of the bad-input table. */
+ * of tests/badinput/rows.txt. */
 #include "script/sandbox.h"
 
 #include <stdio.h>
