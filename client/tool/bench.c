@@ -17,7 +17,8 @@
 
 void bench_init(struct bench *bench, struct tool *tool, struct option options[BENCH_OPTIONS])
 {
-	*bench = (struct bench){.tool = tool, .connections = 8, .depth = 64, .seconds = 10, .seed = 1};
+	*bench = (struct bench){
+		.tool = tool, .connections = 8, .depth = 64, .seconds = 10, .seed = 1, .unset = tool->servers};
 	struct option list[BENCH_OPTIONS] = {
 		{"local", OPTION_COUNT, &bench->local_options.nodes, "N",
 		 "start N nodes here, and stop them afterwards"},
@@ -56,6 +57,10 @@ int bench_open(struct bench *bench)
 		return tool_fail(tool, TOOL_USAGE, "--seconds is between 1 and 86400");
 	}
 	prng_init(&bench->prng, bench->seed);
+	if (bench->local_options.nodes > 0 && tool->servers != bench->unset) {
+		return tool_fail(tool, TOOL_USAGE,
+				 "this bench starts nodes of its own: --local and --servers (--nodes) exclude each other");
+	}
 	if (bench->local_options.nodes > 0) {
 		int code = local_start(&bench->local, tool, &bench->local_options);
 		if (code != 0) {

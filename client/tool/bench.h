@@ -20,6 +20,7 @@ struct bench {
 	struct local local;
 	uint64_t connections, depth, seconds, seed;
 	const char *bundle; /* directory of the commerce bundle */
+	const char *unset;  /* tool->servers, while no flag names others */
 	struct prng prng;
 	struct env *env;
 	struct tally *tally;

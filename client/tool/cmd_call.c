@@ -69,14 +69,18 @@ static int print_call_json(const struct tally_call *call)
 	return TOOL_DONE;
 }
 
-/* What the procedure declares as money; asked before the call, whose answer is to stay the last one. */
-static void call_types(struct tool *tool, const char *procedure, struct print_money *money)
+/* What the procedure declares as money; asked before the call, whose answer is to stay the last one. An exit code:
+ * where it took all the time that was given, the call does not begin. */
+static int call_types(struct tool *tool, const char *procedure, struct print_money *money)
 {
 	static const char *const words[] = {"TALLY", "BUNDLE", "LIST"};
 	const struct tally_value *found = NULL;
 	const char *bundle = NULL;
 	if (!tool->json) {
 		const struct tally_call *call = tool_ask(tool, NULL, words, NULL, 3, TALLY_READ);
+		if (tally_call_outcome(call) == TALLY_RETRY) {
+			return tool_refused(tool, call);
+		}
 		const struct tally_value *list =
 			tally_call_outcome(call) == TALLY_DONE ? tally_call_value(call) : NULL;
 		for (size_t i = 0; i < tally_value_count(list); i++) {
@@ -90,6 +94,7 @@ static void call_types(struct tool *tool, const char *procedure, struct print_mo
 	}
 	print_money_init(money, found);
 	snprintf(money->bundle, sizeof(money->bundle), "%s", bundle != NULL ? bundle : "");
+	return 0;
 }
 
 int cmd_call(struct tool *tool, int argc, char **argv)
@@ -136,7 +141,10 @@ int cmd_call(struct tool *tool, int argc, char **argv)
 	if (tool_client(tool) == NULL) {
 		return TOOL_USAGE;
 	}
-	call_types(tool, argv[0], &money);
+	status = call_types(tool, argv[0], &money);
+	if (status != 0) {
+		return status;
+	}
 	tally_id_make(tally_sync_client(tool->sync), id);
 	unsigned flags = (dryrun ? TALLY_DRYRUN : 0) | (explain ? TALLY_READ : 0);
 	const struct tally_call *call = tool_ask(tool, once != NULL ? once : id, words, lens, count, flags);

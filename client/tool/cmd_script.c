@@ -132,13 +132,14 @@ int cmd_script_check(struct tool *tool, int argc, char **argv)
 }
 
 /* One bundle is active: with one of another name all procedures of the first are gone, which nobody who
- * deploys a second one expects. What cannot be asked, the push will tell. */
+ * deploys a second one expects. What is refused here, the push will tell. */
 static int script_spare(struct tool *tool, const char *name)
 {
 	const char *const words[] = {"TALLY", "BUNDLE", "LIST"};
 	const struct tally_call *call = tool_ask(tool, NULL, words, NULL, 3, TALLY_READ);
 	if (call == NULL || tally_call_outcome(call) != TALLY_DONE) {
-		return 0;
+		bool later = call != NULL && tally_call_outcome(call) == TALLY_RETRY;
+		return call == NULL ? TOOL_USAGE : later ? tool_refused(tool, call) : 0;
 	}
 	const struct tally_value *first = tally_value_at(tally_call_value(call), 0);
 	const char *active = first == NULL ? NULL : tally_value_text(tally_value_get(first, "bundle"), NULL);

@@ -55,9 +55,10 @@ static void status_visit(void *owner, const char *address, const struct tally_ca
 	printf("\n");
 }
 
-/* An exit code. */
+/* An exit code. For programs there are nodes also when none of them answers. */
 static int find_nodes(struct tool *tool, struct node_list *nodes)
 {
+	nodes->count = 0;
 	if (tool_client(tool) == NULL) {
 		return TOOL_USAGE; /* what is wrong with the addresses was told */
 	}
@@ -164,7 +165,8 @@ int cmd_status(struct tool *tool, int argc, char **argv)
 	}
 	struct node_list nodes;
 	struct status_report report = {.tool = tool};
-	if ((status = find_nodes(tool, &nodes)) != TOOL_DONE) {
+	status = find_nodes(tool, &nodes);
+	if (status != TOOL_DONE && !(tool->json && nodes.count > 0)) {
 		return status;
 	}
 	buf_init(&report.json, SIZE_MAX / 4);
@@ -226,7 +228,8 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 	}
 	struct node_list nodes;
 	struct node_hash hashes[NODES_MAX];
-	if ((status = find_nodes(tool, &nodes)) != TOOL_DONE) {
+	status = find_nodes(tool, &nodes);
+	if (status != TOOL_DONE && !(tool->json && nodes.count > 0)) {
 		return status;
 	}
 	bool equal = nodes_hash(&nodes, (unsigned)tool->timeout_ms, hashes);
@@ -251,7 +254,7 @@ int cmd_hash(struct tool *tool, int argc, char **argv)
 		buf_fini(&json);
 		print_hashes_judged(hashes, nodes.count, equal);
 	}
-	return equal ? TOOL_DONE : TOOL_FAILED;
+	return status != TOOL_DONE ? status : equal ? TOOL_DONE : TOOL_FAILED;
 }
 
 int cmd_transfer(struct tool *tool, int argc, char **argv)

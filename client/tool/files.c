@@ -106,7 +106,8 @@ int files_read(struct tool *tool, const char *dir, const char *ending, struct fi
 {
 	struct walk walk = {tool, files, dir, ending};
 	files->count = 0;
-	int code = walk_dir(&walk, "", 0);
+	int code = dir[0] == '\0' ? tool_fail(tool, TOOL_USAGE, "which directory? \"\" is none")
+				  : walk_dir(&walk, "", 0);
 	if (code == 0 && files->count == 0) {
 		code = tool_fail(tool, TOOL_USAGE, "there is no *%s file in %s", ending, dir);
 	}

@@ -100,6 +100,14 @@ static const struct option *options_find(const struct option *options, size_t co
 	return NULL;
 }
 
+/* Whose value was forgotten takes none of the flags behind it: "--once --dryrun" would be no dry run. */
+static bool options_is_flag(const struct option *options, size_t count, const struct option *common,
+			    const char *word)
+{
+	return strncmp(word, "--", 2) == 0 && (options_find(options, count, slice_str(word + 2)) != NULL ||
+					       options_find(common, COMMON, slice_str(word + 2)) != NULL);
+}
+
 /* One flag at argv[*at]; moves *at to its last word. */
 static int options_take(struct tool *tool, const struct option *options, size_t count, int argc, char **argv,
 			int *at)
@@ -128,8 +136,9 @@ static int options_take(struct tool *tool, const struct option *options, size_t 
 	if (equals != NULL) {
 		return options_set(tool, option, equals + 1);
 	}
-	if (*at + 1 == argc) {
-		return tool_fail(tool, TOOL_USAGE, "--%s wants a value", option->name);
+	if (*at + 1 == argc || options_is_flag(options, count, common, argv[*at + 1])) {
+		return tool_fail(tool, TOOL_USAGE, "--%s wants a value: --%s=%s", option->name, option->name,
+				 option->placeholder);
 	}
 	(*at)++;
 	return options_set(tool, option, argv[*at]);

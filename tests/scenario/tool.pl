@@ -145,6 +145,12 @@ like($json->{meta}{index} // '', qr/^\d+\.\d+$/, 'and its index');
 ($code, $text) = tally('call', 'order.get', 'order_id=nope', '--json');
 is_deeply([$code, (eval { decode_json($text) } // {})->{code}], [3, 'NOT_FOUND'], 'the JSON of a refusal has its code');
 is((run("$build/tally", 'get', 'x', '--servers', '127.0.0.1:1', '--timeout', '200ms'))[0], 5, 'nobody there is exit 5');
+for my $command ('status', 'hash') {
+	($code, $text) = run('sh', '-c', "'$build/tally' $command --json --servers 127.0.0.1:1 --timeout 200ms 2>/dev/null");
+	my $nodes = eval { decode_json($text) } // [];
+	ok($code == 5 && @$nodes == 1 && $nodes->[0]{address} eq '127.0.0.1:1' && !$nodes->[0]{status} && !$nodes->[0]{hash},
+		"and JSON that names it: $command") or diag("exit $code: $text");
+}
 is((run('sh', '-c', "'$build/tally' bench kv --nodes 127.0.0.1:1 --timeout 200ms --seconds 1 2>/dev/null"))[0], 5, 'nor is anything measured there');
 is((run('sh', '-c', "'$build/tally' bench kv --nodes 127.0.0.1:1 --seconds 0 2>/dev/null"))[0], 2, 'nor in no time');
 for my $command ('get x', 'status', 'hash') {
@@ -167,6 +173,8 @@ my ($mute, $address) = mute_leader();
 ($code, $text) = run('sh', '-c', "'$build/tally' set x y --servers $address --timeout 500ms 2>&1");
 ok($code == 6 && $text =~ /^unknown: .* it may have happened; ask again with the same id$/, 'a write that is never answered is exit 6')
 	or diag("exit $code: $text");
+($code, $text) = run('sh', '-c', "'$build/tally' call p --servers $address --timeout 500ms 2>&1");
+ok($code == 5 && $text =~ /^retry: .* nothing was written$/, 'a call does not begin behind a question that took all its time') or diag("exit $code: $text");
 kill 'KILL', $mute;
 waitpid $mute, 0;
 is((run("$build/tally", '--servers', '127.0.0.1:1', '--timeout=200ms', 'get', 'x'))[0], 5, 'options may stand in front of the command');
@@ -183,7 +191,9 @@ like(`$build/tally foo bar 2>&1`, qr/^tally: "foo" is no command; /, 'no command
 
 # ---- words and flags that nobody wants ----
 for my $words (['status', 'please'], ['bench', 'sale', 'kill-leader'], ['bench', 'flash', '--kill-leader'], ['bench', 'kv', '--reads', '101'],
-	['bench', 'sale', '--report'], ['script', 'list', 'commerce'], ['call'], ['get']) {
+	['bench', 'sale', '--report'], ['script', 'list', 'commerce'], ['call'], ['get'], ['call', 'order.get', 'order_id=o-1', '--once', '--dryrun'],
+	['bench', 'failover', '--nodes', '127.0.0.1:1'],
+	['script', 'push', "''"], ['script', 'push', "$src/commerce", '--servers', 'foo']) {
 	($code, $text) = run('sh', '-c', "'$build/tally' @$words 2>&1");
 	ok($code == 2 && $text =~ /^tally [^\n]+\n\z/, "usage in one line, exit 2: @$words") or diag("exit $code: $text");
 }
