@@ -160,8 +160,6 @@ struct env *uv_env_new(struct uv_loop_s *loop)
 			fatal("no event loop: %s", uv_strerror(status));
 		}
 		e->loop = &e->own;
-		/* On a caller's loop the process is the caller's; our sends do not raise it anyway. */
-		signal(SIGPIPE, SIG_IGN);
 	}
 	e->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	uv_timer_open(e);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ void house_open_as(struct house *house, enum shard_role role, uint64_t leader_id
 	}
 	config_finish(&config, &err);
 	house->log = (struct log){LOG_ERROR, "n1", quiet, NULL};
+	signal(SIGPIPE, SIG_IGN); /* who plays a client writes to what the node has closed */
 	house->env = uv_env_new(NULL);
 	straw.role = role;
 	straw.leader_id = leader_id;

@@ -134,6 +134,17 @@ static void test_signal(void)
 	uv_env_free(env, NULL, NULL);
 }
 
+/* The blocking façade of libtally has a loop of its own, and the process is somebody else's. */
+static void test_sigpipe(void)
+{
+	struct sigaction action;
+	signal(SIGPIPE, SIG_DFL);
+	struct env *env = uv_env_new(NULL);
+	uv_env_free(env, NULL, NULL);
+	sigaction(SIGPIPE, NULL, &action);
+	ok(action.sa_handler == SIG_DFL, "what a process does upon SIGPIPE stays its own affair");
+}
+
 static bool never(void *owner) { return false; }
 
 /* ---- a wait that the process slept through ---- */
@@ -551,6 +562,7 @@ int main(void)
 	uv_env_run_until(env, never, NULL, 1);
 	uv_env_free(env, NULL, NULL);
 	test_signal();
+	test_sigpipe();
 	test_free();
 	return tap_done();
 }
