@@ -17,10 +17,17 @@
  * nothing, and a copy may still come: with SETTLE as the first of the words (tally_command_start with the id) a
  * refusal is kept and stands.
  *
- * Threads: a client belongs to its loop's thread. Requests are structs of the caller, embedded where he likes,
- * untouched until the callback, which comes exactly once and never before the starting function has returned,
- * also when the client closes. A callback may start calls, also with the same struct, and may close the client.
- * Text given to a start function is copied.
+ * Threads: a client belongs to its loop's thread, a tally_sync to the thread that calls it: to one at a time. Others
+ * open their own; clients know nothing of each other, and nothing here survives a fork(). Requests are structs of the
+ * caller, embedded where he likes, untouched by him until the callback, which comes exactly once and never before the
+ * starting function has returned, also when the client closes: who starts a call with a struct that is under way
+ * breaks the client. A callback may start calls, also with the same struct, may free it, and may close the client.
+ * Text given to a start function is copied, and kept until the call ends: a client has no bound of its own on how many
+ * wait, and while no node is reached each does for its deadline. Memory that is not there ends the process.
+ *
+ * Time is a monotonic clock's (CLOCK_MONOTONIC): what it does while the machine sleeps is the system's matter. A
+ * process that was stopped, or whose virtual machine was, ends the calls whose deadline passed meanwhile as soon as
+ * it runs, after it has read the answers that had come.
  *
  * More than the cluster answers. Calls wait in the client while its connections are full (pipeline_max). When so
  * many wait that one would not be answered before its deadline, it ends in a millisecond: TALLY_RETRY,
@@ -55,18 +62,20 @@ struct tally;
 enum tally_outcome { TALLY_DONE, TALLY_REFUSED, TALLY_CONFLICT, TALLY_RETRY, TALLY_UNKNOWN };
 
 struct tally_options {
-	const char *servers;       /* "host:port,host:port": client ports, any of the cluster; IPv6 as [address]:port; at most 32 */
-	unsigned connections;      /* to the leader; 0 means 1. Requests are spread over them */
-	unsigned pipeline_max;     /* requests under way a connection before starts queue; 0 means 1024 */
+	const char *servers;       /* "host:port,host:port": client ports, any of the cluster, 32 at most; IPv6 as [address]:port */
+	unsigned connections;      /* to the leader, up to 1024; 0 means 1. Requests are spread over them */
+	unsigned pipeline_max;     /* requests under way a connection before starts queue, up to 8192; 0 means 1024 */
 	bool meta;                 /* ask the server to tell index and node with each answer: tally_call_meta */
 	bool direct;               /* for tools that ask one node: the first of servers that answers, whoever leads */
 };
 
-/* NULL when servers cannot be parsed or loop or options is NULL; nothing is waited for. Why goes to error
- * (size bytes), if not NULL. */
+/* NULL when servers cannot be parsed, a number is out of its range, or loop or options is NULL; nothing is waited
+ * for. Why goes to error (size bytes), if not NULL. options and its text are copied. The client keeps the loop
+ * running until it is closed: uv_run(loop, UV_RUN_DEFAULT) does not return before. */
 struct tally *tally_open(struct uv_loop_s *loop, const struct tally_options *options, char *error, size_t size);
-/* Ends every request under way (RETRY or UNKNOWN), then calls closed, after which the memory is gone. What is
- * started in between ends at once, unsent. */
+/* Once, neither tally nor closed being NULL. Ends every request under way (RETRY or UNKNOWN), then calls closed, from
+ * the loop, after which the memory is gone. What is started in between ends at once, unsent. closed waits for the
+ * resolver when it was asked for a name and has not answered yet. */
 void tally_close(struct tally *tally, void (*closed)(void *data), void *data);
 
 /* A UUIDv7 as 36 characters and a NUL. */
@@ -141,7 +150,7 @@ void tally_del_start(struct tally *tally, struct tally_call *call, const char *k
 void tally_range_start(struct tally *tally, struct tally_call *call, const char *from, const char *to, unsigned limit,
                        unsigned timeout_ms, tally_call_cb cb);
 
-/* In the callback: */
+/* In the callback; texts and values are borrowed until it returns: */
 enum tally_outcome tally_call_outcome(const struct tally_call *call);
 const struct tally_value *tally_call_value(const struct tally_call *call); /* DONE; otherwise the error's details (a MAP) or NULL */
 const char *tally_call_code(const struct tally_call *call);    /* "SOLD_OUT"; "" when DONE */
@@ -156,6 +165,7 @@ uint64_t tally_call_latency_us(const struct tally_call *call); /* from start to 
 const char *tally_outcome_name(enum tally_outcome outcome);
 
 struct tally_stats {
+	/* sent counts attempts, repeats those after a call's first; done to unknown are calls that ended so */
 	uint64_t sent, done, refused, conflict, retry, unknown, repeats, reconnects, leader_changes;
 	unsigned connected; /* connections up */
 	char leader[128];   /* client address, "" when unknown */
@@ -167,14 +177,14 @@ void tally_stats(const struct tally *tally, struct tally_stats *stats);
 struct tally_sync;
 /* NULL as tally_open. A client without a server to reach opens too: calls then end in RETRY. */
 struct tally_sync *tally_sync_open(const struct tally_options *options, char *error, size_t size);
-void tally_sync_close(struct tally_sync *sync);
+void tally_sync_close(struct tally_sync *sync); /* NULL ok */
 /* The call's results stay valid until the next call or close. */
 /* id NULL: as tally_call_start; else as tally_call_start_once. */
 const struct tally_call *tally_sync_call(struct tally_sync *sync, const char *id, const char *procedure,
                                          const struct tally_arg *args, size_t arg_count, unsigned timeout_ms);
 const struct tally_call *tally_sync_command(struct tally_sync *sync, const char *id, const char *const *words,
                                             const size_t *lens, size_t count, unsigned flags, unsigned timeout_ms);
-/* The client behind it, for ids and figures. */
+/* The client behind it, for ids and figures; owned by sync, not to be closed. Its loop runs only inside of these calls. */
 struct tally *tally_sync_client(struct tally_sync *sync);
 
 #ifdef __cplusplus
