@@ -56,6 +56,7 @@
  * so many are under way, the next waits until one of them fails. */
 #define LIMIT_DIAL_NEXT_MS 250
 #define LIMIT_DIALS 8
+#define LIMIT_NAME_MS 5000            /* an answer of the resolver is used again for so long; then it is asked again */
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
 #define LIMIT_QUEUED_BYTES MIB(8)     /* memory they take, of one connection; watched keys as much again */

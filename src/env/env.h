@@ -103,7 +103,8 @@ struct env_stream_events {
 };
 
 /* Starts connecting. TCP_NODELAY is always on. Never fails at once: see opened. Of a name with several
- * addresses each is tried, in the resolver's order, until one connects; the failure told is the last one's.
+ * addresses each is tried, in the resolver's order, until one connects; the failure told is the last one's. What the
+ * resolver said may be used again for a few seconds.
  * An address that stays silent holds up those behind it until the kernel gives it up. */
 struct env_stream *env_connect(struct env *env, const char *address, const struct env_stream_events *events, void *owner);
 /* Changes who gets the events, e.g. once a hello told what a stream is. */

@@ -29,6 +29,7 @@ struct uv_env {
 	struct list streams, listeners;
 	struct list written; /* writes whose callback is due */
 	struct list gone;    /* streams whose closed event is due */
+	struct list names;   /* that the resolver is asked, or has answered lately */
 	uint8_t *read_buffer;
 	int reserve_fd; /* given up for a moment to refuse connections when descriptors ran out */
 
@@ -80,6 +81,9 @@ const char *uv_stream_peer(const struct env_stream *stream);
 /* Calls what is due: write callbacks, then closed events. False when there was nothing. */
 bool uv_stream_report(struct uv_env *e);
 void uv_stream_close_all(struct uv_env *e); /* without events */
+
+/* uv_name.c */
+void uv_name_close_all(struct uv_env *e); /* when no stream dials any more */
 
 /* uv_listener.c */
 struct env_listener *uv_listener_open(struct env *env, const char *address,

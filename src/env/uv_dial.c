@@ -1,4 +1,4 @@
-/* Opening a stream of the libuv body: names, addresses, connecting.
+/* Opening a stream of the libuv body: addresses, connecting.
  *
  *                 a name                    addresses                     one connects
  *   connect ──┬──────────▶ RESOLVING ──┬──────────────────▶ CONNECTING ──────────────────▶ OPEN
@@ -7,7 +7,7 @@
  *                a number      ▼                              ▼
  *                           CLOSING ◀─────────────────────────┘ all have failed
  *
- * RESOLVING waits for the resolver's thread, CONNECTING for sockets and a timer. The addresses of a name are
+ * RESOLVING waits for the resolver (uv_name.c), CONNECTING for sockets and a timer. The addresses of a name are
  * dialled in the resolver's order, the next one as soon as one fails, or after LIMIT_DIAL_NEXT_MS without an answer
  * of those that are under way (RFC 8305, without its sorting): one that drops what we send does not hold up those
  * behind it. The first to connect gives its socket to the stream and the others are closed; the failure that comes
@@ -23,13 +23,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* A question to the resolver outlives a stream that was closed meanwhile. */
-struct uv_dial_question {
-	uv_getaddrinfo_t request;
-	struct uv_env *e;
-	struct uv_stream *stream; /* NULL when it was closed */
-};
 
 /* One address. Its memory goes when libuv has let go of its handle, which may be after the stream's. */
 struct uv_dial {
@@ -66,17 +59,12 @@ static void dial_drop(struct uv_dial *dial)
 
 void uv_dial_forget(struct uv_stream *s)
 {
-	if (s->question != NULL) {
-		s->question->stream = NULL;
-		uv_cancel((uv_req_t *)&s->question->request);
-		s->question = NULL;
-	}
 	env_timer_stop(&s->dial_timer);
 	while (!list_empty(&s->dials)) {
 		dial_drop(list_entry(s->dials.next, struct uv_dial, link));
 	}
-	uv_freeaddrinfo(s->addresses);
-	s->addresses = s->next = NULL;
+	s->next = NULL;
+	uv_name_leave(s);
 }
 
 static void dial_connected(struct uv_dial *dial)
@@ -158,6 +146,7 @@ static void dial_next(struct uv_stream *s, int status)
 		}
 	}
 	if (list_empty(&s->dials)) {
+		uv_name_doubt(s);
 		uv_stream_shut(s, status);
 	}
 }
@@ -178,45 +167,15 @@ static void dial_number(struct uv_stream *s, const struct sockaddr *address, soc
 	}
 }
 
-static void dial_name_cb(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+void uv_dial_addresses(struct uv_stream *s, const struct addrinfo *found)
 {
-	struct uv_dial_question *question = list_entry(request, struct uv_dial_question, request);
-	struct uv_env *e = question->e;
-	struct uv_stream *s = question->stream;
-	if (s == NULL) {
-		uv_freeaddrinfo(found);
-	} else {
-		s->question = NULL;
-		s->addresses = s->next = found;
-		if (status == 0 && found != NULL) {
-			s->state = STREAM_CONNECTING;
-			dial_next(s, 0);
-		} else {
-			uv_stream_shut(s, ERR_NOT_FOUND);
-		}
-	}
-	free(question);
-	uv_env_uncount(e);
-}
-
-static void dial_name(struct uv_stream *s, const char *host, unsigned port)
-{
-	char service[8];
-	snprintf(service, sizeof(service), "%u", port);
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct uv_dial_question *question = malloc(sizeof(*question));
-	if (question == NULL) {
-		fatal("out of memory resolving %s", host);
-	}
-	question->e = s->e;
-	question->stream = s;
-	if (uv_getaddrinfo(s->e->loop, &question->request, dial_name_cb, host, service, &hints) != 0) {
-		free(question);
+	if (found == NULL) {
 		uv_stream_shut(s, ERR_NOT_FOUND);
 		return;
 	}
-	s->question = question;
-	uv_env_count(s->e);
+	s->state = STREAM_CONNECTING;
+	s->next = found;
+	dial_next(s, 0);
 }
 
 struct env_stream *uv_stream_connect(struct env *env, const char *address,
@@ -236,8 +195,8 @@ struct env_stream *uv_stream_connect(struct env *env, const char *address,
 		dial_number(s, (struct sockaddr *)&v4, sizeof(v4));
 	} else if (uv_ip6_addr(host, (int)port, &v6) == 0) {
 		dial_number(s, (struct sockaddr *)&v6, sizeof(v6));
-	} else {
-		dial_name(s, host, port);
+	} else if (!uv_name_join(s, host, port)) {
+		uv_stream_shut(s, ERR_NOT_FOUND);
 	}
 	return &s->stream;
 }

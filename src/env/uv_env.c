@@ -149,6 +149,7 @@ struct env *uv_env_new(struct uv_loop_s *loop)
 	list_init(&e->listeners);
 	list_init(&e->written);
 	list_init(&e->gone);
+	list_init(&e->names);
 	list_init(&e->lanes);
 	list_init(&e->finished);
 	list_init(&e->alarms);
@@ -240,6 +241,7 @@ void uv_env_free(struct env *env, void (*freed)(void *owner), void *owner)
 	uv_work_close(e);
 	uv_listener_close_all(e);
 	uv_stream_close_all(e);
+	uv_name_close_all(e);
 	env_schedule_fini(env);
 	for (int i = 0; e->signals_on && i < UV_BODY_SIGNALS; i++) {
 		uv_close((uv_handle_t *)&e->signals[i], uv_env_uncount_cb);

@@ -51,6 +51,7 @@ struct uv_stream *uv_stream_new(struct uv_env *e, int fd)
 	s->fd = fd;
 	list_init(&s->queue);
 	list_init(&s->dials);
+	list_init(&s->name_link);
 	env_timer_init(&e->env, &s->dial_timer, uv_dial_timer_cb);
 	list_append(&e->streams, &s->link);
 	return s;

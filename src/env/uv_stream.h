@@ -1,4 +1,4 @@
-/* Private to uv_stream.c and uv_dial.c: one socket of the libuv body, and what each does for the other. */
+/* Private to uv_stream.c, uv_dial.c and uv_name.c: one socket of the libuv body, and what each does for the others. */
 #ifndef ENV_UV_STREAM_H
 #define ENV_UV_STREAM_H
 
@@ -28,8 +28,9 @@ struct uv_stream {
 	uv_poll_t poll;
 	bool polled;                       /* poll is initialised and not being closed */
 	bool unpolling;                    /* its close has not been called back */
-	struct uv_dial_question *question; /* the resolver has not answered */
-	struct addrinfo *addresses, *next; /* all of a name, ours while dialling; those not dialled yet */
+	struct uv_name *name;              /* that is dialled */
+	struct list name_link;             /* among those who wait for its addresses */
+	const struct addrinfo *next;       /* its addresses that are not dialled yet */
 	struct list dials;                 /* addresses that are being dialled, each with a socket of its own */
 	unsigned dial_count;
 	struct env_timer dial_timer;
@@ -49,9 +50,17 @@ void uv_stream_watch(struct uv_stream *s);
 /* CLOSING, with what closed will say. */
 void uv_stream_shut(struct uv_stream *s, int status);
 
+/* Those of its name: NULL when it has none. */
+void uv_dial_addresses(struct uv_stream *s, const struct addrinfo *found);
 /* The addresses dialled so far have been silent for a while. */
 void uv_dial_timer_cb(struct env_timer *timer);
 /* No address any more, and no answer of the resolver: what dials is closed. */
 void uv_dial_forget(struct uv_stream *s);
+
+/* Its addresses are dialled, now or when the resolver answers. False when that cannot be asked. */
+bool uv_name_join(struct uv_stream *s, const char *host, unsigned port);
+void uv_name_leave(struct uv_stream *s);
+/* None of its addresses connects: who dials it next asks the resolver. */
+void uv_name_doubt(struct uv_stream *s);
 
 #endif /* ENV_UV_STREAM_H */

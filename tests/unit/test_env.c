@@ -285,11 +285,19 @@ static void test_names(struct env *env)
 /* What this program calls the resolver: "several.test" has the addresses of the list below, in its order;
  * else libc's. */
 static const char *const *several;
+/* And "slow.test" is told when a post comes. */
+static uv_sem_t slow_answers;
+static unsigned slow_asked;
 
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
 {
 	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (strcmp(node, "slow.test") == 0) {
+		__atomic_add_fetch(&slow_asked, 1, __ATOMIC_RELAXED);
+		uv_sem_wait(&slow_answers);
+		return real("127.0.0.1", service, hints, found);
+	}
 	if (strcmp(node, "several.test") != 0) {
 		return real(node, service, hints, found);
 	}
@@ -356,6 +364,7 @@ static void test_addresses(struct env *env)
 	uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
 
 	several = nowhere;
+	snprintf(address, sizeof(address), "several.test:1"); /* the addresses of the other are known for a while */
 	dial = (struct dial){0};
 	env_connect(env, address, &dial_events, &dial);
 	uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
@@ -375,6 +384,41 @@ static void test_addresses(struct env *env)
 	}
 	ok(once, "closed between two addresses, a stream ends once");
 	env_listener_close(listener);
+}
+
+/* Who dials gives up before the resolver answers, as the client does after a second, and dials again. */
+static void test_slow_resolver(struct env *env)
+{
+	struct crowd crowd = {0};
+	struct err err = {0};
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", crowd_accepted, &crowd, &err);
+	char address[64];
+	snprintf(address, sizeof(address), "slow.test:%u", env_listener_port(listener));
+	uv_sem_init(&slow_answers, 0);
+	struct dial first = {0}, second = {0}, third = {0};
+	struct env_stream *stream = env_connect(env, address, &dial_events, &first);
+	while (__atomic_load_n(&slow_asked, __ATOMIC_RELAXED) == 0) {
+		uv_env_run_until(env, never, NULL, 1);
+	}
+	env_stream_close(stream);
+	uv_env_run_until(env, dial_ended, &first, PATIENCE_MS);
+	ok(first.opened == 0 && first.end == ERR_CANCELLED, "who gives up on a slow resolver is told at once");
+	struct env_stream *again = env_connect(env, address, &dial_events, &second);
+	uv_sem_post(&slow_answers);
+	uv_env_run_until(env, dial_told, &second, PATIENCE_MS);
+	struct env_stream *late = env_connect(env, address, &dial_events, &third);
+	uv_env_run_until(env, dial_told, &third, PATIENCE_MS);
+	ok(second.opened == 1 && second.status == 0 && third.opened == 1 && third.status == 0,
+	   "its answer serves those who dial the name next");
+	is_int(__atomic_load_n(&slow_asked, __ATOMIC_RELAXED), 1, "and it was asked once");
+	env_listener_close(listener);
+	env_stream_close(again);
+	env_stream_close(late);
+	for (unsigned i = 0; i < crowd.accepted; i++) {
+		env_stream_close(crowd.streams[i]);
+	}
+	uv_env_run_until(env, dial_ended, &second, PATIENCE_MS);
+	uv_env_run_until(env, dial_ended, &third, PATIENCE_MS);
 }
 
 /* What this program calls the kernel: connecting to 127.0.0.9 is without an answer, for its socket is one end of
@@ -433,6 +477,7 @@ static void test_silence(struct env *env)
 	uv_env_run_until(env, dial_ended, &dial, PATIENCE_MS);
 
 	several = silent_and_none;
+	snprintf(address, sizeof(address), "several.test:2");
 	dial = (struct dial){0};
 	stream = env_connect(env, address, &dial_events, &dial);
 	uv_env_run_until(env, dial_told, &dial, 500);
@@ -555,6 +600,7 @@ int main(void)
 	test_lock_across(env);
 	test_names(env);
 	test_addresses(env);
+	test_slow_resolver(env);
 	test_silence(env);
 	test_listen_on_all(env);
 	test_listen_on_some(env);
