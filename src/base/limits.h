@@ -57,6 +57,11 @@
 #define LIMIT_DIAL_NEXT_MS 250
 #define LIMIT_DIALS 8
 #define LIMIT_NAME_MS 5000            /* an answer of the resolver is used again for so long; then it is asked again */
+/* A connection on which nothing comes for so long is asked, three times, whether the other end is there: a client whose
+ * machine is gone keeps no place, and a firewall between does not forget one that rests. */
+#define LIMIT_SILENT_S 120
+#define LIMIT_SILENT_AGAIN_S 30
+#define LIMIT_SILENT_ASKS 3
 #define LIMIT_CONNECTIONS 10000       /* client connections of a node; further ones get one error */
 #define LIMIT_QUEUED_COMMANDS 4096    /* commands between MULTI and EXEC */
 #define LIMIT_QUEUED_BYTES MIB(8)     /* memory they take, of one connection; watched keys as much again */

@@ -102,7 +102,8 @@ struct env_stream_events {
 	void (*ended)(void *owner);
 };
 
-/* Starts connecting. TCP_NODELAY is always on. Never fails at once: see opened. Of a name with several
+/* Starts connecting. TCP_NODELAY is always on, and who is silent for long is asked by the kernel whether he is there
+ * (LIMIT_SILENT_S), of accepted streams too. Never fails at once: see opened. Of a name with several
  * addresses each is tried, in the resolver's order, until one connects; the failure told is the last one's. What the
  * resolver said may be used again for a few seconds.
  * An address that stays silent holds up those behind it until the kernel gives it up. */

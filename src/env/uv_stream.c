@@ -12,6 +12,8 @@
  * handle; GONE is on the list of closed events. Sends never raise SIGPIPE: the process may not be ours. */
 #include "env/uv_stream.h"
 
+#include "base/limits.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -167,10 +169,18 @@ void uv_stream_watch(struct uv_stream *s)
 	}
 }
 
+static void set_option(const struct uv_stream *s, int level, int option, int value)
+{
+	(void)setsockopt(s->fd, level, option, &value, sizeof(value));
+}
+
 int uv_stream_poll(struct uv_stream *s)
 {
-	int on = 1;
-	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	set_option(s, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(s, IPPROTO_TCP, TCP_KEEPIDLE, LIMIT_SILENT_S);
+	set_option(s, IPPROTO_TCP, TCP_KEEPINTVL, LIMIT_SILENT_AGAIN_S);
+	set_option(s, IPPROTO_TCP, TCP_KEEPCNT, LIMIT_SILENT_ASKS);
+	set_option(s, SOL_SOCKET, SO_KEEPALIVE, 1);
 	int status = uv_poll_init(s->e->loop, &s->poll, s->fd);
 	if (status != 0) {
 		return ERR_IO;

@@ -1,6 +1,7 @@
 /* The libuv body: what all bodies do, and what only it must. */
 #include "env/uv_env.h"
 #include "base/limits.h"
+#include "env/uv_stream.h"
 #include "tests/lib/env_conformance.h"
 #include "tests/lib/tap.h"
 
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +78,26 @@ static void crowd_accepted(void *owner, struct env_stream *stream)
 	crowd->streams[crowd->accepted++] = stream;
 }
 static bool crowd_came(void *owner) { return ((struct crowd *)owner)->accepted >= 1; }
+
+/* ---- a client whose machine is gone ---- */
+
+static void test_gone_machine(struct env *env)
+{
+	struct crowd crowd = {0};
+	struct err err = {0};
+	struct env_listener *listener = env_listen(env, "127.0.0.1:0", crowd_accepted, &crowd, &err);
+	int fd = plain_connect(env_listener_port(listener)), asks = 0, idle_s = 0;
+	socklen_t len = sizeof(int);
+	uv_env_run_until(env, crowd_came, &crowd, PATIENCE_MS);
+	const struct uv_stream *stream = (const struct uv_stream *)crowd.streams[0];
+	getsockopt(stream->fd, SOL_SOCKET, SO_KEEPALIVE, &asks, &len);
+	getsockopt(stream->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &len);
+	ok(asks != 0 && idle_s == LIMIT_SILENT_S,
+	   "who says nothing for long is asked whether he is there (after %d s)", idle_s);
+	env_stream_close(crowd.streams[0]);
+	env_listener_close(listener);
+	close(fd);
+}
 
 static void test_descriptors(struct env *env)
 {
@@ -596,6 +618,7 @@ int main(void)
 	env_conformance(&world.body);
 	is_int(world.slept, 0, "the loop wakes for everything that was waited for");
 	test_slept_through(env);
+	test_gone_machine(env);
 	test_descriptors(env);
 	test_lock_across(env);
 	test_names(env);
