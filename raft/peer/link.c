@@ -52,6 +52,7 @@ static void become_ready(struct link *link)
 	link->reader.body_max = LIMIT_FRAME;
 	link->failures = 0;
 	link->sign_us = env_now_us(link->env);
+	link->asked_us = 0;
 	link->came = 0;
 	env_timer_stop(&link->timer);
 	link->events->ready(link);
@@ -113,14 +114,13 @@ static void take_hello(struct link *link, const struct frame *frame)
 /* What is long takes its time, as long as it comes. */
 static void much_came(struct link *link)
 {
-	uint64_t now_us = env_now_us(link->env);
 	uint8_t type = frame_reader_coming(&link->reader);
 	link->came = 0;
 	if (link->dialed) {
-		link->sign_us = now_us;
+		link->asked_us = 0;
 		return;
 	}
-	if (now_us - link->sign_us >= LINK_PING_MS * 1000) {
+	if (env_now_us(link->env) - link->sign_us >= LINK_PING_MS * 1000) {
 		link_pong(link);
 	}
 	if (type != 0) {
@@ -157,7 +157,7 @@ static void data_cb(void *owner, struct slice bytes)
 		} else if (frame.type == FRAME_PING) {
 			link_pong(link);
 		} else {
-			link->sign_us = frame.type == FRAME_PONG ? env_now_us(link->env) : link->sign_us;
+			link->asked_us = frame.type == FRAME_PONG ? 0 : link->asked_us;
 			link->events->frame(link, &frame);
 		}
 	}

@@ -49,7 +49,7 @@
 
 #define LINK_CONNECT_MS 1000  /* then the attempt is given up */
 #define LINK_GREETING_MS 5000 /* a peer that says nothing is closed */
-#define LINK_SILENCE_MS 1000  /* a dialed link without a sign of life is closed and dialed again */
+#define LINK_SILENCE_MS 1000  /* a dialed link that is asked for a sign of life for so long is closed and dialed again */
 #define LINK_LEAST KIB(16)    /* so many bytes are one: what is long must come at so much a second */
 #define LINK_PING_MS 250      /* how often a dialed link asks for one */
 #define LINK_BACKOFF_FIRST_MS 10
@@ -103,7 +103,8 @@ struct link {
 	int dial_status;           /* dialed, not ready: of the last attempt; 0: one of both refused the other */
 	bool closing;              /* dialed: do not dial again */
 	struct frame_reader reader;
-	uint64_t sign_us;        /* the last sign of life: dialed links, of the other; accepted, ours */
+	uint64_t asked_us;       /* dialed: asked since then without a sign of life; 0: not asked */
+	uint64_t sign_us;        /* accepted: our last sign of life */
 	size_t came;             /* bytes, since it was as much as LINK_LEAST */
 	uint64_t *stamp_ms;      /* the owner's highest stamp, for every frame */
 	struct link_batch *open; /* being put together, or NULL */

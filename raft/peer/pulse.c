@@ -14,6 +14,7 @@ void transport_ping(struct transport *transport, struct link *link)
 	frame_end(out, frame_begin(out, FRAME_PING, transport->stamp_ms), 0);
 	link_out_done(link);
 	link_flush(link);
+	link->asked_us = link->asked_us != 0 ? link->asked_us : env_now_us(transport->config.env);
 }
 
 static void watch(struct transport *transport, struct link *link, uint64_t now_us)
@@ -22,10 +23,9 @@ static void watch(struct transport *transport, struct link *link, uint64_t now_u
 		return;
 	}
 	assert(link->dialed);
-	assert(now_us >= link->sign_us);
-	/* Whom we did not ask need not answer. */
-	uint64_t since_us = link->sign_us > transport->released_us ? link->sign_us : transport->released_us;
-	if (now_us - since_us > (uint64_t)LINK_SILENCE_MS * 1000) {
+	assert(now_us >= link->asked_us);
+	/* Whom we did not ask need not answer: what we put together was held, or our process stood still. */
+	if (link->asked_us != 0 && now_us - link->asked_us >= (uint64_t)LINK_SILENCE_MS * 1000) {
 		log_event(transport->config.log, LOG_INFO, "peer_silent", "peer=%llu kind=%u",
 			  (unsigned long long)link->peer_id, link->hello.kind);
 		link_drop(link);

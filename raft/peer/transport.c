@@ -363,9 +363,6 @@ void transport_flush(struct transport *transport)
 
 void transport_hold(struct transport *transport, bool hold)
 {
-	if (transport->held && !hold) {
-		transport->released_us = env_now_us(transport->config.env);
-	}
 	transport->held = hold;
 	transport_flush(transport);
 }

@@ -38,7 +38,6 @@ struct transport {
 	struct env_timer ping;
 	struct env_turn closed_turn;
 	bool started, closing, held;
-	uint64_t released_us; /* held until then */
 	unsigned lines, ticks;
 	uint64_t lines_dropped;
 	struct refusal refusals[REFUSALS_KEPT];

@@ -95,6 +95,17 @@ static void test_silence(void)
 	sim_host_resume(b->host);
 	run_ms(pair, 1500);
 	ok(transport_link(a->transport, 2, FRAME_RAFT) != NULL, "and is back when it is");
+	run_ms(pair, 100); /* no ping is under way */
+	uint64_t disconnected = b->disconnected, asked = a->frames;
+	sim_host_pause(b->host);
+	run_ms(pair, 5000);
+	sim_host_resume(b->host);
+	run_ms(pair, 1);
+	message_send_request(transport_link(b->transport, 1, FRAME_REQUESTS), 1, FRAME_REQUEST, 98, SLICE_LIT("late"));
+	transport_flush(b->transport);
+	run_ms(pair, 1500);
+	ok(b->disconnected == disconnected && a->frames == asked + 1,
+	   "who stood still itself asked nobody meanwhile, and takes nobody's silence amiss");
 	pair_free(pair);
 }
 
