@@ -148,7 +148,7 @@ const struct local *local_find(const struct command *command, const struct slice
 
 _Static_assert(LIMIT_REPLY == MIB(8), "the text says so");
 
-void local_run(const struct local *local, struct local_call *call)
+bool local_run(const struct local *local, struct local_call *call)
 {
 	struct buf *out = call->reply->out;
 	size_t begin = out->len, max = out->max;
@@ -158,12 +158,14 @@ void local_run(const struct local *local, struct local_call *call)
 	}
 	local->run(call);
 	out->max = max;
-	if (buf_failed(out) && !failed) {
-		out->len = begin;
-		out->failed = false;
-		reply_code(call->reply, CODE_TOO_LARGE,
-			   "\"reason\":\"the reply is over 8 MiB: ask for less at once\"");
+	if (failed || !buf_failed(out)) {
+		return !failed;
 	}
+	out->len = begin;
+	out->failed = false;
+	reply_code(call->reply, CODE_TOO_LARGE,
+		   "\"reason\":\"the reply is over 8 MiB: ask for less at once\"");
+	return false;
 }
 
 bool local_integer(struct slice word, int64_t *value, struct reply *reply)

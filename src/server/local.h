@@ -35,8 +35,9 @@ struct local {
 const struct local *local_find(const struct command *command, const struct slice *argv, size_t argc,
 			       struct reply *reply);
 
-/* Runs one that answers at once. A reply over LIMIT_REPLY becomes TOO_LARGE. */
-void local_run(const struct local *local, struct local_call *call);
+/* Runs one that answers at once. A reply over LIMIT_REPLY, or what its buffer takes yet, becomes TOO_LARGE, and that is
+ * false. */
+bool local_run(const struct local *local, struct local_call *call);
 
 /* Decimal int64 as Redis reads it, or its error. */
 bool local_integer(struct slice word, int64_t *value, struct reply *reply);

@@ -11,7 +11,6 @@
 #define ARENA_FIRST KIB(4)
 /* A connection may hold so much however much all others hold. */
 #define QUEUED_LITTLE KIB(16)
-#define SPLICED_MAX MIB(64)
 /* Answers from here alone may share a call with others that were held before them (conn_reply_begin). */
 #define EXEC_HERE_MAX (LIMIT_REPLY / 2)
 
@@ -153,10 +152,10 @@ void transaction_queue(struct conn *conn, const struct command *command, const s
 
 /* ---- EXEC ---- */
 
-static void run_local(struct conn *conn, const struct queued *queued, struct reply *reply)
+static bool run_local(struct conn *conn, const struct queued *queued, struct reply *reply)
 {
 	struct local_call call = {conn, queued->command.argv, queued->command.argc, reply, NULL};
-	local_run(queued->local, &call);
+	return local_run(queued->local, &call);
 }
 
 bool transaction_array(struct slice *bytes, int64_t *count)
@@ -174,25 +173,31 @@ bool transaction_array(struct slice *bytes, int64_t *count)
 	return true;
 }
 
-/* Puts the answers of the commands that are run here between the leader's. False when those do not fit the
- * queue. */
-static bool splice(struct conn *conn, struct slice theirs, struct reply *reply)
+enum spliced { SPLICED, SPLICE_UNFIT, SPLICE_TOO_LARGE };
+
+/* Puts the answers of the commands that are run here between the leader's. UNFIT: those do not fit the queue. One
+ * command's answer may be too large, and be refused in its place: with a second, or when the whole is, nothing further
+ * runs. Thousands may stand here whose answers take long to write. */
+static enum spliced splice(struct conn *conn, struct slice theirs, struct reply *reply)
 {
 	struct transaction *transaction = &conn->session.transaction;
+	size_t refused = 0;
 	reply_array(reply, transaction->count);
 	for (size_t i = 0; i < transaction->count; i++) {
 		size_t used = 0;
 		if (transaction->queue[i].local != NULL) {
-			run_local(conn, &transaction->queue[i], reply);
-			continue;
+			refused += !run_local(conn, &transaction->queue[i], reply);
+		} else if (resp_reply_measure(theirs, LIMIT_REPLY, &used) == 0) {
+			buf_append(reply->out, theirs.data, used);
+			theirs = slice_skip(theirs, used);
+		} else {
+			return SPLICE_UNFIT;
 		}
-		if (resp_reply_measure(theirs, SPLICED_MAX, &used) != 0) {
-			return false;
+		if (refused > 1 || buf_failed(reply->out)) {
+			return SPLICE_TOO_LARGE;
 		}
-		buf_append(reply->out, theirs.data, used);
-		theirs = slice_skip(theirs, used);
 	}
-	return theirs.len == 0 && !buf_failed(reply->out);
+	return theirs.len == 0 ? SPLICED : SPLICE_UNFIT;
 }
 
 _Static_assert(LIMIT_REPLY == MIB(8), "the text says so");
@@ -218,16 +223,19 @@ static void exec_finish(struct call *call)
 	/* An explanation is no answer to the queue, though in RESP2 it is an array, too. */
 	if (!call->request.envelope.explain && transaction_array(&theirs, &count)) {
 		struct buf whole;
-		buf_init(&whole, SPLICED_MAX);
+		buf_init(&whole, LIMIT_REPLY);
 		struct reply reply = {&whole, call->request.protocol};
-		if (!splice(conn, theirs, &reply)) {
-			buf_reset(&whole);
-			reply_code(&reply, CODE_OUTCOME_UNKNOWN, NULL);
-		}
-		buf_reset(&call->request.reply);
-		buf_append_slice(&call->request.reply, buf_slice(&whole));
-		if (buf_failed(&call->request.reply)) {
+		switch (splice(conn, theirs, &reply)) {
+		case SPLICED:
+			buf_reset(&call->request.reply);
+			buf_append_slice(&call->request.reply, buf_slice(&whole));
+			break;
+		case SPLICE_UNFIT:
+			call_replace(call, CODE_OUTCOME_UNKNOWN, NULL);
+			break;
+		case SPLICE_TOO_LARGE:
 			exec_too_large(call);
+			break;
 		}
 		buf_fini(&whole);
 	}
@@ -279,7 +287,7 @@ static void exec_here(struct conn *conn, bool muted)
 	struct buf whole;
 	buf_init(&whole, EXEC_HERE_MAX);
 	struct reply reply = {&whole, conn->session.protocol};
-	if (!splice(conn, SLICE_NONE, &reply)) {
+	if (splice(conn, SLICE_NONE, &reply) != SPLICED) {
 		buf_reset(&whole);
 		reply_code(&reply, CODE_TOO_LARGE,
 			   "\"reason\":\"the reply is over 4 MiB: ask for less at once\"");

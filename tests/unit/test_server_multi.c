@@ -201,14 +201,16 @@ static void test_long_queue_here(void)
 		buf_append_text(&asked, "COMMAND\r\n");
 		buf_append_text(&answered, "+QUEUED\r\n");
 	}
-	buf_append(&asked, "EXEC\r\nPING\r\n", sizeof "EXEC\r\nPING\r\n");
+	buf_append_text(&asked, "CLIENT SETNAME late\r\n");
+	buf_append_text(&answered, "+QUEUED\r\n");
+	buf_append(&asked, "EXEC\r\nCLIENT GETNAME\r\n", sizeof "EXEC\r\nCLIENT GETNAME\r\n");
 	buf_append_text(&answered,
 			"-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"the reply is over 4 MiB: "
-			"ask for less at once\"}\r\n+PONG\r\n");
+			"ask for less at once\"}\r\n$-1\r\n");
 	buf_append_byte(&answered, '\0');
 	say(&house, fd, (const char *)asked.data);
 	straw_answer(0, "+OK\r\n");
-	hear(&house, fd, (const char *)answered.data, "what a queue answers here is whole, or refused");
+	hear(&house, fd, (const char *)answered.data, "what a queue answers here is whole, or refused, and then nothing runs behind it");
 	buf_fini(&asked);
 	buf_fini(&answered);
 	close(fd);
