@@ -99,7 +99,7 @@ struct call *call_take(struct node *node)
 	call->asked = NULL;
 	call->deadline_us = call->rebuffed_by = 0;
 	call->held_bytes = 0;
-	call->spoken = call->muted = call->mutates = call->routed = false;
+	call->spoken = call->muted = call->meta = call->mutates = call->routed = false;
 	call->state = CALL_OPEN;
 	pool->taken++;
 	call->slab->taken++;

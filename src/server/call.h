@@ -47,6 +47,7 @@ struct call {
 	uint8_t state;
 	bool spoken;  /* answers on the spot, one or several on end, behind calls under way */
 	bool muted;   /* CLIENT REPLY OFF or SKIP: the answer is dropped */
+	bool meta;    /* TALLY META, when it was asked: in front of the answer, if that comes from the cluster */
 	bool mutates; /* it may write: an answer that does not come is unknown */
 	bool routed;  /* counted in conn->under_way */
 };

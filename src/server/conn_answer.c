@@ -10,7 +10,7 @@
 /* TALLY META: where the answer comes from. */
 static void conn_write_meta(struct conn *conn, const struct request *request)
 {
-	struct reply reply = {&conn->out, conn->session.protocol};
+	struct reply reply = {&conn->out, request->protocol};
 	const struct node *node = conn->node;
 	char text[64];
 	uint64_t leader_id = 0;
@@ -39,7 +39,7 @@ static void conn_collect(struct conn *conn)
 			break;
 		}
 		if (!call->muted && conn->state != CONN_DOOMED) {
-			if (conn->session.meta && conn->session.protocol == 3 && call->request.index != 0) {
+			if (call->meta && call->request.index != 0) {
 				conn_write_meta(conn, &call->request);
 			}
 			buf_append_slice(&conn->out, buf_slice(&call->request.reply));
@@ -145,6 +145,7 @@ struct call *conn_call(struct conn *conn, bool muted)
 	call->conn = conn;
 	call->answered = conn_answered;
 	call->muted = muted;
+	call->meta = conn->session.meta && conn->session.protocol == 3;
 	call->request.protocol = conn->session.protocol;
 	call->request.db = conn->session.db;
 	call->request.user = SLICE_LIT("default");

@@ -27,6 +27,29 @@ static void test_order(void)
 	house_close(&house);
 }
 
+#define HELLO(head, protocol)                                                                                \
+	head "\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:" protocol             \
+	     "\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
+
+/* What is said behind a request changes nothing of how it is answered. */
+static void test_meta(void)
+{
+	struct house house;
+	house_open(&house, SHARD_LEADS, 1);
+	int fd = client_open(&house);
+	say(&house, fd, "GET a\r\nHELLO 3\r\nTALLY META ON\r\nGET b\r\nHELLO 2\r\n");
+	straw.requests[0]->index = 4;
+	straw.requests[1]->index = 5;
+	straw_answer(0, "$-1\r\n");
+	straw_answer(1, "_\r\n");
+	hear(&house, fd,
+	     "$-1\r\n" HELLO("%7", "3") "+OK\r\n"
+	     "|3\r\n$5\r\nindex\r\n$3\r\n5.0\r\n$4\r\nnode\r\n$2\r\nn1\r\n$8\r\nreplayed\r\n#f\r\n_\r\n" HELLO("*14", "2"),
+	     "TALLY META is for what is asked behind it, in the protocol it was asked in");
+	close(fd);
+	house_close(&house);
+}
+
 static void test_pieces(void)
 {
 	struct house house;
@@ -270,6 +293,7 @@ static void test_stop_that_hangs(void)
 int main(void)
 {
 	test_order();
+	test_meta();
 	test_pieces();
 	test_protocol_error();
 	test_manual();
