@@ -16,7 +16,8 @@ static void fail_unreadable(struct shard *shard)
 
 _Static_assert(LIMIT_REPLY == MIB(8), "the text says so");
 
-static void fail(struct shard *shard, struct request *request, int rc)
+/* why: details of a bound, or NULL. */
+static void fail(struct shard *shard, struct request *request, int rc, const char *why)
 {
 	assert(rc != 0);
 	assert(rc != ERR_BUSY);
@@ -26,7 +27,7 @@ static void fail(struct shard *shard, struct request *request, int rc)
 		release_refuse(shard, request, CODE_TOO_LARGE,
 			       buf_failed(&request->reply)
 				       ? "\"reason\":\"the reply is over 8 MiB: ask for less at once\""
-				       : NULL);
+				       : why);
 		break;
 	default:
 		release_refuse(shard, request, CODE_LEADER_LOST, NULL);
@@ -144,7 +145,7 @@ static enum step begin_survey(struct shard *shard, struct request *request, stru
 		bool many = shard->surveys.count >= LIMIT_SURVEYS; /* or too much is not applied */
 		release_refuse(shard, request, CODE_OVERLOADED, many ? many_surveys : NULL);
 	} else if (rc != 0) {
-		fail(shard, request, rc);
+		fail(shard, request, rc, NULL);
 	}
 	return STEP_DONE;
 }
@@ -169,7 +170,7 @@ static enum step attempt(struct shard *shard, struct request *request)
 	if (rc == ERR_BUSY) {
 		return STEP_COMPILE;
 	}
-	fail(shard, request, rc);
+	fail(shard, request, rc, x.why);
 	return STEP_DONE;
 }
 

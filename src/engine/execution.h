@@ -18,7 +18,8 @@ struct execution {
 	struct shard *shard;
 	struct request *request;
 	struct txn *txn;
-	unsigned depth; /* of request ids: 0 the request's own, 1 a CALL's inside it */
+	unsigned depth;  /* of request ids: 0 the request's own, 1 a CALL's inside it */
+	const char *why; /* details of ERR_TOO_LARGE, or NULL */
 };
 
 /* A request id around something that runs. */

@@ -10,7 +10,8 @@ struct watchdog {
 	struct env_alarm alarm; /* first: rang_cb finds the rest */
 	struct env *env;
 	struct log *log;
-	const struct script_identity *running; /* written outside of a set alarm only */
+	const struct script_identity *running; /* written outside of a set alarm, or while it is eased */
+	bool queue;                            /* the alarm is set for all of an EXEC */
 	struct refused refused;                /* the loop's, and never changed; once it rings, the alarm's */
 	char dir[PATH_BYTES], path[PATH_BYTES], fresh[PATH_BYTES], damaged[PATH_BYTES];
 };
@@ -124,7 +125,11 @@ static void begin(void *owner, const struct script_identity *running)
 	struct watchdog *w = owner;
 	assert(w->running == NULL);
 	w->running = running;
-	env_alarm_set(&w->alarm);
+	if (w->queue) {
+		env_alarm_press(&w->alarm);
+	} else {
+		env_alarm_set(&w->alarm);
+	}
 }
 
 static void end(void *owner)
@@ -133,12 +138,46 @@ static void end(void *owner)
 	const struct script_identity *script = w->running;
 	assert(script != NULL);
 	bool late = env_alarm_asks(&w->alarm);
-	env_alarm_clear(&w->alarm);
+	if (w->queue) {
+		env_alarm_ease(&w->alarm);
+	} else {
+		env_alarm_clear(&w->alarm);
+	}
 	w->running = NULL;
 	if (late) {
-		log_event(w->log, LOG_WARN, "script_late", "%s=%.*s hash=%s", script_kind_name(script->kind),
-			  (int)script->name.len, (const char *)script->name.data, script->hash);
+		log_event(w->log, LOG_WARN, "script_late", "%s=%.*s hash=%s%s", script_kind_name(script->kind),
+			  (int)script->name.len, (const char *)script->name.data, script->hash,
+			  w->queue ? " in=EXEC" : "");
 	}
+}
+
+/* ---- around a queue ---- */
+
+void watchdog_queue_begin(struct watchdog *w)
+{
+	if (w == NULL) {
+		return;
+	}
+	assert(!w->queue && w->running == NULL);
+	w->queue = true;
+	env_alarm_set(&w->alarm);
+	env_alarm_ease(&w->alarm);
+}
+
+bool watchdog_queue_late(const struct watchdog *w)
+{
+	assert(w == NULL || w->queue);
+	return w != NULL && env_alarm_asks(&w->alarm);
+}
+
+void watchdog_queue_end(struct watchdog *w)
+{
+	if (w == NULL) {
+		return;
+	}
+	assert(w->queue && w->running == NULL);
+	env_alarm_clear(&w->alarm);
+	w->queue = false;
 }
 
 struct script_watch watchdog_watch(struct watchdog *w)

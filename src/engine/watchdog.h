@@ -5,6 +5,9 @@
  * `refused` (script/refused.h), and the process ends with status 1 and a line that names it. The other
  * members elect a leader, and this one refuses the script from its next start on.
  *
+ * An EXEC has the time of one call: all that its commands use counts together, is asked to end at the same
+ * eighth, and then no further one begins (run.c). Nothing rings for a command that is no script.
+ *
  * Only calls are watched. They run at the leader alone, once, and what they wrote is what the others get; a
  * bundle is compiled by each member, which must come to the same end at any speed.
  *
@@ -27,6 +30,10 @@ int watchdog_open(struct env *env, struct log *log, const char *dir, uint64_t li
 		  struct watchdog **watchdog, struct err *err);
 /* NULL ok; not inside a call. */
 void watchdog_close(struct watchdog *watchdog);
+/* Around the commands of an EXEC. late: they have used what one call may. NULL ok. */
+void watchdog_queue_begin(struct watchdog *watchdog);
+bool watchdog_queue_late(const struct watchdog *watchdog);
+void watchdog_queue_end(struct watchdog *watchdog);
 /* What a host is to be watched with; the watchdog must outlive it. */
 struct script_watch watchdog_watch(struct watchdog *watchdog);
 

@@ -218,18 +218,21 @@ void env_lane_close(struct env_lane *lane);
  *                     └── clear ──> CLEAR                                          clear does not return
  *
  * So whoever rings finds what was written before the set as it was, and nothing of that work gets out; and no
- * work is asked for the sake of another. */
+ * work is asked for the sake of another.
+ *
+ * Work of several parts may be eased between those that it rings for: what is used then counts and is asked to end
+ * as ever, but nothing rings until it is pressed again. To ease is an end like clear. */
 struct env_alarm {
 	struct env *env;
 	uint64_t limit_us;
 	/* On the alarm's own thread, once: may use files, and must end the process. */
 	void (*rang)(struct env_alarm *alarm);
-	/* 0, or which set this is (odd) with ENV_ALARM_ASKED in it, or ENV_ALARM_RINGING. Private to env, but the
-	 * work may look at ENV_ALARM_ASKED by itself, with a relaxed load. */
+	/* 0, or which set this is (odd) with ENV_ALARM_ASKED and ENV_ALARM_EASED in it, or ENV_ALARM_RINGING. Private
+	 * to env, but the work may look at ENV_ALARM_ASKED by itself, with a relaxed load. */
 	uint64_t word;
 	uint64_t count; /* private to env, the loop's */
 };
-enum { ENV_ALARM_ASKED = 2, ENV_ALARM_RINGING = 2 };
+enum { ENV_ALARM_ASKED = 2, ENV_ALARM_RINGING = 2, ENV_ALARM_EASED = 4 };
 /* env, limit_us (at least a millisecond) and rang are filled, the rest is zero. */
 void env_alarm_open(struct env_alarm *alarm);
 /* Not while it is set. */
@@ -238,7 +241,7 @@ void env_alarm_hold(struct env_alarm *alarm); /* private to env; does not return
 
 static inline void env_alarm_set(struct env_alarm *alarm)
 {
-	alarm->count += 4;
+	alarm->count += 8;
 	__atomic_store_n(&alarm->word, alarm->count | 1, __ATOMIC_RELEASE);
 }
 
@@ -253,6 +256,19 @@ static inline void env_alarm_clear(struct env_alarm *alarm)
 	if (__atomic_exchange_n(&alarm->word, 0, __ATOMIC_ACQ_REL) == ENV_ALARM_RINGING) {
 		env_alarm_hold(alarm);
 	}
+}
+
+/* While it is set. */
+static inline void env_alarm_ease(struct env_alarm *alarm)
+{
+	if (__atomic_fetch_or(&alarm->word, ENV_ALARM_EASED, __ATOMIC_ACQ_REL) == ENV_ALARM_RINGING) {
+		env_alarm_hold(alarm);
+	}
+}
+
+static inline void env_alarm_press(struct env_alarm *alarm)
+{
+	__atomic_fetch_and(&alarm->word, ~(uint64_t)ENV_ALARM_EASED, __ATOMIC_RELEASE);
 }
 
 #endif /* ENV_ENV_H */

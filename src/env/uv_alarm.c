@@ -1,6 +1,6 @@
 /* Alarms: one thread each, which looks 32 times a limit at the processor time of the loop's thread.
  *
- * A look finds the word of the look before: the same piece of work runs on, and what the thread used since is
+ * A look finds the set of the look before: the same piece of work runs on, and what the thread used since is
  * its. Between two looks no more is counted than the time between them: the clock of a guest that was
  * suspended may jump. So what is counted is never more than what was used, work is asked to end after at
  * least five looks and has 28 more before the alarm rings, and one that comes late rings late. */
@@ -28,7 +28,7 @@ struct uv_alarm {
 
 	/* the thread's */
 	uint64_t look_us; /* between two looks */
-	uint64_t seen;    /* the word, at the last look */
+	uint64_t seen;    /* which set, at the last look */
 	uint64_t clock_us, used_us;
 };
 
@@ -40,7 +40,7 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* False: the work has ended meanwhile. */
+/* False: the work has ended, or come to another part, meanwhile. */
 static bool change(struct uv_alarm *a, uint64_t from, uint64_t to)
 {
 	return __atomic_compare_exchange_n(&a->alarm->word, &from, to, false, __ATOMIC_ACQ_REL,
@@ -53,17 +53,18 @@ static bool look(struct uv_alarm *a)
 	uint64_t word = __atomic_load_n(&a->alarm->word, __ATOMIC_ACQUIRE);
 	uint64_t now_us = clock_us(a->clock), used_us = now_us - a->clock_us;
 	a->clock_us = now_us;
-	if (word == 0 || word != a->seen) {
-		a->seen = word;
+	uint64_t set = word & ~(uint64_t)(ENV_ALARM_ASKED | ENV_ALARM_EASED);
+	if (set == 0 || set != a->seen) {
+		a->seen = set;
 		a->used_us = 0;
 		return false;
 	}
 	a->used_us += used_us < a->look_us ? used_us : a->look_us;
-	if (a->used_us >= a->alarm->limit_us) {
+	if (a->used_us >= a->alarm->limit_us && (word & ENV_ALARM_EASED) == 0) {
 		return change(a, word, ENV_ALARM_RINGING);
 	}
-	if (a->used_us >= a->alarm->limit_us / ASKED_AT && change(a, word, word | ENV_ALARM_ASKED)) {
-		a->seen = word | ENV_ALARM_ASKED;
+	if (a->used_us >= a->alarm->limit_us / ASKED_AT) {
+		change(a, word, word | ENV_ALARM_ASKED); /* else at the next look */
 	}
 	return false;
 }

@@ -122,7 +122,6 @@ int script_redis_run(struct script_redis *call);
 
 struct script_stats {
 	uint64_t calls, failures, steps, budget_exceeded, memory_exceeded, compiled, scripts_cached;
-	uint64_t late;                   /* of those over their budget: asked to end */
 	uint64_t refused, refused_calls; /* scripts on the list; calls of them */
 };
 void script_stats(const struct script_host *host, struct script_stats *stats);

@@ -42,7 +42,6 @@ void host_end(struct script_host *host)
 void host_end_late(struct script_host *host, struct reply *reply)
 {
 	host->stats.budget_exceeded++;
-	host->stats.late++;
 	reply_code(
 		reply, CODE_BUDGET_EXCEEDED,
 		"\"reason\":\"the script used up its processor time, nothing was written: let it do less in "

@@ -163,6 +163,35 @@ static void play_pieces(struct story *story)
 	end(story);
 }
 
+/* Parts of one work: what is used between those that it rings for counts, and is asked to end. */
+static void play_eased(struct story *story)
+{
+	story->note = RANG;
+	env_alarm_open(&story->alarm);
+	env_alarm_set(&story->alarm);
+	env_alarm_ease(&story->alarm);
+	while (!env_alarm_asks(&story->alarm)) {
+		burn(1000);
+	}
+	burn(3 * LIMIT_US);
+	env_alarm_clear(&story->alarm);
+	end(story);
+	_exit(PASSED);
+}
+
+static void play_pressed(struct story *story)
+{
+	story->note = RANG;
+	env_alarm_open(&story->alarm);
+	env_alarm_set(&story->alarm);
+	for (;;) {
+		env_alarm_ease(&story->alarm);
+		burn(LIMIT_US / 40);
+		env_alarm_press(&story->alarm);
+		burn(LIMIT_US / 40);
+	}
+}
+
 static void play_between(struct story *story)
 {
 	story->note = RANG;
@@ -198,6 +227,8 @@ int main(void)
 	is_int(played(play_waiting, NULL), 0, "time in which the thread waits is not counted");
 	is_int(played(play_stopped, stop_and_go_on), 0, "nor time in which the process is stopped");
 	is_int(played(play_pieces, NULL), 0, "short pieces of work do not add up");
+	is_int(played(play_eased, NULL), PASSED, "work that is eased is asked to end, and nothing rings for it");
+	is_int(played(play_pressed, NULL), RANG, "parts of one work add up, and ring when it is pressed");
 	is_int(played(play_between, NULL), 0, "what is used while nothing is set is nobody's");
 	is_int(played(play_left_open, NULL), 0, "an env that goes takes its alarms along");
 	return tap_done();

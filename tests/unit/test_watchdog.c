@@ -216,6 +216,53 @@ static void test_function(struct scene *scene)
 	world_close(w);
 }
 
+/* ---- EXEC ---- */
+
+#define QUEUE_MS 40 /* an eighth of it is less than the queue takes anywhere, and more than most scripts */
+#define QUEUE_SCRIPTS 40
+#define QUEUE_SCRIPT "for i = 1, 400000 do end return redis.call('INCR', KEYS[1])"
+
+/* Each script is within its own bounds, and all are within those of the queue's steps. */
+static const char *exec_scripts(struct world *w, const char *key)
+{
+	static struct request_command commands[QUEUE_SCRIPTS];
+	static char text[512];
+	const struct slice argv[] = {SLICE_LIT("EVAL"), SLICE_LIT(QUEUE_SCRIPT), SLICE_LIT("1"), slice_str(key)};
+	struct ask ask;
+	ask_init(w, &ask);
+	for (size_t i = 0; i < QUEUE_SCRIPTS; i++) {
+		commands[i] = (struct request_command){command_find(argv[0]), argv, 4, 0};
+	}
+	ask.request.kind = REQUEST_EXEC;
+	ask.request.commands = commands;
+	ask.request.command_count = QUEUE_SCRIPTS;
+	ask_send(&ask);
+	snprintf(text, sizeof text, "%s", ask_wait(&ask));
+	ask_end(&ask);
+	return text;
+}
+
+static void test_queue(void)
+{
+	struct scene scene;
+	new_dir(&scene, "queue");
+	lead(&scene, LONG_MS);
+	ok(strncmp(exec_scripts(&scene.world, "k"), "*40||:1||", 9) == 0, "an EXEC of many scripts runs in its time");
+	world_close(&scene.world);
+	lead(&scene, QUEUE_MS);
+	static const char spent[] = "-TOO_LARGE {\"outcome\":\"refused\",\"reason\":\"the commands and scripts of this EXEC";
+	char before[64];
+	bool refused = false; /* a machine that gives the alarm no processor lets some through */
+	for (int i = 0; i < STARTS && !refused; i++) {
+		snprintf(before, sizeof before, "%s", world_ask(&scene.world, "GET k"));
+		refused = strncmp(exec_scripts(&scene.world, "k"), spent, sizeof spent - 1) == 0;
+	}
+	ok(refused, "all of an EXEC has the processor time of one script");
+	is_str(world_ask(&scene.world, "GET k"), before, "and nothing of what took longer is written");
+	ok(strncmp(ASK(&scene.world, "EVAL", "return 2", "0"), ":2||", 4) == 0, "the next request has its own");
+	world_close(&scene.world);
+}
+
 /* ---- the file ---- */
 
 static void test_second_entry(struct scene *scene)
@@ -296,6 +343,7 @@ int main(void)
 	test_eval(&eval);
 	test_function(&function);
 	test_second_entry(&second);
+	test_queue();
 	test_damaged();
 	test_unwritable(&unwritable);
 	return tap_done();
