@@ -102,10 +102,21 @@ static void note(struct request *request, const struct txn *txn, const struct ve
 	}
 }
 
-/* The transaction has run: into the batch with it, or nothing was. */
-static enum step conclude(struct shard *shard, struct request *request, struct txn *txn,
-			  const struct verdict *verdict)
+/* Its words are there, for the last time when they are a parked one's. */
+static void tell_ran(const struct execution *x)
 {
+	const struct shard_config *config = &x->shard->config;
+	if (config->on_ran != NULL) {
+		config->on_ran(config->owner, x->request, env_now_us(x->shard->env) - x->began_us);
+	}
+}
+
+/* The transaction has run: into the batch with it, or nothing was. */
+static enum step conclude(struct execution *x, const struct verdict *verdict)
+{
+	struct shard *shard = x->shard;
+	struct request *request = x->request;
+	struct txn *txn = x->txn;
 	bool wrote = txn_wrote(txn) && !request->envelope.dryrun && !request->envelope.explain;
 	enum code code = wrote ? admission_write(shard) : CODE_NONE;
 	if (wrote && code == CODE_NONE && !fits(shard, txn)) {
@@ -115,6 +126,7 @@ static enum step conclude(struct shard *shard, struct request *request, struct t
 		}
 		code = CODE_TOO_LARGE;
 	}
+	tell_ran(x);
 	if (code != CODE_NONE) {
 		txn_abort(txn);
 		admission_refuse(shard, request, code);
@@ -150,7 +162,7 @@ static enum step begin_survey(struct shard *shard, struct request *request, stru
 	return STEP_DONE;
 }
 
-static enum step attempt(struct shard *shard, struct request *request)
+static enum step attempt(struct shard *shard, struct request *request, uint64_t began_us)
 {
 	assert(list_empty(&request->link));
 	struct txn *txn = propose_begin(shard);
@@ -160,26 +172,27 @@ static enum step attempt(struct shard *shard, struct request *request)
 	if (survey_wanted(request)) {
 		return begin_survey(shard, request, txn);
 	}
-	struct execution x = {.shard = shard, .request = request, .txn = txn};
+	struct execution x = {.shard = shard, .request = request, .txn = txn, .began_us = began_us};
 	struct verdict verdict = {.outcome = OUTCOME_DONE};
 	int rc = run_whole(&x, &verdict);
 	if (rc == 0) {
-		return conclude(shard, request, txn, &verdict);
+		return conclude(&x, &verdict);
 	}
 	txn_abort(txn);
 	if (rc == ERR_BUSY) {
 		return STEP_COMPILE;
 	}
+	tell_ran(&x);
 	fail(shard, request, rc, x.why);
 	return STEP_DONE;
 }
 
-void execute(struct shard *shard, struct request *request)
+void execute(struct shard *shard, struct request *request, uint64_t now_us)
 {
 	assert(propose_ready(shard));
 	assert(request->kind != REQUEST_ONE || request->command_count == 1);
 	for (;;) {
-		switch (attempt(shard, request)) {
+		switch (attempt(shard, request, now_us)) {
 		case STEP_DONE:
 			return;
 		case STEP_SEAL:

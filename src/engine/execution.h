@@ -20,6 +20,7 @@ struct execution {
 	struct txn *txn;
 	unsigned depth;  /* of request ids: 0 the request's own, 1 a CALL's inside it */
 	const char *why; /* details of ERR_TOO_LARGE, or NULL */
+	uint64_t began_us;
 };
 
 /* A request id around something that runs. */

@@ -94,7 +94,7 @@ static void release_first(struct shard *shard, uint64_t now_us)
 	if (request->deadline_us <= now_us) {
 		release_refuse(shard, request, CODE_DEADLINE_PASSED, NULL);
 	} else {
-		execute(shard, request);
+		execute(shard, request, now_us);
 	}
 }
 

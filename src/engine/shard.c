@@ -342,7 +342,7 @@ void shard_submit(struct shard *shard, struct request *request)
 		return;
 	}
 	if (propose_ready(shard) && list_empty(&shard->parked) && !overload_spends(shard, now_us)) {
-		execute(shard, request);
+		execute(shard, request, now_us);
 	} else {
 		release_park(shard, request, false);
 	}

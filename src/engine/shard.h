@@ -41,6 +41,9 @@ struct shard_config {
 
 	/* A node that leads or is led changed: parked requests may be sent on. */
 	void (*on_role)(void *owner, enum replica_role role, uint64_t leader_id);
+	/* A request has run, here or when it was parked no more, and took so much of the loop's time; what it waits for
+	 * yet is not counted. Its words are still there. Only looks. NULL ok. */
+	void (*on_ran)(void *owner, const struct request *request, uint64_t took_us);
 	/* A forwarded request frame from another node; answer with shard_forward_reply, once. */
 	void (*on_forwarded)(void *owner, uint64_t from_id, uint64_t token, struct slice frame);
 	/* Truth lost. NULL: fatal(). */

@@ -306,8 +306,8 @@ bool overload_fills(struct shard *shard, uint64_t now_us);
 bool overload_spends(struct shard *shard, uint64_t now_us);
 
 /* execute.c */
-/* Runs the request in the open batch; afterwards it waits, is finished, or is parked in front. */
-void execute(struct shard *shard, struct request *request);
+/* Runs the request in the open batch; afterwards it waits, is finished, or is parked in front. now_us: it begins. */
+void execute(struct shard *shard, struct request *request, uint64_t now_us);
 /* A transaction of our own: run fills it and returns 0 or an error, then it is thrown away. False when
  * nothing could run now. */
 bool execute_background(struct shard *shard, int (*run)(struct shard *shard, struct txn *txn));

@@ -63,6 +63,12 @@ void call_pool_init(struct call_pool *pool);
 void call_pool_fini(struct call_pool *pool);
 /* Gives back blocks that no call is taken from, when most calls are free: after a flood. */
 void call_pool_trim(struct call_pool *pool);
+/* Whose request it is: all that a shard is given here are calls'. */
+static inline struct call *call_of(const struct request *request)
+{
+	return (struct call *)((char *)(uintptr_t)request - offsetof(struct call, request));
+}
+
 /* State OPEN, request reset. */
 struct call *call_take(struct node *node);
 void call_release(struct call *call);

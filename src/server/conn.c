@@ -88,7 +88,6 @@ static void conn_turn_cb(struct env_turn *turn)
 	conn_count_queued(conn); /* a queue may have ended with its answer */
 	conn_flush(conn);
 	if (conn->state == CONN_OPEN && (conn->in.len > 0 || conn->paused)) {
-		conn->node->clock_us = env_now_us(conn->node->env);
 		conn_read(conn);
 	}
 	/* Of one that ended, what is unfinished now stays unfinished. */
@@ -224,7 +223,7 @@ static void conn_keep(struct conn *conn, struct slice rest)
 static void conn_data_cb(void *owner, struct slice bytes)
 {
 	struct conn *conn = owner;
-	conn->active_us = conn->node->clock_us = env_now_us(conn->node->env);
+	conn->active_us = env_now_us(conn->node->env);
 	conn->node->counters.bytes_in += bytes.len;
 	if (conn->state != CONN_OPEN) { /* read and forgotten, so that its end is noticed */
 		conn->forgotten_bytes += bytes.len;

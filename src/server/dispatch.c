@@ -75,7 +75,7 @@ static void dispatch_refuse(struct call *call, enum code code)
 
 static void dispatch_done_cb(struct request *request)
 {
-	struct call *call = (struct call *)((char *)request - offsetof(struct call, request));
+	struct call *call = call_of(request);
 	assert(call->state == CALL_SUBMITTED);
 	dispatch_answer(call);
 }
@@ -437,22 +437,6 @@ static void dispatch_foreign_bad(struct dispatch *dispatch, struct call *call, c
 	call_answer_code(call, CODE_NOT_UNDERSTOOD, NULL);
 }
 
-/* What took long is told where it ran: the node that its client asked did not run it. */
-static void dispatch_foreign_ran(struct node *node, const struct call *call, uint64_t began_us)
-{
-	const struct request *request = &call->request;
-	uint64_t took_us = env_now_us(node->env) - began_us;
-	if (took_us < node->config.slowlog_us) {
-		return;
-	}
-	const struct slice word = request->kind == REQUEST_EXEC ? SLICE_LIT("EXEC") : SLICE_LIT("WATCH");
-	bool one = request->kind == REQUEST_ONE;
-	const struct node_member *from = node_member_find(node, call->from_id);
-	slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us,
-		    one ? request->commands[0].argv : &word, one ? request->commands[0].argc : 1,
-		    from == NULL ? "" : from->client, "");
-}
-
 void dispatch_foreign(struct dispatch *dispatch, uint64_t from_id, uint64_t token, struct slice frame)
 {
 	struct node *node = dispatch->node;
@@ -477,10 +461,8 @@ void dispatch_foreign(struct dispatch *dispatch, uint64_t from_id, uint64_t toke
 	if (status != 0 || unknown) {
 		dispatch_foreign_bad(dispatch, call, unknown ? "unknown command" : err_name(status));
 	} else {
-		uint64_t began_us = env_now_us(node->env);
-		request->arrived_us = began_us;
+		request->arrived_us = env_now_us(node->env);
 		dispatch_submit(dispatch, call);
-		dispatch_foreign_ran(node, call, began_us);
 	}
 	arena_reset(&node->arena);
 }

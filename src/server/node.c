@@ -50,6 +50,18 @@ static void node_role_cb(void *owner, enum replica_role role, uint64_t leader_id
 	dispatch_kick(&node->dispatch);
 }
 
+static void node_ran_cb(void *owner, const struct request *request, uint64_t took_us)
+{
+	struct node *node = owner;
+	const struct call *call = call_of(request);
+	if (call->asked != NULL) {
+		usage_of(&node->usage, call->asked)->us += took_us;
+	}
+	if (took_us >= node->config.slowlog_us) {
+		slowlog_note(call, took_us);
+	}
+}
+
 static void node_forwarded_cb(void *owner, uint64_t from_id, uint64_t token, struct slice frame)
 {
 	struct node *node = owner;
@@ -116,6 +128,7 @@ static int node_open_shard(struct node *node, struct err *err)
 		.script_limit_ms = config->script_limit_ms,
 		.dir = config->dir,
 		.on_role = node_role_cb,
+		.on_ran = node_ran_cb,
 		.on_forwarded = node_forwarded_cb,
 		.on_stopped = node_truth_lost_cb,
 		.owner = node,

@@ -44,7 +44,6 @@ struct node {
 	struct slowlog slowlog;
 	struct node_counters counters;
 	struct usage usage;
-	uint64_t clock_us;  /* when the request before was through, or its bytes came: for SLOWLOG */
 	struct arena arena; /* of the request that is being read; reset behind it */
 	struct buf nowhere; /* muted answers */
 	struct buf refusal; /* -OVERLOADED, as it is sent */

@@ -131,20 +131,6 @@ static void session_refuse(struct conn *conn, const struct command *command, boo
 	conn->hasty = true;
 }
 
-/* Requests of one read follow each other, so one look at the clock a request is enough. */
-void session_ran(struct conn *conn, const struct command *command, const struct slice *argv, size_t argc)
-{
-	struct node *node = conn->node;
-	uint64_t now_us = env_now_us(node->env);
-	uint64_t took_us = now_us - node->clock_us;
-	node->clock_us = now_us;
-	usage_of(&node->usage, command)->us += took_us;
-	if (took_us >= node->config.slowlog_us) {
-		slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us, argv, argc, conn->peer,
-			    conn->session.name);
-	}
-}
-
 /* To the leader, wherever it is. */
 static void session_data(struct conn *conn, const struct command *command, const struct slice *argv,
 			 size_t argc, const struct request_envelope *envelope, bool muted)
@@ -160,12 +146,8 @@ static void session_data(struct conn *conn, const struct command *command, const
 	request->command_count = 1;
 	request->envelope = *envelope;
 	request->arrived_us = conn->active_us;
-	if (!dispatch_call(&node->dispatch, call)) {
-		return;
-	}
-	conn_count_held(conn, call);
-	if (call->state == CALL_SUBMITTED) {
-		session_ran(conn, command, argv, argc);
+	if (dispatch_call(&node->dispatch, call)) {
+		conn_count_held(conn, call);
 	}
 }
 

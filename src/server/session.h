@@ -33,7 +33,5 @@ void session_fini(struct session *session);
 void session_reset(struct session *session);
 /* One request; argv is borrowed until the return. */
 void session_request(struct conn *conn, const struct slice *argv, size_t argc);
-/* What the connection asked ran here until now: its time, for SLOWLOG and INFO commandstats. */
-void session_ran(struct conn *conn, const struct command *command, const struct slice *argv, size_t argc);
 
 #endif /* SERVER_SESSION_H */

@@ -81,6 +81,22 @@ void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const
 	}
 }
 
+void slowlog_note(const struct call *call, uint64_t took_us)
+{
+	struct node *node = call->node;
+	const struct request *request = &call->request;
+	const struct conn *conn = call->conn;
+	const struct node_member *from = conn == NULL ? node_member_find(node, call->from_id) : NULL;
+	const struct slice word = request->kind == REQUEST_EXEC ? SLICE_LIT("EXEC") : SLICE_LIT("WATCH");
+	bool one = request->kind == REQUEST_ONE;
+	slowlog_add(&node->slowlog, env_wall_ms(node->env) / 1000, took_us,
+		    one ? request->commands[0].argv : &word, one ? request->commands[0].argc : 1,
+		    conn != NULL   ? conn->peer
+		    : from != NULL ? from->client
+				   : "",
+		    conn != NULL ? conn->session.name : "");
+}
+
 /* ---- SLOWLOG ---- */
 
 static void put_entry(struct reply *reply, const struct slowlog_entry *entry)

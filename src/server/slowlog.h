@@ -1,6 +1,6 @@
 /* The commands that took longest to run, and SLOWLOG, which tells them: newest first, a
- * bounded number, arguments cut as Redis cuts them. Not in the simulator's way:
- * times are env's. */
+ * bounded number, arguments cut as Redis cuts them. They are told where they ran, and
+ * those of another node's clients with that node's address. EXEC and WATCH are one word. */
 #ifndef SERVER_SLOWLOG_H
 #define SERVER_SLOWLOG_H
 
@@ -32,6 +32,10 @@ void slowlog_fini(struct slowlog *slowlog);
 void slowlog_clear(struct slowlog *slowlog);
 void slowlog_add(struct slowlog *slowlog, uint64_t at_s, uint64_t took_us, const struct slice *argv,
 		 size_t argc, const char *peer, const char *name);
+
+struct call;
+/* The call's request ran, took_us are too many, and its words are still there. */
+void slowlog_note(const struct call *call, uint64_t took_us);
 
 struct local_call;
 void slowlog_get(struct local_call *call);

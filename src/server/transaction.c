@@ -325,6 +325,7 @@ void transaction_exec(struct conn *conn, const struct request_envelope *envelope
 		return;
 	}
 	struct call *call = conn_call(conn, muted);
+	call->asked = command_find(SLICE_LIT("EXEC"));
 	split_queue(conn, &call->request);
 	call->request.envelope = *envelope;
 	call->request.arrived_us = conn->active_us;
@@ -334,10 +335,6 @@ void transaction_exec(struct conn *conn, const struct request_envelope *envelope
 	}
 	if (dispatch_call(&conn->node->dispatch, call)) {
 		conn_count_held(conn, call);
-		if (call->state == CALL_SUBMITTED) {
-			const struct slice word = SLICE_LIT("EXEC");
-			session_ran(conn, command_find(word), &word, 1);
-		}
 	}
 	if (here == 0) {
 		transaction_reset(transaction);

@@ -128,6 +128,7 @@ void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc,
 		return;
 	}
 	struct call *call = conn_call(conn, muted);
+	call->asked = command_find(SLICE_LIT("WATCH"));
 	call->request.kind = REQUEST_WATCH;
 	call->request.watches = transaction->watches + before;
 	call->request.watch_count = transaction->watch_count - before;
@@ -136,8 +137,5 @@ void transaction_watch(struct conn *conn, const struct slice *argv, size_t argc,
 	conn->blocked = true; /* EXEC may follow in the same bytes and needs the versions */
 	if (dispatch_call(&conn->node->dispatch, call)) {
 		conn_count_held(conn, call);
-		if (call->state == CALL_SUBMITTED) {
-			session_ran(conn, command_find(SLICE_LIT("WATCH")), argv, argc);
-		}
 	}
 }

@@ -1,10 +1,9 @@
 /* How often each command was asked of this node, and what became of it: INFO commandstats.
  *
  * Counted is what clients of this node send, also when another node leads and runs it. The time is that of
- * the loop of the node that leads: from the request before in the same input (or the input's arrival) until
- * this one was taken and run, without the wait for its commit. It is the one look at the clock that SLOWLOG
- * takes, so commands that another node runs, those of the node itself (PING, INFO) and EXEC add calls and no
- * time. */
+ * the loop of the node that leads, while it runs the command (shard.h, on_ran): without what it waits for
+ * before, and without its commit. So commands that another node runs, those of the node itself (PING, INFO) and
+ * those in an EXEC, which has the time itself, add calls and no time. */
 #ifndef SERVER_USAGE_H
 #define SERVER_USAGE_H
 

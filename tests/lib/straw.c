@@ -61,6 +61,9 @@ void shard_submit(struct shard *shard, struct request *request)
 			(unsigned long long)request->watches[i].version);
 	}
 	shard->requests[shard->count++] = request;
+	if (shard->took_us != 0) {
+		shard->config.on_ran(shard->config.owner, request, shard->took_us);
+	}
 }
 bool shard_defers(struct shard *shard)
 {

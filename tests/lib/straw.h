@@ -22,6 +22,7 @@ struct shard {
 	size_t reply_room; /* what shard_forward_room tells; SIZE_MAX at first */
 	struct buf reply;  /* the last frame given to shard_forward_reply */
 	size_t reply_count;
+	uint64_t took_us; /* that each request runs for, as on_ran is told; 0: it is not */
 	bool sheds, defers;
 	size_t shed, followed, wrote; /* of those that were asked about */
 	void (*asked)(void *owner);   /* whenever shard_sheds is, or NULL */

@@ -1,4 +1,6 @@
 /* What a shard refuses when too much waits, and what it takes all the same. */
+#include <stdio.h>
+
 #include "engine/shard_private.h"
 #include "tests/lib/replica_double.h"
 #include "tests/lib/shard_world.h"
@@ -351,6 +353,41 @@ static void test_spent_turns(void)
 	world_close(&w);
 }
 
+/* The last word of the last request that ran. */
+static char ran[16];
+
+static void ran_cb(void *owner, const struct request *request, uint64_t took_us)
+{
+	const struct request_command *c = &request->commands[0];
+	struct slice last = c->argv[c->argc - 1];
+	(void)owner;
+	(void)took_us;
+	snprintf(ran, sizeof ran, "%.*s", (int)last.len, (const char *)last.data);
+}
+
+/* Who counts and keeps what took long is told of those that waited as of all others. */
+static void test_told(void)
+{
+	struct world w;
+	struct ask a, b;
+	struct shard_config config = {.on_ran = ran_cb};
+	world_lead(&w, NULL, &config);
+	ask_start(&w, &a, "SET k at-once");
+	is_str(ran, "at-once", "a request that ran is told");
+	w.shard->turn_began_us -= LIMIT_TURN_MS * 1000;
+	ask_start(&w, &b, "SET k later");
+	is_str(ran, "at-once", "one that is parked is not");
+	b.argv[2] = SLICE_LIT("gone"); /* its words were borrowed */
+	ask_wait(&b);
+	is_str(ran, "later", "until it runs, with its words");
+	ask_wait(&a);
+	ask_end(&a);
+	ask_end(&b);
+	is_int(world_ask(&w, "MSET k 1 l")[0], '-', "a request that is refused");
+	is_str(ran, "l", "ran as well");
+	world_close(&w);
+}
+
 static void test_many_bytes_in_a_turn(void)
 {
 	struct world w;
@@ -385,6 +422,7 @@ int main(void)
 	test_many_bytes_in_a_turn();
 	test_overload();
 	test_spent_turns();
+	test_told();
 	test_lag();
 	return tap_done();
 }

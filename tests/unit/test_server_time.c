@@ -250,20 +250,28 @@ static void test_run_of_answers(void)
 	world_close(&world);
 }
 
+static bool tells(const struct client *client, const char *line)
+{
+	return memmem(client->heard.data, client->heard.len, line, strlen(line)) != NULL;
+}
+
 static void test_slowlog(void)
 {
 	struct world world;
 	struct client client;
 	world_open(&world, 5000);
 	client_open(&world, &client);
-	say(&world, &client, "GET a\r\n");
-	sim_run(world.sim, 10 * SECOND);
-	say(&world, &client, "GET b\r\n");
-	say(&world, &client, "SLOWLOG LEN\r\n");
+	straw.took_us = 9999;
+	say(&world, &client, "GET quick\r\n");
+	straw.took_us = 10000;
+	say(&world, &client, "GET slow\r\n");
 	straw_answer(0, "+A\r\n");
 	straw_answer(1, "+B\r\n");
 	sim_run(world.sim, SECOND / 10);
-	ok(heard(&client, "+A\r\n+B\r\n:0\r\n"), "time in which nobody asked makes no request slow");
+	say(&world, &client, "SLOWLOG GET\r\nINFO commandstats\r\n");
+	ok(tells(&client, ":10000\r\n*2\r\n$3\r\nGET\r\n$4\r\nslow\r\n") && !tells(&client, "quick"),
+	   "what the shard ran for long is kept");
+	ok(tells(&client, "cmdstat_get:calls=2,usec=19999,"), "its time is counted, short or long");
 	buf_fini(&client.heard);
 	world_close(&world);
 }
@@ -301,7 +309,7 @@ static void test_slow_here(void)
 	const char *peer = "";
 	world_open(&world, 5000);
 	client_open(&world, &client);
-	world.node->config.slowlog_us = 0;
+	straw.took_us = world.node->config.slowlog_us;
 	say(&world, &client, "MULTI\r\nGET a\r\nEXEC\r\nGET b\r\n");
 	is_str(slow(&world, 0, &peer), "GET b", "a request that ran is in the slow log");
 	is_str(slow(&world, 1, &peer), "EXEC", "and so is an EXEC, which the request behind it is not blamed for");
@@ -323,11 +331,6 @@ static void test_slow_here(void)
 	buf_fini(&frame);
 	buf_fini(&client.heard);
 	world_close(&world);
-}
-
-static bool tells(const struct client *client, const char *line)
-{
-	return memmem(client->heard.data, client->heard.len, line, strlen(line)) != NULL;
 }
 
 static void test_usage(void)
