@@ -59,5 +59,8 @@ void pace_pause(struct pace *pace)
 
 void pace_answered(struct pace *pace, uint64_t latency_us)
 {
-	pace->answer_us = pace->answer_us == 0 ? latency_us : (7 * pace->answer_us + latency_us) / 8;
+	/* Nor does one answer: it may have waited for us, in a process that was stopped for minutes. */
+	uint64_t most = pace->answer_us * SLOWER_MAX;
+	latency_us = pace->answer_us == 0 || latency_us < most ? latency_us : most;
+	pace->answer_us = pace->answer_us == 0 ? latency_us : (7 * pace->answer_us + latency_us + 7) / 8;
 }

@@ -176,6 +176,33 @@ static void test_stopped(void)
 	world_close(&world);
 }
 
+/* An answer that waited for the client itself tells nothing of the node. */
+static void test_stopped_once(void)
+{
+	struct world world;
+	world_open(&world, 6);
+	fake_node_revive(&world.node);
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 1000, other_cb);
+	sim_run(world.sim, SECOND);
+	world.node.pace_us = SECOND / 100;
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 600000, other_cb);
+	sim_run(world.sim, SECOND / 200);
+	sim_host_pause(world.client_host);
+	sim_run(world.sim, 300 * SECOND);
+	sim_host_resume(world.client_host);
+	sim_run(world.sim, SECOND / 10);
+	unsigned before = world.others;
+	fake_node_kill(&world.node);
+	sim_run(world.sim, SECOND / 10);
+	tally_set_start(world.tally, &world.call, "k", 1, "v", 1, 5000, answered_cb);
+	sim_run(world.sim, 3 * SECOND);
+	fake_node_revive(&world.node);
+	sim_run(world.sim, 3 * SECOND);
+	ok(before == 2 && world.answered,
+	   "nor is a call then told that too many wait before it, when it is alone (%s)", tally_call_code(&world.call));
+	world_close(&world);
+}
+
 /* Its calls end there, or at their deadline; who comes later does not wait with them. */
 static void test_dead_connection(void)
 {
@@ -273,6 +300,7 @@ int main(void)
 	test_return();
 	test_overdue();
 	test_stopped();
+	test_stopped_once();
 	test_dead_connection();
 	test_mute_node();
 	test_many_members();
