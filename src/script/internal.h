@@ -83,7 +83,7 @@ struct script_bundle {
 	int name_refs[BUNDLE_NAMES]; /* values of the names, in the registry */
 	int environment_ref;         /* locked and empty: unknown names end there */
 	int imports_ref;             /* what the running call has imported */
-	int row_meta_ref, call_meta_ref;
+	int row_meta_ref, scan_meta_ref, call_meta_ref;
 	struct lookup *lookups; /* one a table */
 	struct buf scratch;     /* JSON of a result */
 

@@ -79,6 +79,7 @@ void db_update(lua_State *L, struct db_target *target, const struct cell *change
 void db_add(lua_State *L, struct db_target *target, const struct cell *changes);
 
 /* ---- lua_scan.c ---- */
+void db_make_scan_meta(lua_State *L, struct script_bundle *bundle);
 int db_scan(lua_State *L, const struct schema_table *table, int first);
 int db_scan_by(lua_State *L, const struct schema_table *table, int first);
 

@@ -290,6 +290,7 @@ void db_open_tables(lua_State *L, struct script_bundle *bundle)
 					   {"scan_by", method_scan_by},
 					   {NULL, NULL}};
 	db_make_row_meta(L, bundle);
+	db_make_scan_meta(L, bundle);
 	enum box_kind *db = lua_newuserdatauv(L, sizeof *db, 0);
 	*db = BOX_DB;
 	lua_newtable(L); /* tables by name */

@@ -57,6 +57,27 @@ static bool row_of_entry(lua_State *L, struct script_call *call, struct scan_box
 	return status == 0;
 }
 
+/* Who leaves the loop by break, return or an error has closed the scan: eight may be open at once. */
+static int scan_close(lua_State *L)
+{
+	struct scan_box *scan = lua_touserdata(L, 1);
+	struct script_call *call = bundle_of(L)->call;
+	if (call != NULL && scan->call_id == call->id && scan->left > 0) {
+		close_scan(call, scan);
+	}
+	return 0;
+}
+
+void db_make_scan_meta(lua_State *L, struct script_bundle *bundle)
+{
+	lua_createtable(L, 0, 2);
+	lua_pushcfunction(L, scan_close);
+	lua_setfield(L, -2, "__close");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+	bundle->scan_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
 static int scan_next(lua_State *L)
 {
 	struct scan_box *scan = lua_touserdata(L, lua_upvalueindex(1));
@@ -99,6 +120,24 @@ struct bounds {
 	lua_Integer limit;
 };
 
+/* Goes on behind the row of this key, which need not be one of those that are scanned. */
+static void begin_behind(struct script_call *call, struct slice key, struct bounds *bounds)
+{
+	assert(bounds->to.len > 0);
+	if (bounds->reverse) {
+		bounds->to = slice_compare(key, bounds->to) < 0 ? key : bounds->to;
+	} else {
+		uint8_t *bytes = arena_alloc(call->arena, key.len + 1);
+		memcpy(bytes, key.data, key.len);
+		bytes[key.len] = 0; /* the first key behind it */
+		struct slice next = slice_of(bytes, key.len + 1);
+		bounds->from = slice_compare(next, bounds->from) > 0 ? next : bounds->from;
+	}
+	if (slice_compare(bounds->from, bounds->to) >= 0) {
+		bounds->limit = 0;
+	}
+}
+
 /* Options behind the key: limit, reverse, after = { whole key } (the row to go on behind). */
 static void read_options(lua_State *L, struct script_call *call, const struct schema_table *table, int index,
 			 bool by_index, struct bounds *bounds)
@@ -124,17 +163,10 @@ static void read_options(lua_State *L, struct script_call *call, const struct sc
 	if (db_read_key(L, table, list + 1, lua_gettop(L), cells) != table->key_count) {
 		luaL_error(L, "scan: after has all columns of the key");
 	}
-	struct slice key = db_encode_key(L, call, table, cells, table->key_count);
-	if (bounds->reverse) {
-		bounds->to = key;
-	} else {
-		uint8_t *next = arena_alloc(call->arena, key.len + 1);
-		memcpy(next, key.data, key.len);
-		next[key.len] = 0; /* the first key behind it */
-		bounds->from = slice_of(next, key.len + 1);
-	}
+	begin_behind(call, db_encode_key(L, call, table, cells, table->key_count), bounds);
 }
 
+/* Returns what `for` wants: the function, no state, no first value, and what it closes in the end. */
 static int open_scan(lua_State *L, struct script_call *call, const struct schema_table *table,
 		     const struct schema_index *index, struct bounds bounds)
 {
@@ -147,13 +179,19 @@ static int open_scan(lua_State *L, struct script_call *call, const struct schema
 	}
 	struct scan_box *scan = lua_newuserdatauv(L, sizeof *scan, 0);
 	*scan = (struct scan_box){BOX_SCAN, table, index, call->id, place, bounds.limit};
+	lua_rawgeti(L, LUA_REGISTRYINDEX, call->bundle->scan_meta_ref);
+	lua_setmetatable(L, -2);
+	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, scan_next, 1);
+	lua_pushnil(L);
+	lua_pushnil(L);
+	lua_pushvalue(L, -4);
 	budget_count(L); /* a loop begins here (site.c, is_endless) */
 	budget_charge(L, STEPS_PER_READ);
 	if (bounds.limit > 0) {
 		call->cursors[place] = txn_cursor_open(call->txn, bounds.from, bounds.to, bounds.reverse);
 	}
-	return 1;
+	return 4;
 }
 
 static struct bounds bounds_of(struct script_call *call, struct slice prefix)

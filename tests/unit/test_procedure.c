@@ -139,10 +139,30 @@ static void scans(void)
 	gives("local s = '' for r in db.pair:scan({ after = { 'x', 9 } }) do s = s .. r.a .. r.k .. ' ' end "
 	      "return { t = s }",
 	      "\"x18 y0 \"", "over the whole table");
+	gives("local s = '' for r in db.pair:scan('x', { after = { 'v', 0 } }) do s = s .. r.a .. r.k .. ' ' end "
+	      "return { t = s }",
+	      "\"x-6 x-3 x2 x9 x18 \"", "behind a key in front of what is scanned stands all of it, and nothing else");
+	gives("local s = '' for r in db.pair:scan('x', { reverse = true, after = { 'z', 0 } }) do s = s .. r.a .. "
+	      "r.k .. ' ' end return { t = s }",
+	      "\"x18 x9 x2 x-3 x-6 \"", "so it does backward");
+	gives("local n = 0 for r in db.pair:scan('x', { after = { 'y', 0 } }) do n = n + 1 end for r in "
+	      "db.pair:scan('x', { reverse = true, after = { 'w', 0 } }) do n = n + 1 end return { v = n }",
+	      "{\"v\":0,", "and behind one at the other end nothing");
 	gives("local s = '' for r in db.pair:scan() do for q in db.pair:scan('y') do s = s .. r.a .. q.k end "
 	      "end return { v = #s }",
 	      "{\"v\":14,", "scans nest");
 	ends("local t = {} for i = 1, 9 do t[i] = db.pair:scan() end", "SCRIPT_ERROR", "within a bound");
+	gives("local n = 0 for i = 1, 20 do for r in db.pair:scan() do n = n + 1 break end end return { v = n }",
+	      "{\"v\":20,", "a loop that is left by break has closed its scan");
+	gives("local function first() for r in db.item:scan_by('by_price') do return r.item end end for i = 1, 20 do "
+	      "first() end return { t = first() }",
+	      "\"t\":\"", "so has one that is left by return");
+	gives("local n = 0 for i = 1, 20 do pcall(function() for r in db.pair:scan({ limit = 2 }) do n = n + 1 error('x') end "
+	      "end) end return { v = n }",
+	      "{\"v\":20,", "or by an error");
+	gives("local next, state, from, scan = db.pair:scan() return { t = tostring(getmetatable(scan)) .. "
+	      "tostring(pcall(db.pair.get, scan, 'x', 2)) }",
+	      "\"falsefalse\"", "what closes it is nothing to a script");
 	gives("db.item:put { item = 'i1', price = 30 } db.item:put { item = 'i2', price = 10 } db.item:put { "
 	      "item = 'i3', price = 20 } db.item:put { item = 'i1', price = 5 }\n"
 	      "local s = '' for r in db.item:scan_by('by_price') do if r.price and r.item:find('^i') then s "
