@@ -64,12 +64,29 @@ static int declare_optional(lua_State *L)
 	return 1;
 }
 
+/* A list or a record: what goes down into it, or through all of it, comes to an end. */
+static void nest_type(lua_State *L, lua_Integer number, struct type type)
+{
+	if (++type.depth > LIMIT_VALUE_DEPTH) {
+		luaL_error(L, "a type is nested deeper than %d", LIMIT_VALUE_DEPTH);
+	}
+	if (++type.parts > SCHEMA_PARTS_MAX) {
+		luaL_error(L, "a type has more than %d parts", SCHEMA_PARTS_MAX);
+	}
+	new_type(L, number, type);
+}
+
 static int declare_list(lua_State *L)
 {
 	struct type_box *box = check_type(L, 1);
 	struct type *item = arena_alloc(&bundle_of(L)->arena, sizeof *item);
 	*item = box->type;
-	new_type(L, box->number, (struct type){.kind = TYPE_LIST, .item = item, .max = LIMIT_RESULT_ITEMS});
+	nest_type(L, box->number,
+		  (struct type){.kind = TYPE_LIST,
+				.item = item,
+				.max = LIMIT_RESULT_ITEMS,
+				.depth = item->depth,
+				.parts = item->parts});
 	return 1;
 }
 
@@ -81,7 +98,13 @@ static int declare_record(lua_State *L)
 	lua_Integer number = luaL_len(L, lua_upvalueindex(1)) + 1;
 	lua_pushboolean(L, 1);
 	lua_rawseti(L, lua_upvalueindex(1), number);
-	new_type(L, number, (struct type){.kind = TYPE_RECORD, .fields = fields});
+	struct type type = {.kind = TYPE_RECORD, .fields = fields};
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct type *part = &fields->items[i].type;
+		type.depth = part->depth > type.depth ? part->depth : type.depth;
+		type.parts += part->parts;
+	}
+	nest_type(L, number, type);
 	return 1;
 }
 
@@ -93,7 +116,8 @@ static int type_mention(lua_State *L)
 		if (strcmp(name, type_name((enum type_kind)kind)) != 0) {
 			continue;
 		}
-		struct type type = {.kind = (enum type_kind)kind, .min = INT64_MIN, .max = INT64_MAX};
+		struct type type = {
+			.kind = (enum type_kind)kind, .min = INT64_MIN, .max = INT64_MAX, .parts = 1};
 		if (kind == TYPE_COUNT) {
 			type.min = 0;
 		} else if (kind == TYPE_ID || kind == TYPE_TEXT) {

@@ -62,7 +62,10 @@ static void read_fails(lua_State *L, int index, struct procedure *procedure)
 static void read_emits(lua_State *L, int index, struct procedure *procedure)
 {
 	struct arena *arena = &bundle_of(L)->arena;
-	procedure->emit_count = (size_t)luaL_len(L, index);
+	procedure->emit_count = lua_rawlen(L, index);
+	if (procedure->emit_count > SCHEMA_FIELDS_MAX) { /* it may say any number (a border) */
+		luaL_error(L, "more than %d events", SCHEMA_FIELDS_MAX);
+	}
 	procedure->emits = arena_zalloc(arena, procedure->emit_count * sizeof *procedure->emits);
 	for (size_t i = 0; i < procedure->emit_count; i++) {
 		struct emitted *emitted = &procedure->emits[i];
@@ -137,6 +140,9 @@ void declare_procedure(lua_State *L, struct script_bundle *bundle, struct proced
 	}
 	if (declare_part(L, index, "result", LUA_TTABLE)) {
 		declare_fields(L, -1, &procedure->results);
+		if (fields_find_name(&procedure->results, SLICE_LIT("replayed")) >= 0) {
+			luaL_error(L, "result: 'replayed' is what an answer gains that is given again");
+		}
 	}
 	if (declare_part(L, index, "fails", LUA_TTABLE)) {
 		read_fails(L, lua_gettop(L), procedure);

@@ -200,6 +200,9 @@ const char *value_details(lua_State *L, int index, struct arena *arena)
 		    (details[count].cell.kind == CELL_TEXT && details[count].cell.len > KIB(1))) {
 			luaL_error(L, "details: short names, and numbers, short texts or booleans");
 		}
+		if (slice_equal(details[count].name, SLICE_LIT("outcome"))) {
+			luaL_error(L, "details: the outcome is what the code says: give yours another name");
+		}
 		count++;
 		lua_pop(L, 1);
 	}

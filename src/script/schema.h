@@ -18,6 +18,7 @@
 #define SCHEMA_NAME_MAX 40 /* Lua keeps each text of this length once: names are compared by address */
 #define SCHEMA_ID_MAX 128
 #define SCHEMA_TEXT_MAX 65536
+#define SCHEMA_PARTS_MAX 4096 /* of one argument or result: types in its lists and records */
 
 enum type_kind {
 	TYPE_ID,    /* 1–128 bytes of UTF-8 without control characters */
@@ -37,6 +38,7 @@ struct type {
 	int64_t min, max;
 	const struct type *item;     /* LIST */
 	const struct fields *fields; /* RECORD */
+	unsigned depth, parts;       /* of lists and records in it; of types, it among them */
 };
 
 struct field {

@@ -183,6 +183,17 @@ static void declarations(void)
 		"own codes", "so are the store's");
 	refused("procedure { name = 'p', fails = { X = 'retry' } } return function() end",
 		"must be \"refused\"", "a procedure cannot ask for a retry");
+	refused("procedure { name = 'p', result = { v = int, replayed = bool } } return function() end",
+		"result: 'replayed' is", "a name that a repeated answer gains is no result's");
+	refused("procedure { name = 'p', args = { a = (function() local t = id for i = 1, 40 do t = list(t) end "
+		"return t end)() } } return function() end",
+		"nested deeper than 32", "types are nested so deep");
+	refused("procedure { name = 'p', args = { a = (function() local t = id for i = 1, 30 do t = record { a = t, b "
+		"= t } end return t end)() } } return function() end",
+		"more than 4096 parts", "and have so many parts");
+	refused("procedure { name = 'p', emits = (function() local t = { 'a', 'b', 'c', 'd', 'e' } for i = 3, 45 do "
+		"t[1 << i] = 'e' end t[9] = 'e' return t end)() } return function() end",
+		"more than 64 events", "a procedure has so many events, however long its list says that it is");
 	refused_file("tables.lua2.lua", "return 1", "no `procedure", "stray files are refused");
 	refused_file("lib/a.lua", "local b = import 'lib.a' return {}", "imports itself",
 		     "a library cannot import itself");

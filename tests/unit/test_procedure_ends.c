@@ -65,6 +65,8 @@ static void endings(void)
 	ends("fail('NO', { b = 'x\"y', a = 1, c = true })", "NO", "a declared code");
 	is_str(world_reply(&w), "-NO {\"outcome\":\"refused\",\"a\":1,\"b\":\"x\\\"y\",\"c\":true}\r\n",
 	       "is sent with its details in order");
+	ends("fail('NO', { outcome = 'done' })", "SCRIPT_ERROR", "details that say another outcome than the code");
+	says("outcome", "are told");
 	ends("fail('AGAIN')", "AGAIN", "a conflict");
 	is_int(w.outcome, OUTCOME_CONFLICT, "is a conflict");
 	ends("fail('OTHER')", "SCRIPT_ERROR", "an undeclared code is a mistake");
