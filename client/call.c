@@ -280,7 +280,12 @@ void call_lost(struct call *call)
 	call->reply = SLICE_NONE;
 	call->attribute = SLICE_NONE;
 	if (call_may_repeat(call) && !call->tally->closing) {
-		call_queue(call);
+		/* Nodes die, and the next one is asked at once. But it may be the call that ends connections. */
+		if (call->attempts == 1) {
+			call_queue(call);
+		} else {
+			call_rest(call, REST_MAX_MS);
+		}
 		return;
 	}
 	call->state = CALL_PENDING;

@@ -13,6 +13,7 @@
  *   ▼ deadline ▼                                        ▼
  *   └────────► ENDED (callback) ◄───────────────────────┘
  *
+ * A connection that is lost under a call for the second time is followed by a rest, too.
  * One that cannot be sent (too large, no words) rests from its start for a moment and ends REFUSED; so does,
  * and ends RETRY, one that would not be answered before its deadline, because so many wait before it
  * (pace.h). What ends how. A deadline that comes while nothing of the call can be under way is RETRY;

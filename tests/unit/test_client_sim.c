@@ -258,6 +258,33 @@ static void test_mute_node(void)
 	world_close(&world);
 }
 
+static const char *answer_all_but_poison(struct fake_node *node, const struct slice *words, size_t count)
+{
+	return slice_is_word(words[count - 1], "poison") ? FAKE_CLOSE : "+OK\r\n";
+}
+
+/* Something on the way ends each connection that it comes over. */
+static void test_poison(void)
+{
+	static struct tally_call calls[1000];
+	struct world world;
+	world_open(&world, 7);
+	fake_node_revive(&world.node);
+	world.node.answer = answer_all_but_poison;
+	sim_run(world.sim, SECOND);
+	tally_set_start(world.tally, &world.call, "k", 1, "poison", 6, 10000, answered_cb);
+	for (unsigned i = 0; i < 1000; i++) {
+		calls[i].data = &world;
+		tally_set_start(world.tally, &calls[i], "k", 1, "v", 1, 5000, other_cb);
+		sim_run(world.sim, SECOND / 100);
+	}
+	sim_run(world.sim, SECOND);
+	ok(tally_call_outcome(&world.call) == TALLY_UNKNOWN && tally_call_attempts(&world.call) < 40,
+	   "a call that ends its connection each time rests in between: %u times in ten seconds, %u connections",
+	   tally_call_attempts(&world.call), world.node.accepted);
+	world_close(&world);
+}
+
 static const char *answer_follows(struct fake_node *node, const struct slice *words, size_t count)
 {
 	return "-NOT_LEADER {\"outcome\":\"retry\"}\r\n";
@@ -303,6 +330,7 @@ int main(void)
 	test_stopped_once();
 	test_dead_connection();
 	test_mute_node();
+	test_poison();
 	test_many_members();
 	return tap_done();
 }
