@@ -22,6 +22,8 @@
 
 enum { EXIT_START = 1, EXIT_SETTINGS = 2 };
 
+/* A stop that hangs ends after so many seconds. */
+#define STOP_LAST_S 5
 /* Descriptors beside those of clients: log, database, peers, and what libraries open. */
 #define OTHER_FILES 512
 #define FEWEST_FILES 128
@@ -38,6 +40,12 @@ struct daemon {
 
 /* ---- the log ---- */
 
+static bool log_is_read(void)
+{
+	struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+	return poll(&fd, 1, 0) == 1;
+}
+
 /* One line to standard error. A pipe that nobody empties must not stop the node: lines are dropped, and
  * counted. */
 static void log_sink(void *owner, enum log_level level, const char *line)
@@ -46,8 +54,7 @@ static void log_sink(void *owner, enum log_level level, const char *line)
 	char out[1280];
 	struct timespec now;
 	struct tm utc;
-	struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
-	if (poll(&fd, 1, 0) != 1) {
+	if (!log_is_read()) {
 		d->lines_dropped++;
 		return;
 	}
@@ -211,6 +218,20 @@ static void stopped_cb(void *owner)
 	uv_env_stop(d->env);
 }
 
+/* Closing waits, on the loop, for what runs: lanes and RocksDB on a disk, the resolver at a name. The node's own
+ * bound (node.c) is a timer of that loop. */
+static void stop_last_cb(int signum)
+{
+	static const char text[] = "tallyd: the stop hangs: the disk does not answer, or the resolver of names; "
+				   "what was acknowledged is in the log\n";
+	(void)signum;
+	if (log_is_read()) {
+		ssize_t said = write(STDERR_FILENO, text, sizeof text - 1);
+		(void)said; /* the end is the same */
+	}
+	_exit(0);
+}
+
 static void signal_cb(void *owner, int signum)
 {
 	struct daemon *d = owner;
@@ -221,6 +242,8 @@ static void signal_cb(void *owner, int signum)
 	log_event(&d->log, LOG_INFO, "signal", "number=%d", signum);
 	if (!d->stopping) {
 		d->stopping = true;
+		signal(SIGALRM, stop_last_cb);
+		alarm(STOP_LAST_S);
 		node_stop(d->node, stopped_cb, d);
 	}
 }

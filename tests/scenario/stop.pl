@@ -74,4 +74,21 @@ while (my @some = splice @keys, 0, 200) {
 is(scalar(@lost), 0, 'none of the ' . keys(%acknowledged) . ' acknowledged writes is lost');
 $c->start($leader);
 ok($c->same_hash($c->ids), 'the stopped node returns and holds the same bytes');
+
+# A disk that hangs: the next files of the database are pipes that nobody reads.
+my $alone = Cluster->new(nodes => 1);
+$alone->start(1);
+$alone->leader;
+is($alone->client(1)->cmd('SET', 'stop:alone', 'kept'), 'OK', 'a node alone has written');
+my $database = $alone->dir(1) . '/db';
+my ($newest) = sort { $b <=> $a } map { m{/(?:MANIFEST-)?(\d+)[^/]*$} ? $1 : () } glob "$database/*";
+my @pipes = map { sprintf "$database/%06d.sst", $newest + $_ } 1 .. 20;
+for my $pipe (@pipes) { POSIX::mkfifo($pipe, 0600) or die "$pipe: $!" }
+($code, $took) = $alone->term(1);
+is($code, 0, 'it stops with 0 when its disk hangs');
+cmp_ok($took, '<', 15, sprintf 'and does not wait for it for ever (%.2f s; the goal is 5 s)', $took);
+unlink @pipes;
+$alone->start(1);
+$alone->leader;
+is($alone->client(1)->cmd('GET', 'stop:alone'), 'kept', 'what was not written to the database is in the log');
 done_testing;
