@@ -133,7 +133,8 @@ static void sold_out(void)
 /* All pages; the violations' count, or -1. */
 static int audit(const char *limit)
 {
-	char resume[8192] = "";
+	static char resume[70000];
+	resume[0] = '\0';
 	int violations = 0;
 	for (int page = 0; page < 1000; page++) {
 		const char *more = resume[0] == '\0' ? NULL : "resume";
@@ -243,6 +244,48 @@ static void storm(void)
 	   "a resume that is none is refused");
 }
 
+/* Names as long as they may be, so that 700 sales are more than one resume holds. */
+static const char *long_name(int n)
+{
+	static char names[4][SCHEMA_ID_MAX + 1];
+	static unsigned turn;
+	char *name = names[turn++ % 4];
+	snprintf(name, sizeof names[0], "%0128d", n);
+	return name;
+}
+
+static void many_campaigns(void)
+{
+	unsigned failed = 0;
+	for (int n = 0; n < 700; n++) {
+		char id[16];
+		snprintf(id, sizeof id, "n%d", n);
+		failed += allot(id, long_name(n), "s", "5", "0", "9000000") != 0;
+		failed += buy(id, long_name(n), "s", long_name(n % 3), "2") != 0;
+		failed += buy(long_name(n), long_name(n), "s", "ann", "1") != 0;
+		if (n % 100 == 0) {
+			world_apply(&w);
+		}
+	}
+	is_int(failed, 0, "700 sales of long names");
+	is_int(audit("300"), 0, "add up, though their sums are more than one resume holds");
+	is_int(audit("5000"), 0, "also in few pages");
+	lie("slice", long_name(3), "s");
+	is_int(audit("1000"), 2, "a slice that lies is found, once (P2, P1)");
+	lie("slice", long_name(699), "s");
+	is_int(audit("1000"), 4, "so is one of the last sale");
+	lie("purchase", long_name(500), "ann");
+	is_int(audit("1000"), 5, "a purchase in between (Q1 sum)");
+	lie("order", long_name(0), NULL);
+	is_int(audit("1000"), 7, "and a number that is there twice (N sum, N squares)");
+	ok(world_call(&w, "audit.check", "resume", "orders\t1\t0\t0\t0\t\t\t\t\nc\t1", NULL) == ERR_DENIED &&
+		   reply_has("-VALIDATION"),
+	   "a resume with a part missing is refused");
+	ok(world_call(&w, "audit.check", "resume", "orders\t1\t0.5\t0\t0\t\t\t\t", NULL) == ERR_DENIED &&
+		   reply_has("-VALIDATION"),
+	   "and one whose numbers are none of ours");
+}
+
 /* 45,000 instructions a sale instead of 22,000: a loop in its file, or a second function, and nobody notices.
  */
 static void compiled(void)
@@ -269,6 +312,11 @@ int main(void)
 	compiled();
 	sold_out();
 	storm();
+	world_close(&w);
+	world_open(&w);
+	w.protocol = 2;
+	ok(world_push(&w, (const char *const *)files, &err) == 0, "the bundle is pushed anew");
+	many_campaigns();
 	world_close(&w);
 	world_free_bundle(files);
 	return tap_done();
