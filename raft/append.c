@@ -345,6 +345,29 @@ static void step_pieces(struct replica *r, struct replica_peer *peer, struct inc
 	assert(done == head->count || r->stopped);
 }
 
+/* What lies before our snapshot is committed, so whoever leads in this term or a later one has the same, and we may
+ * have trimmed it: the message begins behind it. The core would refuse it, until the leader has gone back to its first
+ * entry, and take that for one that contradicts ours, which it looks for in front of its array. */
+static void skip_snapshot(struct replica *r, struct incoming *in)
+{
+	struct append_head *head = &in->head;
+	uint64_t snapshot = r->core.trail.snapshot.index;
+	if (head->term < r->core.current_term || head->previous_index >= snapshot) {
+		return;
+	}
+	uint64_t before = snapshot - head->previous_index;
+	bool all = before > head->count;
+	assert(snapshot <= r->commit_index);
+	head->previous_term = all ? wal_term_of(r->wal, snapshot) : in->heads[before - 1].term;
+	head->chain_known = !all;
+	if (!all) {
+		head->previous_chain = in->heads[before - 1].chain;
+		memmove(in->heads, in->heads + before, (head->count - before) * sizeof(in->heads[0]));
+	}
+	head->previous_index = snapshot;
+	head->count -= all ? head->count : (uint32_t)before;
+}
+
 void append_receive(struct replica *r, struct link *from, struct replica_peer *peer,
 		    const struct frame *frame)
 {
@@ -361,6 +384,7 @@ void append_receive(struct replica *r, struct link *from, struct replica_peer *p
 		return;
 	}
 	const struct append_head *head = &in.head;
+	skip_snapshot(r, &in);
 	bool matches =
 		head->previous_index == 0 || wal_term_of(r->wal, head->previous_index) == head->previous_term;
 	if (head->term < r->core.current_term || !matches) {

@@ -78,8 +78,9 @@ static void take_entries(struct replica *r, struct raft_update *update)
 static void settle(const struct replica *r, struct raft_message *message)
 {
 	if (message->type == RAFT_APPEND_ENTRIES_RESULT && r->received_old) {
-		/* The core leaves this field as the stack was: nobody reads it, but runs would differ. */
-		message->append_entries_result.last_log_index = 0;
+		/* The core leaves this field as the stack was. A leader of the old term does not read it, but where it
+		 * leads again it takes the answer for one to its new term's, and goes back to this. */
+		message->append_entries_result.last_log_index = wal_last_index(r->wal);
 	}
 	struct raft_request_vote_result *vote = &message->request_vote_result;
 	if (message->type == RAFT_REQUEST_VOTE_RESULT && vote->pre_vote && !vote->vote_granted &&

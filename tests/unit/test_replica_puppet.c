@@ -148,6 +148,76 @@ static void test_change_inside_a_message(void)
 	puppet_end(puppet);
 }
 
+/* Its log begins behind the first entry, and ends where the database does. */
+static void trim(struct puppet *puppet, struct puppet_log *log)
+{
+	struct group_member *member = &puppet->world->group.members[0];
+	static const uint8_t bytes[2000];
+	small_world_run(puppet->world, 100);
+	puppet_log_begin(log, member);
+	for (unsigned i = 0; i < 40; i++) {
+		puppet_log_add(log, 50, ENTRY_COMMAND, slice_of(bytes, sizeof(bytes)));
+	}
+	for (unsigned at = 0; at < 40; at += 4) {
+		puppet_send(puppet, log, 50, at, 4, log->first + at + 3);
+	}
+	small_world_flush(member);
+	small_world_run(puppet->world, 100);
+}
+
+static void test_entries_before_the_log(void)
+{
+	struct puppet *puppet = member_and_puppet(27);
+	struct group_member *member = &puppet->world->group.members[0];
+	struct puppet_log log, from_the_first = {.first = 1};
+	struct replica_stats stats;
+	trim(puppet, &log);
+	replica_stats(member->replica, &stats);
+	ok(stats.first_index > 10 && stats.applied_index == 41, "a log is trimmed");
+	puppet_send(puppet, &log, 50, 2, 4, 41);
+	ok(puppet->last_rejected == 0 && puppet->last_result >= stats.first_index - 1,
+	   "entries from before it are acknowledged: they are committed here, so the leader's are the same");
+	/* The core takes the first for one that contradicts its own, and reads in front of its array (seed 1795874020). */
+	for (uint64_t i = 0; i < 8; i++) {
+		puppet_log_add(&from_the_first, 50, ENTRY_COMMAND, slice_of(&i, sizeof(i)));
+	}
+	puppet_send(puppet, &from_the_first, 50, 0, 8, 41);
+	replica_stats(member->replica, &stats);
+	ok(!member->replica->stopped && stats.last_index == 41 && puppet->last_rejected == 0,
+	   "so are the very first ones");
+	puppet_log_add(&log, 50, ENTRY_COMMAND, SLICE_LIT("the next"));
+	puppet_send(puppet, &log, 50, 0, 41, 42);
+	is_int(member->applied, 42, "and of a message that begins there the end is taken");
+	puppet_log_fini(&from_the_first);
+	puppet_log_fini(&log);
+	puppet_end(puppet);
+}
+
+static bool entries_before_the_log(void *owner)
+{
+	test_entries_before_the_log();
+	return tap_done() == 0;
+}
+
+/* A frame of a leader that leads again takes the answer for one of its new term's. */
+static void test_refusal_of_an_old_term(void)
+{
+	struct puppet *puppet = member_and_puppet(28);
+	struct group_member *member = &puppet->world->group.members[0];
+	small_world_run(puppet->world, 100);
+	struct puppet_log log, late;
+	fill(&log, member, 50, 10);
+	fill(&late, member, 49, 10);
+	puppet_send(puppet, &log, 50, 0, 10, 5);
+	puppet_send(puppet, &late, 49, 3, 4, 5);
+	ok(puppet->last_rejected == 4 && puppet->last_term == 50,
+	   "an append of an older term is refused, with the term");
+	is_int(puppet->last_result, 11, "and with the last index there is: the log is not sent from its begin");
+	puppet_log_fini(&log);
+	puppet_log_fini(&late);
+	puppet_end(puppet);
+}
+
 static void test_stray_vote(void)
 {
 	struct puppet *puppet = member_and_puppet(15);
@@ -352,6 +422,9 @@ int main(void)
 	test_report_again();
 	test_report_rises();
 	test_change_inside_a_message();
+	ok(survives(entries_before_the_log, NULL), "entries from before the log are nothing that ends the process");
+	test_entries_before_the_log();
+	test_refusal_of_an_old_term();
 	test_stray_vote();
 	test_pre_vote_of_an_older_term();
 	test_bad_bytes();
