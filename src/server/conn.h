@@ -52,6 +52,7 @@ struct conn {
 	struct env_write write;
 	struct env_turn turn; /* flush, and read on */
 	bool writing, paused;
+	size_t untaken; /* of what is being written, when time was looked at last */
 	bool blocked; /* not read until a call of its own is answered (WATCH) */
 	bool ended;   /* the client's end of stream came */
 	bool broken;  /* its framing is lost: it lingers before it is closed */

@@ -35,6 +35,16 @@ static void conn_rest(struct conn *conn)
 	}
 }
 
+/* Of a long answer the client takes a part at a time. */
+static void conn_note_taken(struct conn *conn, uint64_t now_us)
+{
+	size_t untaken = env_stream_unsent(conn->stream);
+	if (untaken != conn->untaken) {
+		conn->untaken = untaken;
+		conn->sent_us = now_us;
+	}
+}
+
 void conn_tick(struct conn *conn, uint64_t now_us)
 {
 	if (conn->state == CONN_CLOSED) {
@@ -49,6 +59,9 @@ void conn_tick(struct conn *conn, uint64_t now_us)
 		conn->node->counters.timed_out++;
 		conn_close(conn);
 		return;
+	}
+	if (conn->writing) {
+		conn_note_taken(conn, now_us);
 	}
 	bool deaf = conn->writing && now_us - conn->sent_us > STALL_US;
 	bool mute = conn->in.len > 0 && !conn->paused && now_us - conn->begun_us > STALL_US;

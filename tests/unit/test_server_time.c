@@ -164,6 +164,29 @@ static void test_deaf_client(void)
 	world_close(&world);
 }
 
+static void test_slow_client(void)
+{
+	struct world world;
+	struct client slow;
+	world_open(&world, 5000);
+	client_open(&world, &slow);
+	sim_link(world.sim, world.server, world.shop)->bytes_per_ms = 10;
+	char *big = malloc(1200001);
+	memset(big, 'x', 1200000);
+	big[0] = '+';
+	memcpy(big + 1199998, "\r\n", 3);
+	say(&world, &slow, "GET a\r\n");
+	straw_answer(0, big);
+	sim_run(world.sim, 80 * SECOND);
+	ok(world.node->listener.count == 1 && slow.heard.len > 700000, "a client that takes its answer slowly is left to it");
+	sim_run(world.sim, 50 * SECOND);
+	ok(heard(&slow, big), "and gets all of it");
+	is_int(world.node->counters.timed_out, 0, "it was never silent");
+	free(big);
+	buf_fini(&slow.heard);
+	world_close(&world);
+}
+
 static void test_deadline(void)
 {
 	struct world world;
@@ -407,6 +430,7 @@ int main(void)
 {
 	test_half_request();
 	test_deaf_client();
+	test_slow_client();
 	test_deadline();
 	test_after_a_flood();
 	test_run_of_answers();
