@@ -28,6 +28,9 @@ int lua51_load(lua_State *L, struct slice translated, const char *chunk_name, in
 void lua51_push_operator(lua_State *L);
 /* A number as 5.1 prints it; returns the length. out holds 32 bytes. */
 size_t lua51_number_text(lua_State *L, int index, char *out);
+/* Makes a whole number of the argument when it is a number, or a text of one, as 5.1 does with places and counts:
+ * what is behind the point goes. */
+void lua51_cut(lua_State *L, int arg);
 /* Rewrites a message of 5.4's ("a nil value (local 't')") as 5.1 says it; pushes it. */
 void lua51_push_message(lua_State *L, const char *message);
 

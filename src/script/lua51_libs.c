@@ -10,9 +10,9 @@
 
 #define READONLY "Attempt to modify a readonly table"
 
-/* ---- string ---- */
+/* ---- places and counts ---- */
 
-/* An argument of %d and its like: 5.1 cuts what is behind the point. */
+/* An argument of %d and its like, a place, a count: 5.1 cuts what is behind the point. */
 static void cut_to_integer(lua_State *L, int arg)
 {
 	int is_number;
@@ -27,6 +27,45 @@ static void cut_to_integer(lua_State *L, int arg)
 	}
 	lua_replace(L, arg);
 }
+
+void lua51_cut(lua_State *L, int arg)
+{
+	if (lua_type(L, arg) == LUA_TSTRING) {
+		budget_charge(L, 1 + lua_rawlen(L, arg) / SANDBOX_DIGITS_A_STEP);
+	}
+	cut_to_integer(L, arg);
+}
+
+/* Upvalues: a function without any, which goes on here, and which arguments are places: bit i is the i-th. */
+static int cut_places(lua_State *L)
+{
+	unsigned places = (unsigned)lua_tointeger(L, lua_upvalueindex(2));
+	for (int arg = 1; arg <= lua_gettop(L) && places >> arg != 0; arg++) {
+		if (places >> arg & 1) {
+			lua51_cut(L, arg);
+		}
+	}
+	return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+struct placed {
+	const char *name;
+	unsigned places;
+};
+
+static void wrap_places(lua_State *L, int index, const struct placed *functions)
+{
+	index = lua_absindex(L, index);
+	for (; functions->name != NULL; functions++) {
+		lua_getfield(L, index, functions->name);
+		assert(lua_tocfunction(L, -1) != NULL && lua_getupvalue(L, -1, 1) == NULL);
+		lua_pushinteger(L, functions->places);
+		lua_pushcclosure(L, cut_places, 2);
+		lua_setfield(L, index, functions->name);
+	}
+}
+
+/* ---- string ---- */
 
 /* Checks the argument as 5.1 does and makes of it what 5.4's format prints alike. */
 static void prepare_argument(lua_State *L, int arg, char kind)
@@ -85,6 +124,15 @@ static int string_rep(lua_State *L)
 {
 	if (lua_gettop(L) > 2) {
 		lua_settop(L, 2);
+	}
+	lua51_cut(L, 2);
+	return lua51_pass_on(L, 1);
+}
+
+static int string_char(lua_State *L)
+{
+	for (int arg = 1; arg <= lua_gettop(L); arg++) {
+		lua51_cut(L, arg);
 	}
 	return lua51_pass_on(L, 1);
 }
@@ -156,6 +204,15 @@ static int math_frexp(lua_State *L)
 }
 
 /* ---- table ---- */
+
+/* With two arguments the second is the value. */
+static int table_insert(lua_State *L)
+{
+	if (lua_gettop(L) == 3) {
+		lua51_cut(L, 2);
+	}
+	return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
 
 static int table_maxn(lua_State *L)
 {
@@ -252,8 +309,16 @@ static void push_library(lua_State *L, int globals, const char *name)
 
 static void open_string(lua_State *L, int globals)
 {
+	static const struct placed placed[] = {{"sub", 1 << 2 | 1 << 3},
+					       {"byte", 1 << 2 | 1 << 3},
+					       {"find", 1 << 3},
+					       {"match", 1 << 3},
+					       {"gsub", 1 << 4},
+					       {NULL, 0}};
 	push_library(L, globals, "string");
+	wrap_places(L, -1, placed);
 	lua51_wrap(L, -1, "rep", string_rep);
+	lua51_wrap(L, -1, "char", string_char);
 	lua51_wrap(L, -1, "format", string_format);
 	lua_getfield(L, -1, "gmatch");
 	lua_setfield(L, -2, "gfind");
@@ -274,7 +339,13 @@ static void open_math(lua_State *L, int globals)
 static void open_table(lua_State *L, int globals)
 {
 	static const luaL_Reg more[] = {{"maxn", table_maxn}, {"foreachi", table_foreachi}, {NULL, NULL}};
+	static const struct placed placed[] = {
+		{"concat", 1 << 3 | 1 << 4}, {"remove", 1 << 2}, {"unpack", 1 << 2 | 1 << 3}, {NULL, 0}};
 	push_library(L, globals, "table");
+	wrap_places(L, -1, placed);
+	lua51_wrap(L, -1, "insert", table_insert);
+	lua_getfield(L, -1, "unpack");
+	lua_setfield(L, globals, "unpack");
 	luaL_setfuncs(L, more, 0);
 	lua_getfield(L, globals, "pairs");
 	lua_pushcclosure(L, table_foreach, 1);
@@ -287,6 +358,7 @@ void lua51_open_libraries(lua_State *L, int globals)
 	open_string(L, globals);
 	open_math(L, globals);
 	open_table(L, globals);
+	wrap_places(L, globals, (const struct placed[]){{"select", 1 << 1}, {NULL, 0}});
 	push_library(L, globals, "coroutine");
 	lua_pop(L, 1);
 }

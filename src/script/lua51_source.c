@@ -88,7 +88,9 @@ static void copy_string(struct reader *r)
 		if (peek(r, 0) != '\\') {
 			copy(r, 1);
 		} else if (escape_is_known(peek(r, 1))) {
-			copy(r, 2);
+			int c = peek(r, 1), next = peek(r, 2);
+			bool two = (c == '\r' && next == '\n') || (c == '\n' && next == '\r'); /* one line's end */
+			copy(r, two ? 3 : 2);
 		} else {
 			r->at++;
 			copy(r, 1);

@@ -71,7 +71,7 @@ static lua_Integer array_length(lua_State *L)
 	if (!array || items == 0) {
 		return -1;
 	}
-	if (set->sparse_ratio > 0 && max > set->sparse_safe && max / set->sparse_ratio > items) {
+	if (set->sparse_ratio > 0 && max > set->sparse_safe && max > items * set->sparse_ratio) {
 		if (!set->sparse_convert) {
 			luaL_error(L, "Cannot serialise table: excessively sparse array");
 		}

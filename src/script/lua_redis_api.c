@@ -294,6 +294,8 @@ static int math_random(lua_State *L)
 		lua_pushnumber(L, unit);
 		return 1;
 	}
+	lua51_cut(L, 1);
+	lua51_cut(L, 2);
 	lua_Integer low = argc == 1 ? 1 : luaL_checkinteger(L, 1);
 	lua_Integer high = luaL_checkinteger(L, argc == 1 ? 1 : 2);
 	luaL_argcheck(L, low <= high, argc == 1 ? 1 : 2, "interval is empty");

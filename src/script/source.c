@@ -174,6 +174,10 @@ static struct token quoted(struct lexer *lexer, struct token token)
 				continue;
 			}
 			lexer->at++;
+			if (ends_line(peek(lexer, 0)) && ends_line(peek(lexer, 1)) &&
+			    peek(lexer, 0) != peek(lexer, 1)) {
+				step(lexer); /* CR LF ends one line */
+			}
 		}
 		step(lexer);
 	}

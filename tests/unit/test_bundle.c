@@ -84,6 +84,8 @@ static void tokens(void)
 		      "^ \n ]] --[=[ / ]=]\n"
 		      "return function() return {} end"),
 		 "texts and comments are not looked at");
+	accepted(PROC("local s = 'a\\\r\n/ b\\\n\r/ c' return function() return { v = #s } end"),
+		 "a text goes on behind a backslash and what ends a line");
 	refused(PROC("return function() _ENV.x = 1 end"), "_ENV", "_ENV is refused");
 	refused(PROC("return function() local x <close> = nil end"), "<close>", "<close> is refused");
 	refused(PROC("return function() pcall = 1 end"),
