@@ -16,7 +16,7 @@ struct command_census {
 	struct census_count counts[CENSUS_DATABASES];
 };
 
-struct command_census *command_census_open(struct txn *txn, uint64_t now_ms)
+struct command_census *command_census_open(struct txn *txn, uint64_t now_ms, uint64_t removed_max)
 {
 	static const uint8_t from[] = {TABLE_KV}, to[] = {TABLE_KV + 1};
 	struct command_census *census = calloc(1, sizeof(*census));
@@ -33,7 +33,8 @@ struct command_census *command_census_open(struct txn *txn, uint64_t now_ms)
 		}
 	}
 	if (rc == 0) {
-		rc = tour_open(&census->tour, txn, slice_of(from, sizeof(from)), slice_of(to, sizeof(to)), now_ms);
+		rc = tour_open(&census->tour, txn, slice_of(from, sizeof(from)), slice_of(to, sizeof(to)), now_ms,
+		               removed_max);
 	}
 	if (rc != 0) {
 		free(census);

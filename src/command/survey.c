@@ -46,7 +46,7 @@ int command_survey_open(struct command_call *call, struct command_survey **out)
 	buf_init(&survey->found, SURVEY_ANSWER_MAX);
 	if (space.stored) {
 		space_range(&space, count_only ? SLICE_NONE : pattern_prefix(pattern, call->arena), call->arena, &from, &to);
-		rc = tour_open(&survey->tour, call->txn, from, to, txn_now_ms(call->txn));
+		rc = tour_open(&survey->tour, call->txn, from, to, txn_now_ms(call->txn), 0);
 	}
 	if (rc != 0) {
 		command_survey_close(survey);

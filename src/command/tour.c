@@ -2,9 +2,10 @@
 
 #include "base/err.h"
 
-int tour_open(struct tour *tour, struct txn *txn, struct slice from, struct slice to, uint64_t now_ms)
+int tour_open(struct tour *tour, struct txn *txn, struct slice from, struct slice to, uint64_t now_ms,
+              uint64_t removed_max)
 {
-	*tour = (struct tour){.view = txn_view_open(txn, from, to, ROW_HEAD_MAX), .now_ms = now_ms};
+	*tour = (struct tour){.view = txn_view_open(txn, from, to, ROW_HEAD_MAX, removed_max), .now_ms = now_ms};
 	return tour->view == NULL ? ERR_BUSY : 0;
 }
 

@@ -9,11 +9,13 @@
 struct tour {
 	struct txn_view *view; /* NULL: it is through, or there was nothing to see */
 	uint64_t now_ms;       /* what has expired then is not there any more */
-	int status;            /* 0, or what ended it: ERR_IO, ERR_CORRUPT */
+	int status;            /* 0, or what ended it: ERR_IO, ERR_CORRUPT, ERR_BUSY (removed_max) */
 };
 
-/* [from, to) as txn sees it now. 0; ERR_BUSY: more than VIEW_PENDING_MAX waits to be applied. */
-int tour_open(struct tour *tour, struct txn *txn, struct slice from, struct slice to, uint64_t now_ms);
+/* [from, to) as txn sees it now; removed_max: as txn_view_open. 0; ERR_BUSY: more than VIEW_PENDING_MAX waits to be
+ * applied. */
+int tour_open(struct tour *tour, struct txn *txn, struct slice from, struct slice to, uint64_t now_ms,
+              uint64_t removed_max);
 /* Shows see at most rows more, until it answers false. False when the tour is through: then it holds nothing of the
  * store any more. */
 bool tour_step(struct tour *tour, size_t rows,

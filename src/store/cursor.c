@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/internal.h"
 #include "store/options.h"
@@ -13,7 +14,8 @@ struct store_cursor {
 	uint8_t bounds[]; /* from, then to: RocksDB borrows them */
 };
 
-struct store_cursor *store_cursor_open(struct store *store, struct slice from, struct slice to, bool backward)
+static struct store_cursor *cursor_new(struct store *store, struct slice from, struct slice to, bool backward,
+				       uint64_t removed_max)
 {
 	struct store_cursor *cursor = calloc(1, sizeof(*cursor) + from.len + to.len);
 	if (cursor == NULL) {
@@ -32,8 +34,20 @@ struct store_cursor *store_cursor_open(struct store *store, struct slice from, s
 		memcpy(upper, to.data, to.len);
 		rocksdb_readoptions_set_iterate_upper_bound(cursor->options, (const char *)upper, to.len);
 	}
+	rocksdb_readoptions_set_max_skippable_internal_keys(cursor->options, removed_max);
 	cursor->iterator = rocksdb_create_iterator(store->db, cursor->options);
 	return cursor;
+}
+
+struct store_cursor *store_cursor_open(struct store *store, struct slice from, struct slice to, bool backward)
+{
+	return cursor_new(store, from, to, backward, 0);
+}
+
+struct store_cursor *store_cursor_open_short(struct store *store, struct slice from, struct slice to,
+					     uint64_t removed_max)
+{
+	return cursor_new(store, from, to, false, removed_max);
 }
 
 static void step(struct store_cursor *cursor)
@@ -52,6 +66,17 @@ static void step(struct store_cursor *cursor)
 	}
 }
 
+/* What RocksDB says of a walk that was cut short is no error of the database. */
+static int why_it_ended(struct store_cursor *cursor, char *message)
+{
+	static const char cut[] = "Result incomplete";
+	if (strncmp(message, cut, sizeof cut - 1) == 0) {
+		rocksdb_free(message);
+		return ERR_BUSY;
+	}
+	return store_read_failed(cursor->store, message);
+}
+
 bool store_cursor_next(struct store_cursor *cursor, struct slice *key, struct slice *value)
 {
 	if (cursor->begun && !rocksdb_iter_valid(cursor->iterator)) {
@@ -62,7 +87,7 @@ bool store_cursor_next(struct store_cursor *cursor, struct slice *key, struct sl
 		char *message = NULL;
 		rocksdb_iter_get_error(cursor->iterator, &message);
 		if (message != NULL) {
-			cursor->error = store_read_failed(cursor->store, message);
+			cursor->error = why_it_ended(cursor, message);
 		}
 		return false;
 	}

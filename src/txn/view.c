@@ -42,7 +42,8 @@ static bool keep_pending(struct txn_view *view, struct txn *txn, struct slice fr
 	return !buf_failed(&view->pending);
 }
 
-struct txn_view *txn_view_open(struct txn *txn, struct slice from, struct slice to, size_t head_max)
+struct txn_view *txn_view_open(struct txn *txn, struct slice from, struct slice to, size_t head_max,
+			       uint64_t removed_max)
 {
 	struct txn_view *view = calloc(1, sizeof *view);
 	if (view == NULL) {
@@ -54,7 +55,7 @@ struct txn_view *txn_view_open(struct txn *txn, struct slice from, struct slice 
 		return NULL;
 	}
 	view->rest = buf_slice(&view->pending);
-	view->store = store_cursor_open(txn->overlay->store, from, to, false);
+	view->store = store_cursor_open_short(txn->overlay->store, from, to, removed_max);
 	view->newer_taken = view->older_taken = true;
 	return view;
 }

@@ -16,9 +16,10 @@
 struct txn_view;
 
 /* [from, to) as txn sees it now; to empty: no upper end. Of a value that is not applied yet the first
- * head_max bytes are kept. Counts as a read of what is uncommitted (txn_read_index). NULL: more than
+ * head_max bytes are kept. removed_max: as store_cursor_open_short. Counts as a read of what is uncommitted (txn_read_index). NULL: more than
  * VIEW_PENDING_MAX waits to be applied. */
-struct txn_view *txn_view_open(struct txn *txn, struct slice from, struct slice to, size_t head_max);
+struct txn_view *txn_view_open(struct txn *txn, struct slice from, struct slice to, size_t head_max,
+			       uint64_t removed_max);
 /* In the order of keys; false at the end and on failure. Borrowed until the next call. */
 bool txn_view_next(struct txn_view *view, struct slice *key, struct slice *value);
 int txn_view_error(const struct txn_view *view);

@@ -135,6 +135,15 @@ static void test_deletes(struct store_disk *disk)
 	store_apply(store, &view, &meta, NULL);
 	ok(holds(store, "key-000001", NULL), "a deleted key is not found");
 	ok(holds(store, "last", "1"), "its neighbour is");
+	struct slice key, value;
+	struct store_cursor *cursor = store_cursor_open_short(store, SLICE_LIT("key"), SLICE_NONE, 1);
+	ok(!store_cursor_next(cursor, &key, &value) && store_cursor_error(cursor) == ERR_BUSY,
+	   "a short walk ends where more was removed than it may pass over");
+	is_str(store_why(store), "", "which is no read that failed");
+	store_cursor_close(cursor);
+	cursor = store_cursor_open_short(store, SLICE_LIT("key"), SLICE_NONE, 10);
+	ok(store_cursor_next(cursor, &key, &value) && slice_equal(key, SLICE_LIT("last")), "less it passes over");
+	store_cursor_close(cursor);
 	buf_fini(&payload);
 	store_close(store, false);
 }

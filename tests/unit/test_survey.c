@@ -406,6 +406,29 @@ static bool is_counted(void *owner)
 	return counted(owner, THOUSANDS * 1000, 0);
 }
 
+static bool has_one(void *owner)
+{
+	return counted(owner, 1, 0);
+}
+
+/* RocksDB walks over them as over those that are there. */
+static void test_removed(struct world *w)
+{
+	char line[32];
+	for (int i = 0; i < 200; i++) {
+		snprintf(line, sizeof line, "SET gone%03d 1", i);
+		world_ask(w, line);
+		snprintf(line, sizeof line, "DEL gone%03d", i);
+		world_ask(w, line);
+	}
+	world_ask(w, "SET one 1");
+	uv_env_run_until(w->env, has_applied, w, WAIT_MS);
+	ok(!counted(w, 1, 0), "nor is a small one where many keys were removed");
+	uv_env_run_until(w->env, has_one, w, WAIT_MS);
+	ok(counted(w, 1, 0), "it is soon after");
+	world_ask(w, "FLUSHDB");
+}
+
 static void test_counts(void)
 {
 	struct world w;
@@ -423,6 +446,7 @@ static void test_counts(void)
 	ok(counted(&w, 4, 1), "so is a small one, with what expires");
 	world_ask(&w, "FLUSHDB");
 	ok(counted(&w, 0, 0), "what was flushed does not count");
+	test_removed(&w);
 	fill(&w);
 	ok(!counted(&w, THOUSANDS * 1000, 0), "a large one is not counted while somebody waits");
 	uv_env_run_until(w.env, is_counted, &w, WAIT_MS);

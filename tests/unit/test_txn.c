@@ -281,9 +281,9 @@ static void test_view_bound(void)
 	free(big);
 	open_batch(&w);
 	struct txn *txn = begin(&w);
-	ok(txn_view_open(txn, SLICE_NONE, SLICE_NONE, SIZE_MAX) == NULL,
+	ok(txn_view_open(txn, SLICE_NONE, SLICE_NONE, SIZE_MAX, 0) == NULL,
 	   "a view copies so much of what waits to be applied, no more");
-	struct txn_view *view = txn_view_open(txn, SLICE_NONE, SLICE_NONE, 8);
+	struct txn_view *view = txn_view_open(txn, SLICE_NONE, SLICE_NONE, 8, 0);
 	ok(view != NULL, "the heads of the same values are less");
 	txn_abort(txn);
 	struct slice key, value;

@@ -190,7 +190,8 @@ static void keep_view(struct twin *t, struct txn *txn, struct prng *prng)
 		twin_read(t, by_key[i]);
 	}
 	t->views[at].view = txn_view_open(txn, key_of(by_key[low], from),
-					  high == KEYS ? SLICE_LIT("s") : key_of(by_key[high], to), HEAD_MAX);
+					  high == KEYS ? SLICE_LIT("s") : key_of(by_key[high], to), HEAD_MAX,
+					  0);
 	expect(t, t->views[at].view != NULL, "a view opens");
 }
 
