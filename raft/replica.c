@@ -189,9 +189,7 @@ void replica_free(struct replica *r)
 
 uint64_t replica_next_index(const struct replica *r)
 {
-	assert(r->is_open);
-	assert(replica_leads(r));
-	return wal_last_index(r->wal) + 1;
+	return replica_leads(r) && r->is_open ? wal_last_index(r->wal) + 1 : 0;
 }
 
 int replica_propose(struct replica *r, struct entry *entry, uint64_t stamp_ms)

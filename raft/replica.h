@@ -95,7 +95,8 @@ void replica_free(struct replica *replica);
 
 /* ---- leader ---- */
 
-/* The index the next proposal will get; only while leader and open. */
+/* The index the next proposal will get; 0: this member does not lead, or not yet, or no longer: what on_role tells at
+ * the end of a turn is so before. */
 uint64_t replica_next_index(const struct replica *replica);
 /* Proposes one entry of ours. On 0 the entry (from entry_new, consumed) has
  * index, term and chain set, and index was replica_next_index(). ERR_NOT_LEADER,

@@ -36,6 +36,10 @@ void shard_try_lead(struct shard *shard)
 	    shard->compile_wanted) {
 		return;
 	}
+	uint64_t next_index = replica_next_index(shard->replica);
+	if (next_index == 0) {
+		return; /* it was lost in this turn, which has not told us yet */
+	}
 	assert(overlay_layers(shard->overlay) == 0);
 	shard_move(shard, PHASE_LEADING);
 	for (size_t i = 0; i < BATCH_RING; i++) {
@@ -43,7 +47,7 @@ void shard_try_lead(struct shard *shard)
 			&shard->batches[i].waiters)); /* an earlier term's were told when it ended */
 	}
 	assert(shard->unproposed == NULL);
-	shard->first_waiting = replica_next_index(shard->replica);
+	shard->first_waiting = next_index;
 	assert(shard->first_waiting > shard->open_index);
 	shard->proposed_index = shard->first_waiting - 1;
 	expiry_begin(shard);

@@ -214,8 +214,7 @@ void replica_free(struct replica *r)
 
 uint64_t replica_next_index(const struct replica *r)
 {
-	assert(r->role == REPLICA_LEADER && r->opened);
-	return r->count + 1;
+	return r->role == REPLICA_LEADER && r->opened ? r->count + 1 : 0;
 }
 
 int replica_propose(struct replica *r, struct entry *entry, uint64_t stamp_ms)

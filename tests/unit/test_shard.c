@@ -210,6 +210,23 @@ static void test_waits_for_open(void)
 	world_close(&w);
 }
 
+static void test_lost_while_it_opens(void)
+{
+	struct world w;
+	world_lead(&w, NULL, NULL);
+	shard_move(w.shard, PHASE_FOLLOWING);
+	shard_move(w.shard, PHASE_OPENING); /* it applies what its term begins behind */
+	replica_double_lose(replica_double(), false);
+	shard_try_lead(w.shard); /* all is applied, and the loss is told at the end of the turn */
+	ok(w.shard->phase == PHASE_OPENING, "who has lost its lead does not take it up, though nobody has told it");
+	world_turns(&w);
+	ok(w.shard->phase == PHASE_FOLLOWING, "and is told");
+	replica_double_elect(replica_double());
+	world_turns(&w);
+	is_str(world_ask(&w, "SET k v"), "+OK||", "elected again it leads");
+	world_close(&w);
+}
+
 static void test_once(void)
 {
 	struct world w;
@@ -595,6 +612,7 @@ int main(void)
 	test_leadership_lost();
 	test_open_batch_lost();
 	test_waits_for_open();
+	test_lost_while_it_opens();
 	test_once();
 	test_once_protocols();
 	test_exec();
