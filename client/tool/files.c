@@ -49,6 +49,7 @@ static bool ends_in(const char *name, const char *ending)
 	return len > end && strcmp(name + len - end, ending) == 0;
 }
 
+/* What cannot be looked at is told: a bundle without one of its files takes its procedures away. */
 static int walk_dir(struct walk *walk, const char *prefix, unsigned depth)
 {
 	char path[1024];
@@ -66,12 +67,17 @@ static int walk_dir(struct walk *walk, const char *prefix, unsigned depth)
 		struct stat stat_of;
 		snprintf(name, sizeof(name), "%s%s", prefix, entry);
 		snprintf(full, sizeof(full), "%s/%s", walk->dir, name);
-		if (code != 0 || entry[0] == '.' || stat(full, &stat_of) != 0) {
+		if (code != 0 || entry[0] == '.') {
 			/* only freed below */
+		} else if (stat(full, &stat_of) != 0) {
+			code = tool_fail(walk->tool, TOOL_USAGE, "cannot read %s: %s", full, strerror(errno));
 		} else if (S_ISDIR(stat_of.st_mode)) {
 			bool tests = strcmp(name, "tests") == 0 && strcmp(walk->ending, ".lua") == 0;
 			size_t len = strlen(name);
-			if (!tests && depth < DEPTH_MAX && len + 1 < sizeof(name)) {
+			if (!tests && (depth == DEPTH_MAX || len + 1 >= sizeof(name))) {
+				code = tool_fail(walk->tool, TOOL_USAGE, "%s: folders are nested deeper than %d", full,
+						 DEPTH_MAX);
+			} else if (!tests) {
 				memcpy(name + len, "/", 2);
 				code = walk_dir(walk, name, depth + 1);
 			}

@@ -316,6 +316,10 @@ like($test->("# a\ncall order.get order_id=" . 'o' x 2000 . "\nrefused VALIDATIO
 like($test->("# blanks\ncall order.get order_id='a b'\nrefused NOT_FOUND table=order\ncall order.get order_id=o'clock\nrefused NOT_FOUND\n"),
 	qr/^0 ok 1 /, "a value with blanks stands in '…'");
 like($test->("# open\ncall order.get order_id='a b\nrefused NOT_FOUND\n"), qr/^1 .*no ' ends .*^not ok 1 /ms, 'and one that does not end is told');
+symlink "$bundle/gone.lua", "$bundle/order/cancel.lua" or die "symlink: $!";
+like_tally(2, qr{: cannot read \Q$bundle\E/order/cancel\.lua: No such file}, 'a file that cannot be read is not left out of a bundle',
+	'script', 'check', $bundle);
+unlink "$bundle/order/cancel.lua" or die "unlink: $!";
 SKIP: {
 	skip 'no memory file system at /dev/shm', 1 if qx(stat -f -c %T /dev/shm 2>/dev/null) ne "tmpfs\n";
 	my $memory = "/dev/shm/tally-tool-$$";
