@@ -114,7 +114,9 @@ static void harden(const struct node_config *config)
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write, not our end */
 }
 
-/* Room for every client, or fewer clients. False when there is not even room for the node. */
+/* Room for every client, or fewer clients. As many more as we may have: the database keeps all its files open, one for
+ * each half of a memtable of data, and a node whose database cannot make one more ends. False when there is not even
+ * room for the node. */
 static bool make_room_for_files(struct node_config *config)
 {
 	struct rlimit files;
@@ -122,11 +124,9 @@ static bool make_room_for_files(struct node_config *config)
 		return true;
 	}
 	rlim_t wanted = config->max_clients + OTHER_FILES;
-	if (files.rlim_cur < wanted) {
-		struct rlimit raised = {files.rlim_max < wanted ? files.rlim_max : wanted, files.rlim_max};
-		if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
-			files.rlim_cur = raised.rlim_cur;
-		}
+	struct rlimit raised = {files.rlim_max, files.rlim_max};
+	if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+		files.rlim_cur = files.rlim_max;
 	}
 	if (files.rlim_cur < FEWEST_FILES) {
 		fprintf(stderr, "tallyd: only %llu files may be open (ulimit -n); at least %d are needed\n",

@@ -227,6 +227,16 @@ for my $case (['quickstart', qr/^quickstart: unknown argument 'nothing'/, 'nothi
 
 # ---- surroundings (row 108) ----
 
+{
+	# The database keeps its files open, and how many they will be nobody knows.
+	my $log = "$top/said" . $number++;
+	my $pid = Cluster::spawn($log, 'sh', '-c', 'ulimit -Sn 1000; ulimit -Hn 3000; exec "$@"', 'sh', $tallyd, alone(dir(), '--max-clients', 100));
+	Cluster::wait_for(sub { Cluster::read_from($log, 0) =~ / ready / });
+	my ($files) = Cluster::read_from("/proc/$pid/limits", 0) =~ /^Max open files\s+(\d+)/m;
+	is($files, 3000, 'surroundings: a node takes all descriptors that it may have');
+	kill 'TERM', $pid;
+	Cluster::wait_for(sub { waitpid($pid, WNOHANG) == $pid }) or kill('KILL', $pid), waitpid $pid, 0;
+}
 refused('surroundings: 16 descriptors', 1, qr/ulimit -n/, 'sh', '-c', 'ulimit -n 16; exec "$@"', 'sh', $tallyd, alone(dir()));
 SKIP: {
 	# Root has no such limit; a user of whom nothing else runs has it to itself.
