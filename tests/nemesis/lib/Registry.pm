@@ -8,7 +8,6 @@ package Registry;
 #     prepare => sub { ... },       once, when the network stands and no node runs yet
 #     begin   => sub { my ($event) = @_; strike( $event, "n$i" ) ... },
 #     hold    => [ from_s, to_s ],  how long it lasts, drawn
-#     busy    => 1,                 a node feels it only under full load: the paced runs of a suite leave it out
 #     least   => 50,                in percent of the quiet time: what clients must get done meanwhile (Report)
 #     end     => sub { my ($event) = @_; ... },  makes it good again; also after an unsuccessful begin
 #

@@ -15,7 +15,7 @@ use Report;
 
 our @EXPORT = qw(run_suite);
 
-# Kinds that a tree or a machine does not have are left out, and told; paced runs leave out those that want work (busy).
+# Kinds that a tree or a machine does not have are left out, and told.
 my @rows = (
 	[ register => 'kill,isolate,pause,partition,freeze,wiped' ],
 	[ append   => 'kill,partition,slow-net,reorder,transfers,clock-pace' ],
@@ -48,12 +48,6 @@ sub possible_kinds {
 	return join ',', @possible;
 }
 
-# Those that a node feels which has little to do.
-sub calm_kinds {
-	my ($faults) = @_;
-	return join ',', grep { !grep { fault_row($_)->{busy} } split /[+]/ } split /,/, $faults;
-}
-
 sub draw_up {
 	my ( $suite, %option ) = @_;
 	my @possible = map { possible_kinds( $_->[1] ) } @rows;
@@ -63,7 +57,6 @@ sub draw_up {
 			my %run = ( %option, workload => $rows[$at][0], faults => $possible[$at], seed => $round * 1000 + $option{seed} );
 			$run{rate} //= $suite->{rate};
 			delete $run{rate} if $suite->{whole} && ( $round + 7 * $at ) % $suite->{whole} == 0; # spread over the rounds
-			$run{faults} = calm_kinds( $run{faults} ) if $run{rate};
 			push @runs, \%run;
 			$run{number} = @runs;
 		}

@@ -3,6 +3,7 @@ package Faults::Pressure;
 # A node that gets too little of the machine: processor time, memory (cgroup v1).
 use strict;
 use warnings;
+use List::Util qw(max min);
 use World;
 use Nodes;
 use Registry;
@@ -32,19 +33,41 @@ sub make_groups {
 
 # One change is right: who has no time cannot lead. Leadership that goes round is flapping.
 use constant TERMS_MOST => 6;
+use constant PERIOD_US  => 100_000;
 
-fault name => 'starve', text => 'a node has 10 % of a processor (cgroup v1); leadership must not flap',
+# What a node has run, in us; of all its threads.
+sub run_us {
+	my ($i) = @_;
+	my $sum = 0;
+	for my $file ( glob '/proc/' . ( node_pid($i) // 0 ) . '/task/*/schedstat' ) {
+		open my $in, '<', $file or next; # a thread that ended
+		my ($ns) = split ' ', <$in> // 0;
+		$sum += $ns / 1000;
+	}
+	return $sum;
+}
+
+# A third of the processor time that a node takes, and a tenth of a processor at most: it misses both.
+sub quota_us {
+	my ($i) = @_;
+	my ( $ran, $at ) = ( run_us($i), now_us() );
+	wait_for(0.5);
+	my $third = ( run_us($i) - $ran ) / ( now_us() - $at ) * PERIOD_US / 3;
+	return int max( 1000, min( PERIOD_US / 10, $third ) ); # the kernel takes no less
+}
+
+fault name => 'starve', text => 'a node has a third of the processor time that it takes, at most 10 % of one (cgroup v1); leadership must not flap',
 	needs   => sub { return needs_group( 'cpu', 'cpu.shares' ) },
 	prepare => sub { make_groups('cpu') },
-	busy    => 1,
 	hold    => [ 4, 6 ],
 	begin   => sub {
 		my ($event) = @_;
 		$event->{term} = term() or return;
 		my $i = $event->{node} = victim() or return;
-		set( group( 'cpu', $i ) . '/cpu.cfs_period_us', 100_000 );
-		set( group( 'cpu', $i ) . '/cpu.cfs_quota_us',  10_000 );
-		strike( $event, "n$i" );
+		my $quota = quota_us($i);
+		set( group( 'cpu', $i ) . '/cpu.cfs_period_us', PERIOD_US );
+		set( group( 'cpu', $i ) . '/cpu.cfs_quota_us',  $quota );
+		strike( $event, sprintf 'n%d %.1f %%', $i, 100 * $quota / PERIOD_US );
 	},
 	end => sub {
 		my ($event) = @_;
