@@ -138,20 +138,26 @@ int once_sweep(struct txn *txn, uint8_t *from, uint64_t before_ms, size_t *delet
 {
 	uint8_t first[ONCE_AGE_KEY], to[ONCE_AGE_KEY];
 	struct slice key, value;
+	uint64_t made_ms = 0;
 	assert(from[0] == 0 || from[0] == TABLE_ONCE_AGE);
 	*deleted = 0;
 	*more = false;
 	if (before_ms <= ONCE_FUTURE_MS) {
 		return 0;
 	}
-	age_key(first, 0, 0, 0);
+	/* Blocks go in the order of their stamps, and the horizon comes along. Before it lie tombstones, in any number,
+	 * and a new leader would stand still while RocksDB walks over them. */
+	int rc = from[0] == 0 ? once_horizon(txn, &made_ms) : 0;
+	if (rc != 0) {
+		return rc;
+	}
+	age_key(first, made_ms > ONCE_FUTURE_MS ? made_ms - ONCE_FUTURE_MS : 0, 0, 0);
 	age_key(to, before_ms - ONCE_FUTURE_MS, 0, 0);
 	struct slice start = from[0] == 0 ? slice_of(first, sizeof first) : slice_of(from, ONCE_AGE_KEY);
 	if (slice_compare(start, slice_of(to, sizeof to)) >= 0) {
 		return 0;
 	}
 	struct txn_cursor *cursor = txn_cursor_open(txn, start, slice_of(to, sizeof to), false);
-	int rc = 0;
 	if (txn_cursor_next(cursor, &key, &value)) {
 		uint8_t done[ONCE_AGE_KEY];
 		if (key.len != ONCE_AGE_KEY) {
