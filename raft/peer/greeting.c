@@ -23,6 +23,23 @@ void transport_say_dropped(struct transport *transport)
 	transport->lines_dropped = 0;
 }
 
+bool transport_make_room(struct transport *transport)
+{
+	size_t greeting = 0;
+	struct link *longest = NULL;
+	list_for_each (at, &transport->accepted) {
+		struct link *link = list_entry(at, struct link, siblings);
+		greeting += link->state == LINK_GREETING;
+		longest = longest == NULL && link->state == LINK_GREETING && !link->waiting ? link : longest;
+	}
+	if (greeting >= TRANSPORT_GREETING_MAX && longest != NULL) {
+		link_drop(longest);
+		greeting--;
+	}
+	assert(greeting <= TRANSPORT_GREETING_MAX);
+	return greeting < TRANSPORT_GREETING_MAX;
+}
+
 /* NULL when it may; else what is set wrong, and where, for the line with its cluster, from and to. */
 static const char *keeps_out(const struct transport *transport, const struct link *link,
 			     const struct hello *hello)

@@ -143,11 +143,7 @@ static const struct link_events link_events = {
 static void accepted_cb(void *owner, struct env_stream *stream)
 {
 	struct transport *transport = owner;
-	size_t greeting = 0;
-	list_for_each (at, &transport->accepted) {
-		greeting += list_entry(at, struct link, siblings)->state == LINK_GREETING;
-	}
-	if (greeting >= TRANSPORT_GREETING_MAX || transport->closing) {
+	if (transport->closing || !transport_make_room(transport)) {
 		env_stream_close(stream);
 		return;
 	}

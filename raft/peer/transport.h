@@ -16,7 +16,9 @@
 #include "raft/peer/link.h"
 #include "raft/peer/lives.h"
 
-#define TRANSPORT_GREETING_MAX 64 /* accepted and not greeted yet; further ones are closed */
+/* Accepted and not greeted yet. One more takes the place of the one that has said nothing for longest: a member says at
+ * once who it is, however many strangers wait. */
+#define TRANSPORT_GREETING_MAX 64
 
 struct transport;
 struct transport_events {

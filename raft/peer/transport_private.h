@@ -55,6 +55,8 @@ void transport_pulse_cb(struct env_timer *timer);
 void transport_take_clock(struct transport *transport, const struct link *link, struct slice body);
 
 /* greeting.c */
+/* For one more connection. False when all that came have said who they are, and wait for us. */
+bool transport_make_room(struct transport *transport);
 /* What becomes of a link that has said who it is: link_events.greeted. */
 enum link_verdict transport_greeted(struct link *link, const struct hello *hello);
 /* What it sent instead of a hello is of another version: said as other refusals are. */

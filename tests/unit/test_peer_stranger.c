@@ -91,6 +91,9 @@ static void test_bad_bytes(void)
 		open += !many[i].closed;
 	}
 	is_int(open, TRANSPORT_GREETING_MAX, "only so many may wait to say who they are");
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 1000);
+	is_int(pair->ends[1].connected, 2, "and do not keep a member out");
 	pair_free(pair);
 }
 
