@@ -21,7 +21,7 @@ struct txn_cursor {
 	/* the open layer */
 	struct ordmap_node *open_at;
 	bool open_taken;
-	uint64_t removals;
+	uint64_t changes;
 
 	/* the store; valid: key and value are its next row */
 	struct store_cursor *store;
@@ -112,7 +112,7 @@ struct txn_cursor *cursor_open_layers(struct txn *txn, struct slice from, struct
 	if (txn->layer != NULL) {
 		order_begin(overlay);
 		cursor->open_at = seek_open(cursor);
-		cursor->removals = overlay->order_removals;
+		cursor->changes = overlay->order_changes;
 	}
 	txn->cursors++;
 	return cursor;
@@ -143,9 +143,10 @@ static void advance_store(struct txn_cursor *cursor)
 static void advance_open(struct txn_cursor *cursor)
 {
 	struct overlay *overlay = cursor->txn->overlay;
-	if (cursor->removals != overlay->order_removals) {
-		cursor->removals = overlay->order_removals;
-		cursor->open_at = seek_open(cursor); /* what it pointed to may have been rolled back */
+	if (cursor->changes != overlay->order_changes) {
+		cursor->changes = overlay->order_changes;
+		/* What it pointed to may have been rolled back, or no longer be the next. */
+		cursor->open_at = seek_open(cursor);
 	} else if (cursor->open_taken) {
 		assert(cursor->open_at != NULL);
 		struct ordmap_node *node =

@@ -124,7 +124,7 @@ struct overlay {
 	bool in_order;
 	struct ordmap order;
 	struct region order_region;
-	uint64_t order_removals; /* cursors look for their place again when it has changed */
+	uint64_t order_changes; /* cursors look for their place again when it has changed */
 
 	uint64_t last_txn_id;
 	struct txn txn;

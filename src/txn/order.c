@@ -140,6 +140,7 @@ void order_insert(struct overlay *overlay, struct version *version)
 	node->node.key = version_key(version);
 	struct ordmap_node *there = ordmap_insert(&overlay->order, &node->node);
 	assert(there == NULL);
+	overlay->order_changes++;
 }
 
 void order_remove(struct overlay *overlay, struct version *version)
@@ -147,7 +148,7 @@ void order_remove(struct overlay *overlay, struct version *version)
 	struct ordmap_node *node = ordmap_find(&overlay->order, version_key(version));
 	assert(node != NULL);
 	ordmap_remove(&overlay->order, node);
-	overlay->order_removals++;
+	overlay->order_changes++;
 }
 
 void order_begin(struct overlay *overlay)

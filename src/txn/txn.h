@@ -85,8 +85,8 @@ void txn_trace_reads(struct txn *txn, struct txn_trace *trace);
 bool txn_next_written(const struct txn *txn, size_t *at, struct slice *key, bool *deleted);
 
 /* Ordered walk over [from, to) as this transaction sees it: own writes over
- * overlay over store. to empty: no upper end. Writes during the walk behind its
- * position are seen or not; do not write ahead of it. */
+ * overlay over store. to empty: no upper end. Writes during the walk ahead of its
+ * position are seen. */
 struct txn_cursor;
 struct txn_cursor *txn_cursor_open(struct txn *txn, struct slice from, struct slice to, bool backward);
 bool txn_cursor_next(struct txn_cursor *cursor, struct slice *key,

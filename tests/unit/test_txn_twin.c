@@ -113,7 +113,28 @@ static int compare_keys(const void *a, const void *b)
 	return slice_compare(key_of(*(const size_t *)a, left), key_of(*(const size_t *)b, right));
 }
 
-/* Walks a random range, sometimes writing behind or at the walk's place, as a sweeper does. */
+/* Deletes or puts a key; sometimes takes that back. */
+static void write_in_walk(struct twin *t, struct txn *txn, size_t k, struct prng *prng)
+{
+	uint8_t bytes[80];
+	char text[80];
+	bool put = prng_chance(prng, 1, 3);
+	uint32_t value = (uint32_t)prng_below(prng, 1000);
+	struct txn_mark mark = txn_mark(txn);
+	if (put) {
+		txn_put(txn, key_of(k, bytes), value_of(value, text));
+	} else {
+		txn_delete(txn, key_of(k, bytes));
+	}
+	if (prng_chance(prng, 1, 3)) {
+		txn_rollback(txn, mark);
+	} else {
+		twin_write(t, k, put, value, txn_index(txn));
+	}
+	t->has_mark = false;
+}
+
+/* Walks a random range, sometimes writing at the walk's place or ahead of it, as a sweeper does. */
 static void check_scan(struct twin *t, struct txn *txn, struct prng *prng)
 {
 	size_t low = prng_below(prng, KEYS), high = low + prng_below(prng, KEYS + 1 - low);
@@ -135,14 +156,8 @@ static void check_scan(struct twin *t, struct txn *txn, struct prng *prng)
 		expect(t, got && slice_equal(key, key_of(k, bytes)), "the walk's key");
 		expect(t, got && same_value(&t->view[k], value), "the walk's value");
 		if (sweeps && prng_chance(prng, 1, 2)) {
-			struct txn_mark mark = txn_mark(txn);
-			txn_delete(txn, key_of(k, bytes));
-			if (prng_chance(prng, 1, 3)) {
-				txn_rollback(txn, mark);
-			} else {
-				twin_write(t, k, false, 0, txn_index(txn));
-			}
-			t->has_mark = false;
+			size_t at = prng_chance(prng, 1, 2) ? i : i + prng_below(prng, high - i);
+			write_in_walk(t, txn, by_key[backward ? high - 1 - (at - low) : at], prng);
 		}
 		stopped = !got;
 	}
