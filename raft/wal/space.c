@@ -106,7 +106,8 @@ static int spare_open(struct wal_spare *spare)
 	if (spare->reuses) {
 		wal_free_path(wal, spare->reused, free_path);
 		int status = env_rename(wal->config.env, free_path, path);
-		if (status != 0) {
+		/* It held nothing: who took it away for the space, as nobody's, costs us the zeroes. */
+		if (status != 0 && status != ERR_NOT_FOUND) {
 			return status;
 		}
 		spare->reuses = false;

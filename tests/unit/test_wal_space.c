@@ -116,6 +116,32 @@ static void test_reuse(void)
 	disk_free(disk);
 }
 
+/* By somebody who needs room and takes them for nobody's. */
+static void test_free_removed(void)
+{
+	struct disk *disk = disk_new(15);
+	struct story story;
+	struct err err = {0};
+	story_init(&story, disk, KIB(4));
+	story_open(&story, NULL);
+	write_and_trim(&story, 300);
+	for (size_t i = 0; disk_name(disk, i) != NULL;) {
+		bool is_free = strstr(disk_name(disk, i), ".free") != NULL;
+		if (is_free) {
+			env_unlink(story.env, disk_name(disk, i));
+		}
+		i = is_free ? 0 : i + 1;
+	}
+	is_int(files_named(disk, ".free"), 0, "free segments are removed while the log runs");
+	append(&story, 300);
+	disk_env_run(story.env);
+	ok(!story.failed && story.durable == 600, "it makes new ones and goes on: %s", story.line);
+	story_close(&story);
+	ok(story_open(&story, &err) == 0 && holds(&story, 600), "and is read again: %s", err.text);
+	story_close(&story);
+	disk_free(disk);
+}
+
 static void test_short_when_closed(void)
 {
 	struct disk *disk = disk_new(13);
@@ -160,6 +186,7 @@ int main(void)
 	test_stall();
 	test_no_space();
 	test_reuse();
+	test_free_removed();
 	test_full_start();
 	test_short_when_closed();
 	return tap_done();
