@@ -11,9 +11,17 @@
 
 /* ---- arguments ---- */
 
-struct cell *db_new_cells(struct script_call *call, const struct schema_table *table)
+/* One a column, unset. As with a key's room, they are the arena's until the call ends. */
+struct cell *db_cells_room(lua_State *L, struct script_call *call, const struct schema_table *table)
 {
-	struct cell *cells = arena_alloc(call->arena, table->columns.count * sizeof *cells);
+	_Static_assert(sizeof(struct cell) == 16, "a step is 16 bytes");
+	budget_charge(L, table->columns.count);
+	return arena_alloc(call->arena, table->columns.count * sizeof(struct cell));
+}
+
+struct cell *db_new_cells(lua_State *L, struct script_call *call, const struct schema_table *table)
+{
+	struct cell *cells = db_cells_room(L, call, table);
 	for (size_t i = 0; i < table->columns.count; i++) {
 		cells[i].kind = CELL_NOTHING;
 	}
@@ -128,7 +136,7 @@ struct db_target db_find(lua_State *L, struct script_call *call, const struct sc
 			 int last)
 {
 	struct db_target target = {.call = call, .table = table};
-	target.cells = arena_alloc(call->arena, table->columns.count * sizeof *target.cells);
+	target.cells = db_cells_room(L, call, table);
 	size_t count = db_read_key(L, target.table, first, last, target.cells);
 	if (count < target.table->key_count || last - first + 1 != (int)count) {
 		luaL_error(L, "db.%s: its key has %d columns", (const char *)target.table->name.data,
@@ -160,7 +168,7 @@ struct db_target db_find_bound(lua_State *L, struct script_call *call, const str
 	const struct schema_table *table = site->table;
 	struct lookup *last = &call->bundle->lookups[table->number];
 	struct db_target target = {.call = call, .table = table};
-	target.cells = arena_alloc(call->arena, table->columns.count * sizeof *target.cells);
+	target.cells = db_cells_room(L, call, table);
 	for (size_t k = 0; k < table->key_count; k++) {
 		target.cells[table->key[k]] = call->args[site->key_args[k]];
 	}
@@ -263,7 +271,7 @@ static struct cell *cells_before(lua_State *L, const struct db_target *target)
 	if (!target->present) {
 		return NULL;
 	}
-	struct cell *cells = db_new_cells(target->call, target->table);
+	struct cell *cells = db_new_cells(L, target->call, target->table);
 	memcpy(cells, target->cells, target->table->columns.count * sizeof *cells);
 	db_decode_row(L, target->table, target->value, cells);
 	return cells;
@@ -351,7 +359,7 @@ struct db_target db_meet(lua_State *L, struct script_call *call, const struct sc
 struct cell *db_read(lua_State *L, struct script_call *call, const struct schema_table *table, int index)
 {
 	luaL_checktype(L, index, LUA_TTABLE);
-	struct cell *cells = arena_alloc(call->arena, table->columns.count * sizeof *cells);
+	struct cell *cells = db_cells_room(L, call, table);
 	value_read_fields(L, index, &table->columns, cells, (const char *)table->name.data);
 	return cells;
 }

@@ -46,7 +46,8 @@ void db_push_row(lua_State *L, const struct schema_table *table, struct cell *ce
 void db_make_row_meta(lua_State *L, struct script_bundle *bundle);
 
 /* ---- lua_db.c ---- */
-struct cell *db_new_cells(struct script_call *call, const struct schema_table *table);
+struct cell *db_cells_room(lua_State *L, struct script_call *call, const struct schema_table *table);
+struct cell *db_new_cells(lua_State *L, struct script_call *call, const struct schema_table *table);
 /* Takes leading key columns from the stack, from to to. Their count. */
 size_t db_read_key(lua_State *L, const struct schema_table *table, int from, int to, struct cell *cells);
 uint8_t *db_key_room(lua_State *L, struct script_call *call, size_t room);

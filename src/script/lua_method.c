@@ -190,7 +190,7 @@ static struct db_target site_row(lua_State *L, const struct site *site)
 	struct script_call *call = db_writing(L);
 	struct cell *cells;
 	if (site->shaped) {
-		cells = arena_alloc(call->arena, site->table->columns.count * sizeof *cells);
+		cells = db_cells_room(L, call, site->table);
 		read_site_fields(L, call, site, 1, cells);
 	} else {
 		cells = db_read(L, call, site->table, 1);

@@ -103,7 +103,7 @@ static int scan_next(lua_State *L)
 		value = arena_copy(call->arena, value);
 	}
 	budget_charge(L, (key.len + value.len) / 16);
-	struct cell *cells = db_new_cells(call, scan->table);
+	struct cell *cells = db_new_cells(L, call, scan->table);
 	if (db_decode_key(scan->table, key, call->arena, cells) < 0) {
 		call_broken(L, ERR_CORRUPT);
 	}
@@ -159,7 +159,7 @@ static void read_options(lua_State *L, struct script_call *call, const struct sc
 	for (int i = 1; i <= count && i <= SCHEMA_KEY_MAX; i++) {
 		lua_rawgeti(L, list, i);
 	}
-	struct cell *cells = db_new_cells(call, table);
+	struct cell *cells = db_new_cells(L, call, table);
 	if (db_read_key(L, table, list + 1, lua_gettop(L), cells) != table->key_count) {
 		luaL_error(L, "scan: after has all columns of the key");
 	}
@@ -207,7 +207,7 @@ int db_scan(lua_State *L, const struct schema_table *table, int first)
 	struct script_call *call = db_running(L);
 	int last = lua_gettop(L);
 	bool options = last >= first && lua_istable(L, last);
-	struct cell *cells = db_new_cells(call, table);
+	struct cell *cells = db_new_cells(L, call, table);
 	int keys = options ? last - 1 : last;
 	size_t count = db_read_key(L, table, first, keys, cells);
 	if ((int)count != keys - first + 1) {

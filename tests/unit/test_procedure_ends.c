@@ -49,6 +49,8 @@ static void many_values(void)
 	costs("local t = {} for i = 1, 3000 do t['k' .. i] = i end for i = 1, 100 do pcall(function() "
 	      "db.item:put(t) end) end return {}",
 	      2000000, "a row of 3000 columns that are not declared, a hundred times");
+	costs("db.item:get('a') for i = 1, 10000 do db.item:get('a') end return {}", 180000,
+	      "the same row again and again, whose six columns take room each time,");
 	ends("return { v = #('x'):rep(8001):byte(1, -1) }", "SCRIPT_ERROR", "more bytes at once");
 	says("string slice too long", "are too many");
 	gives("local a, b, c = ('abc'):byte(-2, 9) return { v = (('abc'):byte()) * 1000000 + a * 1000 + b + "
