@@ -83,6 +83,9 @@ fault name => 'starve', text => 'a node has a third of the processor time that i
 # How often a page was asked for and another had to go first, or none was left.
 sub failures { my ($i) = @_; return slurp( group( 'memory', $i ) . '/memory.failcnt' ) + 0 }
 
+# And how often the kernel ended somebody for it. Whom it ended may still be dying.
+sub kills { my ($i) = @_; return slurp( group( 'memory', $i ) . '/memory.oom_control' ) =~ /^oom_kill (\d+)/m ? $1 : 0 }
+
 # The kernel takes what it can from the node's files, and refuses a limit below the rest: the lowest that it takes.
 sub set_memory {
 	my ( $i, $bytes ) = @_;
@@ -104,7 +107,7 @@ fault name => 'squeeze', text => 'a node may have hardly more memory than it has
 		my ($rss) = slurp( group( 'memory', $i ) . '/memory.stat' ) =~ /^rss (\d+)/m;
 		return unless $rss;
 		expect_stop($i);
-		$event->{before} = failures($i);
+		@{$event}{qw(before killed)} = ( failures($i), kills($i) );
 		my $most = set_memory( $i, $rss ) or return;
 		strike( $event, sprintf 'n%d has %.1f MiB, may have %.1f', $i, $rss / 1048576, $most / 1048576 );
 	},
@@ -113,7 +116,7 @@ fault name => 'squeeze', text => 'a node may have hardly more memory than it has
 		my $i = $event->{node} or return;
 		my $hits = failures($i) - ( $event->{before} // 0 );
 		set( group( 'memory', $i ) . '/memory.limit_in_bytes', -1 );
-		watch_nodes();
+		gone_within( $i, 10 ) if defined $event->{killed} && kills($i) > $event->{killed};
 		say_line( "       squeeze: the limit was hit $hits times; n$i ", node_pid($i) ? 'lives' : 'is gone' );
 		unstrike($event) unless $hits;
 		node_pid($i) ? expect_life($i) : start_node($i);
