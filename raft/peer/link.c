@@ -211,7 +211,8 @@ static void opened_cb(void *owner, int status)
 	}
 	link->dial_status = status != 0 ? status : ERR_TIMEOUT;
 	if (status != 0) {
-		if (status != ERR_TIMEOUT && status != ERR_CANCELLED) {
+		/* Of a name that leads nowhere, or without a descriptor, nobody was asked. */
+		if (status == ERR_CLOSED) {
 			link->events->refused(link);
 		}
 		return;

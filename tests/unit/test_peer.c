@@ -109,6 +109,22 @@ static void test_silence(void)
 	pair_free(pair);
 }
 
+static void test_nowhere(void)
+{
+	struct pair *pair = pair_new(31);
+	struct end *a = &pair->ends[0];
+	start(pair, 0, CLUSTER);
+	start(pair, 1, CLUSTER);
+	run_ms(pair, 100);
+	uint64_t refused = a->refused;
+	transport_add(a->transport, 2, "nowhere:1");
+	link_drop(transport_link(a->transport, 2, FRAME_RAFT));
+	run_ms(pair, 1000);
+	ok(transport_link(a->transport, 2, FRAME_RAFT) == NULL && a->refused == refused,
+	   "a name that leads nowhere says nothing about who has it");
+	pair_free(pair);
+}
+
 static void test_unreached(void)
 {
 	struct pair *pair = pair_new(12);
@@ -360,6 +376,7 @@ int main(void)
 {
 	test_connects();
 	test_silence();
+	test_nowhere();
 	test_unreached();
 	test_damaged_length();
 	test_long_frame();
