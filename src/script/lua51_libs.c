@@ -36,10 +36,12 @@ void lua51_cut(lua_State *L, int arg)
 	cut_to_integer(L, arg);
 }
 
-/* Upvalues: a function without any, which goes on here, and which arguments are places: bit i is the i-th. */
+/* Upvalues: a function without any, which goes on here, and which arguments are places: bit i is the i-th. The
+ * first is a text, or a table. */
 static int cut_places(lua_State *L)
 {
 	unsigned places = (unsigned)lua_tointeger(L, lua_upvalueindex(2));
+	sandbox_float_text(L, 1);
 	for (int arg = 1; arg <= lua_gettop(L) && places >> arg != 0; arg++) {
 		if (places >> arg & 1) {
 			lua51_cut(L, arg);
@@ -71,11 +73,8 @@ static void wrap_places(lua_State *L, int index, const struct placed *functions)
 static void prepare_argument(lua_State *L, int arg, char kind)
 {
 	if (kind == 's' || kind == 'q') {
+		sandbox_float_text(L, arg);
 		luaL_checkstring(L, arg);
-		if (lua_type(L, arg) == LUA_TNUMBER) {
-			lua51_push_number_text(L, arg);
-			lua_replace(L, arg);
-		}
 		return;
 	}
 	luaL_checknumber(L, arg);
@@ -126,6 +125,13 @@ static int string_rep(lua_State *L)
 		lua_settop(L, 2);
 	}
 	lua51_cut(L, 2);
+	return lua51_pass_on(L, 1);
+}
+
+/* upper, lower, reverse */
+static int string_whole(lua_State *L)
+{
+	sandbox_float_text(L, 1);
 	return lua51_pass_on(L, 1);
 }
 
@@ -284,6 +290,16 @@ static int table_foreach(lua_State *L)
 	}
 }
 
+/* ---- coroutine ---- */
+
+static int co_running(lua_State *L)
+{
+	if (lua_pushthread(L)) {
+		lua_pushnil(L); /* there is none in 5.1 */
+	}
+	return 1;
+}
+
 /* ---- putting them in place ---- */
 
 /* From Lua code the message tells where, as Redis' does. */
@@ -309,7 +325,8 @@ static void push_library(lua_State *L, int globals, const char *name)
 
 static void open_string(lua_State *L, int globals)
 {
-	static const struct placed placed[] = {{"sub", 1 << 2 | 1 << 3},
+	static const struct placed placed[] = {{"len", 0},
+					       {"sub", 1 << 2 | 1 << 3},
 					       {"byte", 1 << 2 | 1 << 3},
 					       {"find", 1 << 3},
 					       {"match", 1 << 3},
@@ -319,6 +336,9 @@ static void open_string(lua_State *L, int globals)
 	wrap_places(L, -1, placed);
 	lua51_wrap(L, -1, "rep", string_rep);
 	lua51_wrap(L, -1, "char", string_char);
+	lua51_wrap(L, -1, "upper", string_whole);
+	lua51_wrap(L, -1, "lower", string_whole);
+	lua51_wrap(L, -1, "reverse", string_whole);
 	lua51_wrap(L, -1, "format", string_format);
 	lua_getfield(L, -1, "gmatch");
 	lua_setfield(L, -2, "gfind");
@@ -360,5 +380,7 @@ void lua51_open_libraries(lua_State *L, int globals)
 	open_table(L, globals);
 	wrap_places(L, globals, (const struct placed[]){{"select", 1 << 1}, {NULL, 0}});
 	push_library(L, globals, "coroutine");
+	lua_pushcfunction(L, co_running);
+	lua_setfield(L, -2, "running");
 	lua_pop(L, 1);
 }

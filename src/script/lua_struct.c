@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "script/lua_redis.h"
+#include "script/sandbox.h"
 
 #define INTEGER_MAX 32 /* what is above eight bytes is sign only */
 #define OUT_MAX ((size_t)1 << 20)
@@ -169,6 +170,7 @@ static void put_real(struct buf *out, const struct format *f, double number, siz
 static void put_text(lua_State *L, struct buf *out, const struct item *item, int arg)
 {
 	size_t len;
+	sandbox_float_text(L, arg);
 	const char *text = luaL_checklstring(L, arg, &len);
 	size_t size = item->kind == 's' || item->size == 0 ? len : item->size;
 	luaL_argcheck(L, len >= size, arg, "string too short");

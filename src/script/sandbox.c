@@ -6,6 +6,8 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "script/lua51.h"
+
 /* ---- locked tables ---- */
 
 static int locked_write(lua_State *L)
@@ -114,6 +116,24 @@ void sandbox_charge_float(lua_State *L, int index)
 	if (lua_type(L, index) == LUA_TNUMBER && !lua_isinteger(L, index)) {
 		budget_charge(L, SANDBOX_FLOAT_STEPS);
 	}
+}
+
+/* In the registry of a state for Redis. */
+static const char redis_key;
+
+void sandbox_float_text(lua_State *L, int index)
+{
+	if (lua_type(L, index) != LUA_TNUMBER || lua_isinteger(L, index)) {
+		return;
+	}
+	char text[32];
+	index = lua_absindex(L, index);
+	sandbox_charge_float(L, index);
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &redis_key) != LUA_TNIL) {
+		lua_pushlstring(L, text, lua51_number_text(L, index, text));
+		lua_replace(L, index);
+	}
+	lua_pop(L, 1);
 }
 
 const char *sandbox_tostring(lua_State *L, int index, size_t *len)
@@ -304,6 +324,10 @@ static void forget_libraries(lua_State *L)
 void sandbox_open(lua_State *L, enum sandbox_flavour flavour)
 {
 	luaL_checkstack(L, 12, NULL);
+	if (flavour == SANDBOX_REDIS) {
+		lua_pushboolean(L, 1);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &redis_key);
+	}
 	lua_createtable(L, 0, 32);
 	int globals = lua_gettop(L);
 	open_base(L, globals, flavour);

@@ -42,6 +42,9 @@ void sandbox_check_table(lua_State *L, int arg);
 const char *sandbox_tostring(lua_State *L, int index, size_t *len);
 /* Charges for the text of the value at index when that is a number with a point. */
 void sandbox_charge_float(lua_State *L, int index);
+/* So does this, and for Redis makes the text of it, in its place: that of a whole number has no point in 5.1. For
+ * whatever takes a number for a text. */
+void sandbox_float_text(lua_State *L, int index);
 
 /* The text for an error value at index: never raises, no addresses. Valid while on the stack. */
 const char *sandbox_error_text(lua_State *L, int index);

@@ -14,6 +14,7 @@
 static struct slice check_text(lua_State *L, int arg)
 {
 	size_t len;
+	sandbox_float_text(L, arg);
 	const char *bytes = luaL_checklstring(L, arg, &len);
 	return slice_of(bytes, len);
 }
@@ -232,6 +233,7 @@ static void add_replacement(lua_State *L, struct substitution *sub)
 	if (!lua_isstring(L, -1)) {
 		luaL_error(L, "invalid replacement value (a %s)", luaL_typename(L, -1));
 	}
+	sandbox_float_text(L, -1);
 	luaL_addvalue(&sub->out);
 }
 

@@ -64,6 +64,7 @@ static int table_concat(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
 	size_t gap_len;
+	sandbox_float_text(L, 2);
 	const char *gap = luaL_optlstring(L, 2, "", &gap_len);
 	lua_Integer from = luaL_optinteger(L, 3, 1);
 	lua_Integer to = luaL_optinteger(L, 4, raw_length(L, 1));
@@ -75,7 +76,7 @@ static int table_concat(lua_State *L)
 			return luaL_error(L, "invalid value (at index %I) in table for 'concat'",
 					  (LUAI_UACINT)i);
 		}
-		sandbox_charge_float(L, -1);
+		sandbox_float_text(L, -1);
 		budget_charge_bytes(L, lua_rawlen(L, -1) + gap_len);
 		luaL_addvalue(&out);
 		if (i == to) { /* i + 1 may overflow */
