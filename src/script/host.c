@@ -249,8 +249,9 @@ int script_push(struct script_host *host, struct txn *txn, struct arena *arena, 
 		const struct script_file *files, size_t count, struct reply *reply)
 {
 	struct script_bundle *bundle = host_find_files(host, bundle_name, files, count);
-	if (bundle == NULL) {
-		return ERR_BUSY; /* pushed out of the cache meanwhile: compile again */
+	if (bundle == NULL) { /* others were compiled since, and took its place in the cache */
+		reply_code(reply, CODE_OVERLOADED, "\"reason\":\"many bundles are pushed at once: ask again\"");
+		return ERR_DENIED;
 	}
 	struct slice row;
 	struct active_row old,

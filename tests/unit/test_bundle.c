@@ -271,6 +271,31 @@ static void migration(void)
 	   "an old row has the new columns");
 }
 
+/* Four others are compiled between a bundle's compilation and its push. */
+static void pushed_out(void)
+{
+	char source[200];
+	struct script_file files[] = {{SLICE_LIT("p.lua"), SLICE_NONE}};
+	struct err err = {0};
+	for (int i = 0; i < 5; i++) {
+		struct script_bundle *bundle = NULL;
+		snprintf(source, sizeof source, "procedure { name = 'p' } return function() return %d end", i);
+		files[0].source = slice_str(source);
+		script_compile(SLICE_LIT("shop"), files, 1, &bundle, &err);
+		script_install(w.host, bundle);
+	}
+	snprintf(source, sizeof source, "procedure { name = 'p' } return function() return 0 end");
+	files[0].source = slice_str(source);
+	struct txn *txn = txn_begin(w.overlay, &w.arena);
+	struct reply reply = {&w.reply, 2};
+	buf_reset(&w.reply);
+	is_int(script_push(w.host, txn, &w.arena, SLICE_LIT("shop"), files, 1, &reply), ERR_DENIED,
+	       "a bundle that others took the place of, before it was pushed, is refused");
+	txn_abort(txn);
+	ok(strstr(world_reply(&w), "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"many bundles are pushed at once") != NULL,
+	   "for now");
+}
+
 /* ---- ROWS ---- */
 
 static const char *rows_of(const char *table)
@@ -399,6 +424,9 @@ int main(void)
 	world_close(&w);
 	world_open(&w);
 	unknown_tables();
+	world_close(&w);
+	world_open(&w);
+	pushed_out();
 	world_close(&w);
 	world_open(&w);
 	watching();
