@@ -1,9 +1,10 @@
 /* Sources that are compiled to sites (script/site.h), or had better not be: names that hide, shapes that are plain or
- * only look so, arguments that are keys as they came. */
+ * only look so, arguments that are keys as they came; random walks over rows. */
 #include <stdio.h>
 #include <string.h>
 
 #include "script/host.h"
+#include "base/prng.h"
 #include "tests/lib/tap.h"
 #include "tests/unit/procedure_world.h"
 
@@ -258,12 +259,127 @@ static void bound(void)
 	}
 }
 
+/* ---- random bodies ---- */
+
+static struct prng dice;
+static unsigned roll(unsigned sides)
+{
+	return (unsigned)prng_below(&dice, sides);
+}
+
+static void write_something(struct buf *body)
+{
+	unsigned pair = roll(8), item = roll(6);
+	char a = "xy"[roll(2)];
+	switch (roll(6)) {
+	case 0:
+		buf_appendf(body, "db.pair:put { a = '%c', k = %u, v = %u } ", a, pair, roll(5));
+		return;
+	case 1:
+		buf_appendf(body, "db.pair:delete('%c', %u) ", a, pair);
+		return;
+	case 2:
+		buf_appendf(body, "db.pair:add('%c', %u, { v = 1 }) ", a, pair);
+		return;
+	case 3:
+		buf_appendf(body, "db.item:put { item = 'i%u', price = %u, n = %u } ", item, roll(4), roll(3));
+		return;
+	case 4:
+		buf_appendf(body, "db.item:delete('i%u') ", item);
+		return;
+	default:
+		buf_appendf(body, "if db.item:get('i%u') then db.item:update('i%u', { price = %u }) end ", item, item,
+			    roll(4));
+		return;
+	}
+}
+
+static void walk_pairs(struct buf *body)
+{
+	buf_append_text(body, "for r in db.pair:scan(");
+	if (roll(2) == 0) {
+		buf_appendf(body, "'%c', ", "xy"[roll(2)]);
+	}
+	buf_appendf(body, "{ reverse = %s", roll(2) ? "true" : "false");
+	if (roll(3) == 0) {
+		buf_appendf(body, ", limit = %u", roll(5));
+	}
+	if (roll(3) == 0) {
+		buf_appendf(body, ", after = { '%c', %u }", "wxyz"[roll(4)], roll(8));
+	}
+	buf_append_text(body, " }) do n = n + 1 if n > 80 then break end h = (h * 31 + r.k * 7 + (r.v or 3)) % 1000003 ");
+	if (roll(4) == 0) {
+		buf_append_text(body, "db.pair:delete(r.a, r.k) ");
+	}
+	if (roll(4) == 0) {
+		buf_appendf(body, "db.pair:put { a = r.a, k = r.k + %u, v = 2 } ", roll(3));
+	}
+}
+
+static void walk_items(struct buf *body)
+{
+	buf_append_text(body, "for r in db.item:scan_by('by_price', ");
+	if (roll(3) == 0) {
+		buf_appendf(body, "%u, ", roll(4));
+	}
+	buf_appendf(body, "{ reverse = %s }) do n = n + 1 if n > 80 then break end ", roll(2) ? "true" : "false");
+	buf_append_text(body, "h = (h * 31 + (r.price or 9) * 7 + r.n) % 1000003 ");
+	if (roll(4) == 0) {
+		buf_append_text(body, "db.item:delete(r.item) ");
+	}
+	if (roll(4) == 0) {
+		buf_appendf(body, "db.item:update(r.item, { price = %u }) ", roll(4));
+	}
+}
+
+/* Walks in walks, which write at their place, ahead of it and behind it. */
+static void do_something(struct buf *body, unsigned depth)
+{
+	for (unsigned left = 1 + roll(depth == 0 ? 6 : 3); left > 0; left--) {
+		if (depth > 2 || roll(2) == 0) {
+			write_something(body);
+			continue;
+		}
+		(roll(2) == 0 ? walk_pairs : walk_items)(body);
+		do_something(body, depth + 1);
+		buf_append_text(body, "end ");
+	}
+}
+
+/* What one world has applied is still in the open batch of the other: a walk sees the same in both. */
+static void random_bodies(void)
+{
+	struct buf body;
+	unsigned done = 0, broken = 0;
+	buf_init(&body, KIB(64));
+	prng_init(&dice, 5);
+	w.protocol = 2;
+	for (int i = 0; i < 500; i++) {
+		buf_reset(&body);
+		buf_append_text(&body, "local h, n = 0, 0 ");
+		do_something(&body, 0);
+		buf_append(&body, "return { v = h }", sizeof "return { v = h }");
+		int status = run((const char *)body.data);
+		done += status == 0;
+		broken += status != 0 && status != ERR_DENIED;
+		if (roll(2) == 0) {
+			world_apply(&w);
+		}
+		if (roll(20) == 0) {
+			world_apply(&plain);
+		}
+	}
+	ok(done > 400 && broken == 0, "random walks that write come to an end, %u of 500 of them done", done);
+	buf_fini(&body);
+}
+
 int main(void)
 {
 	worlds_open();
 	hidden();
 	shapes();
 	bound();
-	worlds_close(200);
+	random_bodies();
+	worlds_close(700);
 	return tap_done();
 }
