@@ -107,20 +107,20 @@ sub between { my ( $from, $to ) = @_; return $from + int rand( $to - $from + 1 )
 wire_fault name => 'slow-net', text => 'frames are 1 to 200 ms late, with jitter', effect => 'late',
 	draw => sub { my $delay = between( 1, 200 ); return ( delay => $delay, jitter => between( 0, $delay ) ) };
 
-# So many bytes a second the busiest of these nodes exchanges with its peers now.
+# So many bytes or frames a second the busiest of these nodes exchanges with its peers now.
 sub busiest {
-	my (@nodes) = @_;
+	my ( $what, @nodes ) = @_;
 	my $us     = now_us();
-	my %before = map { $_ => counted( $_, 'bytes' ) } @nodes;
+	my %before = map { $_ => counted( $_, $what ) } @nodes;
 	wait_for(0.5);
-	return max( map { counted( $_, 'bytes' ) - $before{$_} } @nodes ) * 1e6 / ( now_us() - $us );
+	return max( map { counted( $_, $what ) - $before{$_} } @nodes ) * 1e6 / ( now_us() - $us );
 }
 
 # A bound far above what they say (a follower of a cluster that does 200/s says 10 KB/s) chokes nobody, and a byte that
 # no connection comes to cuts none. Of the sum of both directions a tenth to two fifths is less than the larger of them.
 wire_fault name => 'throttle', effect => 'choked',
 	text => 'what a node (or each) says to its peers has 20 to 300 KB/s, or two fifths of what it says where that is less',
-	draw => sub { return ( rate => int max( 1000, min( 1000 * between( 20, 300 ), busiest(@_) * between( 10, 40 ) / 100 ) ) ) };
+	draw => sub { return ( rate => int max( 1000, min( 1000 * between( 20, 300 ), busiest( 'bytes', @_ ) * between( 10, 40 ) / 100 ) ) ) };
 
 wire_fault name => 'reorder', text => 'frames swap places; the connections of a pair overtake each other', effect => 'swapped',
 	draw => sub { return ( swap => between( 20, 200 ), lag => between( 0, 100 ) ) };
@@ -131,10 +131,11 @@ wire_fault name => 'duplicate', text => 'whole frames come twice', effect => 'du
 wire_fault name => 'replay', text => 'old frames come again, also those of closed connections', effect => 'replayed',
 	draw => sub { return ( replay => between( 20, 300 ) ) };
 
+# Of 1000 frames; three a second where there are few.
 wire_fault name => 'corrupt', text => 'bits of frames flip', effect => 'corrupted',
-	draw => sub { return ( corrupt => between( 1, 10 ) ) };
+	draw => sub { return ( corrupt => int max( between( 1, 10 ), min( 300, 3000 / ( 1 + busiest( 'frames', @_ ) ) ) ) ) };
 
 wire_fault name => 'half-open', text => 'connections end at some byte: vanish, half of them, or reset', effect => 'cut',
-	draw => sub { return ( cut => between( 1, 3 ), after => int max( 100, min( 65536, busiest(@_) / 10 ) ) ) };
+	draw => sub { return ( cut => between( 1, 3 ), after => int max( 100, min( 65536, busiest( 'bytes', @_ ) / 10 ) ) ) };
 
 1;
