@@ -3,6 +3,7 @@
 #include "tests/scenario/stage.h"
 
 #include "engine/shard_private.h"
+#include "server/call.h"
 #include "tests/lib/tap.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ static void test_applied_once(void)
 }
 
 static struct request_command again;
-static struct request inside;
+static struct call inside;
 static const struct slice again_words[] = {SLICE_LIT("APPEND"), SLICE_LIT("list"), SLICE_LIT("x")};
 
 static void never_done(struct request *request)
@@ -39,16 +40,16 @@ static void propose_inside(void *owner, const struct entry *entry)
 	struct shard *shard = owner;
 	(void)entry;
 	again = (struct request_command){command_find(again_words[0]), again_words, 3, 0};
-	inside = (struct request){.kind = REQUEST_ONE,
-				  .protocol = 2,
-				  .commands = &again,
-				  .command_count = 1,
-				  .user = SLICE_LIT("default"),
-				  .done = never_done,
-				  .arrived_us = env_now_us(shard->env)};
-	list_init(&inside.link);
-	buf_init(&inside.reply, MIB(1));
-	shard_submit(shard, &inside);
+	inside.request = (struct request){.kind = REQUEST_ONE,
+					  .protocol = 2,
+					  .commands = &again,
+					  .command_count = 1,
+					  .user = SLICE_LIT("default"),
+					  .done = never_done,
+					  .arrived_us = env_now_us(shard->env)};
+	list_init(&inside.request.link);
+	buf_init(&inside.request.reply, MIB(1));
+	shard_submit(shard, &inside.request);
 }
 
 static void story_of_propose_inside(void)
