@@ -36,13 +36,13 @@ struct scene {
 	int status;      /* exit status of whoever ended */
 	char said[2048]; /* by it, on standard error */
 	struct log log;
-	char line[512]; /* the last of the log */
+	char line[512]; /* the last of the log that tells what is refused */
 };
 
 static void line_cb(void *owner, enum log_level level, const char *line)
 {
 	struct scene *scene = owner;
-	if (level >= LOG_WARN) {
+	if (strstr(line, "refused") != NULL) { /* where all is slow, scripts are late as well */
 		snprintf(scene->line, sizeof scene->line, "%s", line);
 	}
 }
