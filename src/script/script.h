@@ -59,8 +59,8 @@ void script_install(struct script_host *host, struct script_bundle *bundle);
 bool script_installed(const struct script_host *host, struct chain hash);
 
 /* Writes sources and the active version into the transaction; the bundle is installed. Reply: map of name,
- * version, procedures. Refused when tables changed in a way old rows cannot follow; for now, when it is
- * no longer installed. */
+ * version, procedures. Refused when tables changed in a way old rows cannot follow; OVERLOADED (retry) when others
+ * took its place in the host's cache meanwhile. */
 int script_push(struct script_host *host, struct txn *txn, struct arena *arena, struct slice bundle_name,
 		const struct script_file *files, size_t count, struct reply *reply);
 /* Reads the active bundle's name, version, hash and files through the txn; ERR_NOT_FOUND when none. For

@@ -49,17 +49,13 @@ int call_both(const char *body, const char *name, const char *value)
 	return status;
 }
 
-int run_with(const char *declaration, const char *body, const char *name, const char *value)
+int push_file(const char *text)
 {
-	static char source[70000];
-	snprintf(source, sizeof source,
-		 "procedure { name = 'p', writes = true, %s }\nreturn function(call)\n%s\nend", declaration,
-		 body);
 	const char *files[] = {
 		"tables.lua",
 		TABLES,
 		"p.lua",
-		source,
+		text,
 		"lib/box.lua",
 		"local box = { n = 0 } function box.take() box.n = box.n + 1 return box.n end return box",
 		NULL};
@@ -69,7 +65,17 @@ int run_with(const char *declaration, const char *body, const char *name, const 
 		printf("# push: %s %s\n", err.text, world_reply(&w));
 		return status < 0 ? status : ERR_INVALID;
 	}
-	return call_both(body, name, value);
+	return 0;
+}
+
+int run_with(const char *declaration, const char *body, const char *name, const char *value)
+{
+	static char source[70000];
+	snprintf(source, sizeof source,
+		 "procedure { name = 'p', writes = true, %s }\nreturn function(call)\n%s\nend", declaration,
+		 body);
+	int status = push_file(source);
+	return status != 0 ? status : call_both(body, name, value);
 }
 
 int run(const char *body)

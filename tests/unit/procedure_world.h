@@ -21,6 +21,8 @@ void worlds_close(unsigned least);
 void compare(const char *body, int status, int plain_status);
 /* Calls p, with one argument, or none (NULL). What w returned; its reply is in w, as after those below. */
 int call_both(const char *body, const char *name, const char *value);
+/* Pushes a bundle whose p.lua is this, into both worlds. 0 or an error. */
+int push_file(const char *text);
 /* Pushes a bundle whose one procedure p has this body, and calls it. */
 int run_with(const char *declaration, const char *body, const char *name, const char *value);
 /* So, with a declaration that suits most. */

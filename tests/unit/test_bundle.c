@@ -293,7 +293,7 @@ static void pushed_out(void)
 	       "a bundle that others took the place of, before it was pushed, is refused");
 	txn_abort(txn);
 	ok(strstr(world_reply(&w), "-OVERLOADED {\"outcome\":\"retry\",\"reason\":\"many bundles are pushed at once") != NULL,
-	   "for now");
+	   "with retry: pushed again it may succeed");
 }
 
 /* ---- ROWS ---- */

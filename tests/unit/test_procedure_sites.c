@@ -8,31 +8,18 @@
 #include "tests/lib/tap.h"
 #include "tests/unit/procedure_world.h"
 
-/* A procedure p, whose file behind the declaration is this, in both worlds. */
-static int push_file(const char *text)
+/* A procedure p, whose file behind the declaration is this. */
+static int push_behind(const char *text)
 {
 	static char source[4096];
 	snprintf(source, sizeof source, "procedure { name = 'p', result = { v = int } } %s", text);
-	const char *files[] = {
-		"tables.lua",
-		TABLES,
-		"p.lua",
-		source,
-		"lib/box.lua",
-		"local box = { n = 0 } function box.take() box.n = box.n + 1 return box.n end return box",
-		NULL};
-	struct err err = {0};
-	int status = world_push(&w, files, &err);
-	if (status < 0) {
-		printf("# push: %s\n", err.text);
-	}
-	return status < 0 ? status : world_push(&plain, files, &err);
+	return push_file(source);
 }
 
 /* What may run for ever has its steps counted; asked before it is run, or this test would not end. */
 static void is_counted(const char *text, const char *sentence)
 {
-	bool counted = push_file(text) == 0 && bundle_procedure(w.host->bundles, SLICE_LIT("p"))->endless &&
+	bool counted = push_behind(text) == 0 && bundle_procedure(w.host->bundles, SLICE_LIT("p"))->endless &&
 		       bundle_procedure(plain.host->bundles, SLICE_LIT("p"))->endless;
 	if (ok(counted, "%s is counted", sentence)) {
 		is_int(call_both(text, NULL, NULL), ERR_DENIED, "and ends");
@@ -42,7 +29,7 @@ static void is_counted(const char *text, const char *sentence)
 
 static void forgets(const char *text, const char *sentence)
 {
-	push_file(text);
+	push_behind(text);
 	for (int i = 0; i < 2; i++) {
 		is_int(call_both(text, NULL, NULL), 0, "%s: call %d", sentence, i + 1);
 		says("{\"v\":1}", "finds nothing of another call");
