@@ -8,6 +8,17 @@
 #include "tests/lib/tap.h"
 #include "tests/unit/wal_world.h"
 
+/* A copy of the story, with a disk of its own (the caller's to free), of which one bit has flipped, is opened. */
+static int open_flipped(const struct story *story, const char *name, size_t at, unsigned bit, struct story *again,
+			struct err *err)
+{
+	size_t len;
+	memcpy(again, story, sizeof(*again));
+	again->disk = disk_copy(story->disk);
+	disk_bytes(again->disk, name, &len)[at] ^= (uint8_t)(1u << bit);
+	return story_open(again, err);
+}
+
 static void test_bit_rot(void)
 {
 	struct disk *disk = disk_new(5);
@@ -24,14 +35,9 @@ static void test_bit_rot(void)
 		size_t len;
 		disk_bytes(disk, name, &len);
 		for (size_t at = 0; at < len; at++) {
-			struct disk *damaged = disk_copy(disk);
-			size_t same;
-			disk_bytes(damaged, name, &same)[at] ^= (uint8_t)(1u << (at * 7 + i) % 8);
 			struct story again;
 			struct err err = {0};
-			memcpy(&again, &story, sizeof(again));
-			again.disk = damaged;
-			int status = story_open(&again, &err);
+			int status = open_flipped(&story, name, at, (at * 7 + i) % 8, &again, &err);
 			flips++;
 			if (status == ERR_CORRUPT) {
 				found++;
@@ -41,7 +47,7 @@ static void test_bit_rot(void)
 				tap_note("%s at %zu of %zu: status %d", name, at, len, status);
 			}
 			story_kill(&again);
-			disk_free(damaged);
+			disk_free(again.disk);
 		}
 	}
 	tap_note("%llu flips, %llu refused: %s", (unsigned long long)flips, (unsigned long long)found, text);
@@ -67,14 +73,9 @@ static void test_bit_rot_at_end(void)
 		size_t len;
 		disk_bytes(disk, name, &len);
 		for (size_t at = 0; at < len; at++) {
-			struct disk *damaged = disk_copy(disk);
-			size_t same;
-			disk_bytes(damaged, name, &same)[at] ^= (uint8_t)(1u << (at * 5 + i) % 8);
 			struct story again;
 			struct err err = {0};
-			memcpy(&again, &story, sizeof(again));
-			again.disk = damaged;
-			int status = story_open(&again, &err);
+			int status = open_flipped(&story, name, at, (at * 5 + i) % 8, &again, &err);
 			flips++;
 			if (status != ERR_CORRUPT && (status != 0 || !holds(&again, durable))) {
 				lost++;
@@ -86,7 +87,7 @@ static void test_bit_rot_at_end(void)
 				again_lost++;
 			}
 			story_kill(&again);
-			disk_free(damaged);
+			disk_free(again.disk);
 		}
 	}
 	tap_note("%llu flips", (unsigned long long)flips);
